@@ -1,0 +1,368 @@
+"""The command `bench`: flags in, one call out. Nothing heavy is imported before a command runs."""
+
+import contextlib
+import json as json_module
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from bench import __version__
+from bench.errors import InputError
+
+if TYPE_CHECKING:
+    from bench.config import RunSpec
+    from bench.plan import Request
+    from bench.report.summary import Table
+    from bench.results import Result
+
+app = App(
+    name="bench",
+    version=__version__,
+    help="""Compare self-supervised pretext tasks for music tagging under one protocol.
+
+    First score, from nothing, on music that the project makes itself: `bench run --method vicreg --fraction 0.1`.
+    What there is to compare: `bench list methods`. When something does not work: `bench doctor`.""",
+)
+_PLACES = Group("Places", sort_key=2)
+_COST = Group("Budget and device", sort_key=1)
+
+Home = Annotated[Path, Parameter(env_var="BENCH_HOME", group=_PLACES, help="Holds what can be made again.")]
+Results = Annotated[Path, Parameter(env_var="BENCH_RESULTS", group=_PLACES, help="Holds the scores.")]
+Plugins = Annotated[
+    Path | None, Parameter(group=_PLACES, help="Folder with methods/, datasets/, encoders/ or recipes/ of your own.")
+]
+_OVERRIDE = re.compile(r"--([a-z_-]+)\.([a-z_.-]+?)(?:=(.*))?$", re.DOTALL)
+
+
+@app.command
+def run(
+    *,
+    method: str,
+    fraction: str = "1.0",
+    draws: int = 1,
+    dataset: str = "midiband",
+    pretrain_dataset: str | None = None,
+    encoder: str | None = None,
+    recipe: str = "quick",
+    probe: Literal["linear", "mlp"] | None = None,
+    seed: int = 0,
+    steps: Annotated[int | None, Parameter(group=_COST)] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], Parameter(group=_COST)] = "auto",
+    tracks: Annotated[int | None, Parameter(group=_COST)] = None,
+    seconds: Annotated[float | None, Parameter(group=_COST)] = None,
+    home: Home = Path(".bench"),
+    results: Results = Path("results"),
+    plugins: Plugins = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    track: Annotated[bool, Parameter(env_var="BENCH_TRACK", negative="")] = False,
+) -> None:
+    """Pretrain a method, probe it on a labelled fraction, score it with intervals.
+
+    Every stage is stored, so that nothing is done twice: a killed run goes on from its last checkpoint, and a finished
+    cell is printed at once. Any other setting is set by its dotted name, such as `--train.learning_rate 1e-3`,
+    `--method.temperature 0.2`, `--views.augment log_mel` or `--probe.hidden 256`.
+
+    Parameters
+    ----------
+    method
+        Name of `bench list methods`; several with commas.
+    fraction
+        Share of the training tracks whose labels may be used, in (0, 1]; several with commas: 0.01,0.1,1.0.
+    draws
+        How many draws of the labelled tracks (a fraction of 1 has but one).
+    dataset
+        Name of `bench list datasets`, or a CSV with `path` and `label` or `tags` (| between tags), optionally
+        `split`, `group`, `track_id`.
+    pretrain_dataset
+        Where to pretrain, if not on `--dataset`.
+    encoder
+        Name of `bench list encoders`, if not the recipe's.
+    recipe
+        Name of `bench list recipes`, or a TOML file.
+    probe
+        What is trained on the frozen embeddings, if not the recipe's.
+    seed
+        Of pretraining and probe.
+    steps
+        Optimiser steps of pretraining, if not the recipe's.
+    device
+        Where to train.
+    tracks
+        Size of a data set that is made, such as midiband (600).
+    seconds
+        Length of its tracks, in seconds (10).
+    dry_run
+        Say what would be done and what is already there; do nothing.
+    json
+        Print one JSON document with all rows on standard output, everything else on standard error.
+    track
+        Mirror finished cells into MLflow: `mlflow.db` here, or MLFLOW_TRACKING_URI.
+    """
+    from bench import plan, registry
+    from bench.results import find
+    from bench.store import Store
+
+    if plugins is not None:
+        registry.add_plugins(plugins)
+    overrides = _overrides.copy()
+    for name, value in (("tracks", tracks), ("seconds", seconds)):
+        if value is not None:
+            overrides.setdefault("dataset", {})[name] = value
+    if draws < 1:
+        raise InputError(f"--draws {draws}: give 1 or more")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: give 0 or more")
+    requests = [
+        plan.Request(one, share, draw, seed, recipe, dataset, pretrain_dataset, encoder, steps, probe, overrides)
+        for one in _names(method)
+        for share in _fractions(fraction)
+        for draw in range(draws if share < 1 else 1)
+    ]
+    specs = [plan.resolve(request) for request in requests]
+    store = Store(home)
+    if dry_run:
+        _print_plan(specs, store, results, as_json=json)
+        return
+    found = []
+    for spec in specs:
+        keys = plan.Keys(spec, store)
+        stored = find(results, spec, keys.cell) if keys.known else None
+        found.append(stored or _compute(spec, store, results, device))
+    _finish(requests, found, store, results, as_json=json, track=track)
+
+
+def _compute(spec: "RunSpec", store: Any, results: Path, device: str) -> "Result":
+    from bench.progress import say
+    from bench.run import Place
+    from bench.run import run as run_cell
+    from bench.store import require_writable
+
+    require_writable(store.home, results)
+    result = run_cell(spec, Place(store, results, device))
+    score = result.metrics["map_macro"].value
+    say(f"{spec.method.name}, fraction {spec.fraction:g}, draw {spec.draw}: mAP {score:.3f}")
+    return result
+
+
+def _finish(
+    requests: "list[Request]", found: "list[Result]", store: Any, results: Path, *, as_json: bool, track: bool
+) -> None:
+    """Prints the rows or the table, names the files, mirrors."""
+    from bench.progress import say
+    from bench.results import file_stem
+
+    if track:
+        from bench.tracking import mirror
+
+        say(f"mirrored {len(found)} cells into MLflow at {mirror(found, results)}; look with: mlflow ui")
+    files = [str(results / "runs" / f"{file_stem(result.spec, result.cell)}.json") for result in found]
+    if as_json:
+        print(json_module.dumps({"rows": [row for result in found for row in result.rows()], "files": files}, indent=1))
+        return
+    _print_table(_summary(requests, found, store, results))
+    print("\nwritten:\n" + "\n".join(f"  {name}" for name in files))
+
+
+def _summary(requests: "list[Request]", found: "list[Result]", store: Any, results: Path) -> "Table":
+    from bench import plan
+    from bench.report.summary import Cell, read_cell, summarise
+    from bench.results import find
+
+    groups: dict[tuple[str, float], list[tuple[Request, Cell]]] = {}
+    for request, result in zip(requests, found, strict=True):
+        groups.setdefault((request.method, request.fraction), []).append((request, read_cell(results, result)))
+    baselines: list[list[Cell] | None] = []
+    for group in groups.values():
+        cells = []
+        for request, _ in group:
+            spec = plan.resolve(plan.untrained(request))
+            keys = plan.Keys(spec, store)
+            stored = find(results, spec, keys.cell) if keys.known else None
+            cells += [read_cell(results, stored)] if stored else []
+        baselines.append(cells if len(cells) == len(group) else None)
+    return summarise([[cell for _, cell in group] for group in groups.values()], baselines)
+
+
+def _print_table(table: "Table") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    drawn = RichTable(box=box.SIMPLE_HEAD)
+    for place, column in enumerate(table.columns):
+        drawn.add_column(column, justify="left" if place < 2 else "right", no_wrap=True)
+    for row in table.rows:
+        drawn.add_row(*row)
+    # A file or a pipe has no width; a table that is cut there would lose numbers.
+    console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
+    console.print(drawn)
+    for note in table.notes:
+        console.print(note, style="dim", soft_wrap=True)
+
+
+def _print_plan(specs: "list[RunSpec]", store: Any, results: Path, *, as_json: bool) -> None:
+    from bench import plan
+    from bench.run import check
+
+    rows = []
+    for spec in specs:
+        check(spec)
+        for stage, state in plan.states(spec, store, results):
+            rows.append(
+                {
+                    "method": spec.method.name,
+                    "fraction": spec.fraction,
+                    "draw": spec.draw,
+                    "stage": stage,
+                    "state": state,
+                }
+            )
+    if as_json:
+        print(json_module.dumps({"plan": rows, "specs": [spec.model_dump(mode="json") for spec in specs]}, indent=1))
+        return
+    from bench.report.summary import Table
+
+    texts = [[str(value) for value in row.values()] for row in rows]
+    _print_table(Table(["method", "fraction", "draw", "stage", "state"], texts, ["nothing was done (--dry-run)"]))
+
+
+@app.command(name="list")
+def list_(kind: Literal["methods", "datasets", "encoders", "recipes"], *, plugins: Plugins = None) -> None:
+    """List what can be named: methods, datasets, encoders or recipes, one line each.
+
+    Parameters
+    ----------
+    kind
+        What to list.
+    """
+    from bench import registry
+    from bench.report.summary import Table
+
+    if plugins is not None:
+        registry.add_plugins(plugins)
+    rows = []
+    for name in registry.names(kind):
+        about = {key.lower(): value for key, value in registry.describe(kind, name).items()}
+        rows.append([name, *(str(about.get(key, "")) for key in ("summary", "paper", "cost"))])
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    table = RichTable(box=box.SIMPLE_HEAD)
+    table.add_column("name", no_wrap=True)
+    for column in ("what it is", "paper", "cost"):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 180, highlight=False).print(table)
+
+
+@app.command
+def doctor(*, home: Home = Path(".bench"), results: Results = Path("results")) -> None:
+    """Look at versions, known broken mixes, GPU, Slurm, disk and folders; say what mends what is wrong.
+
+    Exit status 1 when something would keep `bench run` from working.
+    """
+    from bench.doctor import examine
+
+    findings = examine(home, results)
+    for finding in findings:
+        print(f"{finding.state:<5} {finding.what}: {finding.text}")
+        if finding.mend:
+            print(f"      mend: {finding.mend}")
+    sys.exit(1 if any(finding.state == "bad" for finding in findings) else 0)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise InputError("--method: give a name of `bench list methods`")
+    return list(dict.fromkeys(names))
+
+
+def _fractions(text: str) -> list[float]:
+    """Shares in (0, 1] from a comma list.
+
+    Raises:
+        InputError: no number, or out of range.
+    """
+    shares = []
+    for part in text.split(","):
+        try:
+            share = float(part)
+        except ValueError:
+            raise InputError(
+                f"--fraction '{part}' is no number; give shares in (0, 1], such as 0.1 or 0.01,0.1,1.0"
+            ) from None
+        if not 0 < share <= 1:
+            raise InputError(
+                f"--fraction {part.strip()} is out of range; give shares above 0 and up to 1 (0.1 is 10 %)"
+            )
+        shares.append(share)
+    return list(dict.fromkeys(shares))
+
+
+_overrides: dict[str, dict[str, Any]] = {}
+
+
+def split_overrides(tokens: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Takes dotted flags out of the command line: `--train.learning_rate 1e-3` or `--train.learning_rate=1e-3`.
+
+    Values are read as JSON, and as text where they are none: 0.2, true, [1, 2], log_mel.
+
+    Raises:
+        InputError: a dotted flag without a value.
+    """
+    rest: list[str] = []
+    overrides: dict[str, dict[str, Any]] = {}
+    waiting = list(tokens)
+    while waiting:
+        token = waiting.pop(0)
+        match = _OVERRIDE.match(token)
+        if not match:
+            rest.append(token)
+            continue
+        section, name, value = match.groups()
+        if value is None:
+            if not waiting or waiting[0].startswith("--"):
+                raise InputError(f"{token} needs a value")
+            value = waiting.pop(0)
+        with contextlib.suppress(json_module.JSONDecodeError):
+            value = json_module.loads(value)
+        overrides.setdefault(section.replace("-", "_"), {})[name.replace("-", "_")] = value
+    return rest, overrides
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Runs the command line; anything that a user can mend is one line and exit status 2."""
+    try:
+        rest, overrides = split_overrides(sys.argv[1:] if tokens is None else tokens)
+        if overrides and rest[:1] != ["run"]:
+            raise InputError(f"dotted settings belong to `bench run`, not to `bench {' '.join(rest[:1])}`")
+        _overrides.clear()
+        _overrides.update(overrides)
+        app(rest, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        _fail(" ".join(str(error).split()))
+    except InputError as error:
+        _fail(str(error))
+    except OSError as error:
+        from bench.store import explain
+
+        explained = explain(error)
+        if explained is None:
+            raise
+        _fail(str(explained))
+    except KeyboardInterrupt:
+        print("\nbench: interrupted; the same command goes on from what is stored", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr)
+    sys.exit(2)

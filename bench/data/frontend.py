@@ -1,0 +1,68 @@
+"""Front ends on the device: waveform to log-mel spectrogram or cepstral coefficients. The only user of torchaudio."""
+
+import torch
+import torchaudio.transforms as transforms
+from torch import Tensor, nn
+
+from bench.config import LogMelSpec, MfccSpec
+
+
+class LogMel(nn.Module):
+    """(batch, samples) waveform -> (batch, 1, mels, frames) log-mel in units of `scale_db` decibels.
+
+    Follows the front end of the multi-view comparison's authors (ssl_framework/models/__init__.py:15-63): Slaney mels,
+    window-normalised power, decibels with `top_db` below the loudest bin of each item.
+    """
+
+    def __init__(self, spec: LogMelSpec) -> None:
+        """Builds the transform; torchaudio warns where a band gets no energy, which is said once here instead."""
+        super().__init__()
+        self.spec = spec
+        self.mel = transforms.MelSpectrogram(
+            spec.sample_rate,
+            n_fft=spec.n_fft,
+            hop_length=spec.hop,
+            f_min=spec.f_min,
+            f_max=spec.f_max,
+            n_mels=spec.mels,
+            normalized="window",
+            mel_scale="slaney",
+            norm="slaney",
+        )
+        self.decibels = transforms.AmplitudeToDB("power", top_db=spec.top_db)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) in [-1, 1] -> (batch, 1, mels, frames)."""
+        # The channel axis matters: without it torchaudio takes top_db below the loudest bin of the whole batch, and
+        # an item would depend on its neighbours.
+        decibels: Tensor = self.decibels(self.mel(waveform)[:, None])
+        return (decibels + self.spec.offset_db) / self.spec.scale_db
+
+
+class Mfcc(nn.Module):
+    """(batch, samples) waveform -> (batch, 1, coefficients, frames) mel-frequency cepstral coefficients."""
+
+    def __init__(self, spec: MfccSpec) -> None:
+        """Builds the transform."""
+        super().__init__()
+        mel = {"n_fft": spec.n_fft, "hop_length": spec.hop, "n_mels": spec.mels}
+        self.mfcc = transforms.MFCC(spec.sample_rate, n_mfcc=spec.coefficients, melkwargs=mel)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) in [-1, 1] -> (batch, 1, coefficients, frames)."""
+        coefficients: Tensor = self.mfcc(waveform[:, None])
+        return coefficients
+
+
+def build_frontend(spec: LogMelSpec | MfccSpec | None) -> nn.Module:
+    """The module for a spec; the identity where an encoder takes the waveform itself."""
+    if isinstance(spec, LogMelSpec):
+        return LogMel(spec)
+    if isinstance(spec, MfccSpec):
+        return Mfcc(spec)
+    return nn.Identity()
+
+
+def to_waveform(samples: Tensor) -> Tensor:
+    """int16 samples of any shape -> float32 in [-1, 1]."""
+    return samples.to(torch.float32) / 32767.0

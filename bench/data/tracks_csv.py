@@ -1,0 +1,184 @@
+"""Any CSV as a data set: `path` (relative to the CSV) and `label` or `tags`, optionally `split`, `group`, `track_id`."""
+
+import csv
+import hashlib
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from bench.data.manifest import SPLITS, InputError, Manifest, Settings, generator
+
+_SPLIT_NAMES = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid"}
+_SPLIT_NAMES |= {"dev": "valid", "test": "test", "testing": "test", "": ""}
+_SHARES = {"train": 0.7, "valid": 0.1, "test": 0.2}
+Row = dict[str, str]
+
+
+class CsvSettings(Settings):
+    """Settings of a data set given as a CSV.
+
+    Attributes:
+        split_seed: of the split that is drawn where the CSV has none.
+    """
+
+    split_seed: int = 0
+
+
+def is_csv(name: str) -> bool:
+    """Whether the name of a data set is the path of a CSV."""
+    return name.lower().endswith(".csv")
+
+
+def fingerprint(path: Path) -> str:
+    """Digest of the CSV's bytes and of the size and time of every file that it names; no audio is read."""
+    rows = _read(path)
+    digest = hashlib.sha256(path.read_bytes())
+    for row in rows:
+        file = path.parent / row["path"]
+        status = file.stat() if file.is_file() else None
+        digest.update(f"{file.resolve()}:{status and (status.st_size, status.st_mtime_ns)}".encode())
+    return digest.hexdigest()[:16]
+
+
+def manifest(path: Path, settings: CsvSettings) -> Manifest:
+    """Reads a CSV as a manifest; draws a seeded, group-aware split where there is none.
+
+    Raises:
+        InputError: the CSV is missing, empty, lacks a column, or contradicts itself; with the row.
+    """
+    rows = _read(path)
+    kind: Literal["tags", "classes"] = "classes" if "label" in rows[0] else "tags"
+    labels = [_labels(row, kind, path, line) for line, row in enumerate(rows, start=2)]
+    tags = tuple(sorted({label for several in labels for label in several}))
+    if len(tags) < (2 if kind == "classes" else 1):
+        raise InputError(
+            f"{path}: {len(tags)} different {kind} in all; a comparison needs at least {2 if kind == 'classes' else 1}"
+        )
+    tracks = pd.DataFrame({
+        "track_id": [row.get("track_id") or row["path"] for row in rows],
+        "path": [row["path"] for row in rows],
+        "split": [_SPLIT_NAMES.get(row.get("split", "").strip().lower(), "?") for row in rows],
+        "tags": labels,
+        "group": [row.get("group") or f"track:{row.get('track_id') or row['path']}" for row in rows],
+    })  # fmt: skip
+    for column in rows[0]:
+        if column not in tracks and column not in ("label", ""):
+            tracks[column] = [row[column] for row in rows]
+    _check_tracks(tracks, rows, path)
+    split_name, notes = _complete_split(tracks, settings.split_seed)
+    return Manifest(tracks, tags, kind, split_name, tuple(notes))
+
+
+def _read(path: Path) -> list[Row]:
+    if not path.is_file():
+        raise InputError(f"no such file: {path} (a data set is a name of `bench list datasets` or the path of a CSV)")
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            rows: list[Row] = [
+                {key: (value or "").strip() for key, value in row.items() if key is not None} for row in reader
+            ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable CSV in UTF-8 ({error})") from error
+    if not columns:
+        raise InputError(f"{path}: the file is empty; needed: a header line with path and label or tags")
+    if "path" not in columns or ("label" in columns) == ("tags" in columns):
+        needed = "a column 'path' and one of 'label' (one class a track) and 'tags' (several, with | between)"
+        raise InputError(f"{path}: needed are {needed}; found: {', '.join(columns)}")
+    if not rows:
+        raise InputError(f"{path}: a header but no tracks")
+    return rows
+
+
+def _labels(row: Row, kind: str, path: Path, line: int) -> list[str]:
+    if not row["path"]:
+        raise InputError(f"{path}, line {line}: no path")
+    if kind == "tags":
+        return sorted({tag.strip() for tag in row["tags"].split("|") if tag.strip()})
+    if not row["label"]:
+        raise InputError(f"{path}, line {line}: no label")
+    return [row["label"]]
+
+
+def _check_tracks(tracks: pd.DataFrame, rows: list[Row], path: Path) -> None:
+    wrong = tracks.index[tracks["split"] == "?"]
+    if len(wrong):
+        given = rows[wrong[0]]["split"]
+        raise InputError(f"{path}, line {wrong[0] + 2}: split '{given}'; known: {', '.join(SPLITS)}")
+    if "split" in rows[0] and (empty := tracks.index[tracks["split"] == ""]).size and empty.size < len(tracks):
+        raise InputError(f"{path}, line {empty[0] + 2}: no split, while other tracks have one")
+    for column in ("track_id", "path"):
+        splits = tracks.groupby(column)["split"].nunique()
+        if (splits > 1).any():
+            raise InputError(
+                f"{path}: {column} '{splits.index[splits > 1][0]}' stands in two splits; a track belongs to one"
+            )
+        twice = tracks[column].duplicated()
+        if twice.any():
+            raise InputError(
+                f"{path}, line {twice.idxmax() + 2}: {column} '{tracks[column][twice.idxmax()]}' stands twice"
+            )
+
+
+def _complete_split(tracks: pd.DataFrame, seed: int) -> tuple[str, list[str]]:
+    """Draws what is missing of the split, in place. Returns the split's name and what the user should know."""
+    present = set(tracks["split"])
+    if present == {""}:
+        tracks["split"] = _draw(tracks, _SHARES, seed)
+        return f"drawn-{seed}", [f"no split in the CSV: drew train/valid/test by group, shares 70/10/20, seed {seed}"]
+    missing = sorted({"train", "test"} - present)
+    if missing:
+        raise InputError(
+            f"the CSV's split has no {' and no '.join(missing)} tracks; give them, or leave the column out to have one drawn"
+        )
+    notes = []
+    shared = tracks.groupby("group")["split"].nunique()
+    if (shared > 1).any():
+        notes.append(f"{int((shared > 1).sum())} groups stand in more than one split: scores may be too high")
+    if "valid" in present:
+        return "csv", notes
+    train = tracks[tracks["split"] == "train"]
+    tracks.loc[train.index, "split"] = _draw(train, {"train": 0.85, "valid": 0.15}, seed)
+    notes.append(f"no valid tracks in the CSV: drew 15 % of the training groups for them, seed {seed}")
+    return f"csv+valid-{seed}", notes
+
+
+def _draw(tracks: pd.DataFrame, shares: dict[str, float], seed: int) -> list[str]:
+    """Deals whole groups to splits: each to the split that lacks most of the group's tags, then most tracks."""
+    members: dict[str, list[int]] = defaultdict(list)
+    for place, group in enumerate(tracks["group"]):
+        members[group].append(place)
+    if len(members) < len(shares):
+        raise InputError(f"cannot draw a split of {len(members)} groups; at least {len(shares)} are needed")
+    labels = tracks["tags"].tolist()
+    totals = Counter(tag for several in labels for tag in several)
+    counts: dict[str, Counter[str]] = {split: Counter() for split in shares}
+    sizes = dict.fromkeys(shares, 0)
+    dealt = [""] * len(tracks)
+    groups = sorted(members)
+    for place in generator(seed, "csv split").permutation(len(groups)):
+        own = members[groups[place]]
+        tags = Counter(tag for index in own for tag in labels[index])
+
+        def need(split: str) -> tuple[float, float]:
+            lack = sum(number * (shares[split] - counts[split][tag] / totals[tag]) for tag, number in tags.items())  # noqa: B023
+            return (lack / max(1, sum(tags.values())) / shares[split], 1 - sizes[split] / (shares[split] * len(tracks)))  # noqa: B023
+
+        chosen = max(shares, key=need)
+        counts[chosen].update(tags)
+        sizes[chosen] += len(own)
+        for index in own:
+            dealt[index] = chosen
+    if not all(sizes.values()):
+        raise InputError(f"the groups are too unequal to draw a split: {dict(sizes)}; give a column 'split'")
+    return dealt
+
+
+def present_splits(tracks: pd.DataFrame) -> dict[str, int]:
+    """Number of tracks of each split."""
+    return {split: int(np.sum(tracks["split"] == split)) for split in SPLITS}

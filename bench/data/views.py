@@ -1,0 +1,105 @@
+"""Views: segments of tracks, a function of (seed, step, index) alone, whatever was drawn before and by whom."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.config import ViewsSpec
+from bench.data.pcm import PcmStore
+from bench.randomness import generator
+
+
+@dataclass(frozen=True)
+class Views:
+    """The waveforms of one batch.
+
+    Attributes:
+        waveforms: (views, batch, samples) int16.
+        rows: (batch,) which track of the data set each item is.
+    """
+
+    waveforms: NDArray[np.int16]
+    rows: NDArray[np.int64]
+
+
+class ViewSampler:
+    """Cuts views from the tracks of a store.
+
+    Attributes:
+        batch_size: tracks a batch.
+        short: tracks shorter than one view; they are repeated to length.
+        tight: tracks too short for two segments the stated gap apart; theirs lie as far apart as they can.
+    """
+
+    def __init__(
+        self,
+        store: PcmStore,
+        rows: NDArray[np.int64],
+        seconds: float,
+        views: int,
+        batch_size: int,
+        spec: ViewsSpec,
+        seed: int,
+    ) -> None:
+        """Plans the views; reads no audio.
+
+        Args:
+            store: the audio.
+            rows: tracks to draw from.
+            seconds: length of a view.
+            views: views of each track, 1 or 2.
+            batch_size: tracks a batch; no track stands twice in one batch unless there are fewer than that.
+            spec: how segments are placed.
+            seed: of everything that is drawn.
+        """
+        self._store, self._seed, self._spec = store, seed, spec
+        # A labelled subset may hold fewer tracks than a batch: then each gives several items.
+        self._rows = np.tile(rows, -(-batch_size // len(rows)))
+        self._samples = round(seconds * store.sample_rate)
+        self._gap = round(spec.min_gap_seconds * store.sample_rate)
+        self._views = views
+        self.batch_size = batch_size
+        frames = store.frames[rows]
+        self.short = int((frames < self._samples).sum())
+        apart = 2 * self._samples + self._gap
+        self.tight = int((frames < apart).sum()) if views == 2 and spec.mode == "segments" else 0
+
+    def batch(self, step: int) -> Views:
+        """The batch of one step. Every track comes once before any comes again (the rest of an epoch is dropped)."""
+        per_epoch = len(self._rows) // self.batch_size
+        epoch, place = divmod(step, per_epoch)
+        order = generator(self._seed, "track order", epoch).permutation(len(self._rows))
+        rows = self._rows[order[place * self.batch_size :][: self.batch_size]]
+        uniform = generator(self._seed, "segments", step).random((self.batch_size, 3))
+        waveforms = np.empty((self._views, self.batch_size, self._samples), np.int16)
+        for item, (row, numbers) in enumerate(zip(rows, uniform, strict=True)):
+            for view, start in enumerate(self._starts(int(self._store.frames[row]), numbers)):
+                waveforms[view, item] = self._store.read(int(row), start, self._samples)
+        return Views(waveforms, rows)
+
+    def _starts(self, frames: int, uniform: NDArray[np.float64]) -> list[int]:
+        """First samples of the views in a track of `frames`, from three uniform numbers."""
+        slack = frames - self._samples
+        if slack < 0:  # shorter than a view: repeated without end, so any start is one
+            starts = [int(number * frames) for number in uniform[:2]]
+        elif self._views == 1 or self._spec.mode == "same":
+            starts = [int(uniform[0] * (slack + 1))] * 2
+        else:
+            # Uniform over all ordered pairs that keep the distance; a short track keeps what it can.
+            apart = min(self._samples + self._gap, slack)
+            low, high = sorted(int(number * (slack - apart + 1)) for number in uniform[:2])
+            starts = [low, high + apart]
+            if uniform[2] < 0.5:
+                starts.reverse()
+        if self._spec.mode == "same":
+            starts = [starts[0]] * 2
+        return starts[: self._views]
+
+
+def segment_starts(frames: int, samples: int) -> list[int]:
+    """First samples of the non-overlapping segments of a track, in order; one segment at least.
+
+    A rest shorter than a segment at the track's end is not embedded; a track shorter than one is repeated to length.
+    """
+    return [place * samples for place in range(max(1, frames // samples))]

@@ -1,0 +1,46 @@
+"""Encoders: (batch, ...) -> (batch, width). One file is one encoder; adding one is adding one file.
+
+A file holds a docstring (its first line is what `bench list encoders` shows), literal constants, a frozen `Settings` with
+a field `seconds`, and a class `Encoder`. Literals, so that they are read without importing the file:
+    PAPER, COST: strings for the list.
+    SAMPLE_RATE: of the waveform it learns from, in Hz.
+"""
+
+import pkgutil
+
+from torch import Tensor, nn
+
+from bench.config import LogMelSpec, MfccSpec, Spec
+
+__path__ = pkgutil.extend_path(__path__, __name__)
+
+
+class Settings(Spec):
+    """Base of an encoder's settings.
+
+    Attributes:
+        seconds: length of one view and of one segment, in seconds.
+    """
+
+    seconds: float
+
+
+class Encoder(nn.Module):
+    """Base of every encoder.
+
+    Attributes:
+        width: size of the embedding.
+        frontend: what the waveform is turned into before `forward`; None for the waveform itself.
+    """
+
+    width: int
+    frontend: LogMelSpec | MfccSpec | None = None
+
+    def __init__(self, settings: Settings) -> None:
+        """Builds the network from the encoder file's own `Settings`."""
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(batch, 1, bands, frames) or (batch, samples) -> (batch, width)."""
+        raise NotImplementedError

@@ -1,0 +1,39 @@
+"""Mean and deviation of 20 MFCCs over a segment: the hand-made baseline, nothing to learn."""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from bench.config import MfccSpec
+from bench.encoders import Encoder as BaseEncoder
+from bench.encoders import Settings as BaseSettings
+
+PAPER = "Logan, ISMIR 2000; Tzanetakis and Cook, IEEE TSAP 2002"
+COST = "no parameters"
+SAMPLE_RATE = 16_000
+
+
+class Settings(BaseSettings):
+    """Settings of the hand-made features.
+
+    Attributes:
+        seconds: length of a segment.
+        coefficients: MFCCs kept, the zeroth included.
+    """
+
+    seconds: float = Field(3.0, gt=0.3, le=60)
+    coefficients: int = Field(20, ge=2, le=40)
+
+
+class Encoder(BaseEncoder):
+    """(batch, 1, coefficients, frames) -> (batch, 2 * coefficients): means, then deviations over time."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Declares the front end."""
+        super().__init__(settings)
+        self.frontend = MfccSpec(sample_rate=SAMPLE_RATE, coefficients=settings.coefficients)
+        self.width = 2 * settings.coefficients
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(batch, 1, coefficients, frames) -> (batch, 2 * coefficients)."""
+        return torch.cat([inputs.mean(dim=(1, 3)), inputs[:, 0].std(dim=2)], dim=1)

@@ -1,0 +1,164 @@
+"""ResNet with attention pooling on log-mels, 2.80 M parameters: the backbone of the ICASSP 2024 comparison.
+
+Meseguer-Brocal, Desblancs, Hennequin, "An experimental comparison of multi-view self-supervised methods for music
+tagging", ICASSP 2024 (arXiv 2404.09177). It is CLIP's modified ResNet (Radford et al., ICML 2021, arXiv 2103.00020,
+section 2.4) on one channel: a stem of three convolutions, bottleneck stages (3, 4, 6, 3) at width 16, average pooling
+before every strided convolution, and query-key-value attention pooling to 1024 numbers.
+
+The front end is theirs as well, with its oddity: f_max lies above the Nyquist frequency of 16 kHz audio, which leaves the
+top 11 mel bands without energy.
+"""
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from bench.config import LogMelSpec
+from bench.encoders import Encoder as BaseEncoder
+from bench.encoders import Settings as BaseSettings
+
+PAPER = "Meseguer-Brocal et al., ICASSP 2024 (arXiv 2404.09177)"
+COST = "2.80 M parameters; a GPU"
+SAMPLE_RATE = 16_000
+
+
+class Settings(BaseSettings):
+    """Size of the network and of its input; the defaults are the paper's.
+
+    Attributes:
+        seconds: length of a view.
+        width: channels after the stem; the stages have 4, 8, 16 and 32 times as many.
+        blocks: bottleneck blocks of the stages.
+        heads: of the attention pooling.
+        embedding: size of the output.
+        mels: mel bands.
+        f_max: upper edge of the highest band, in Hz.
+        offset_db: added to the decibels before the first convolution.
+        scale_db: decibels that become 1 before the first convolution.
+    """
+
+    seconds: float = Field(4.0, gt=0.3, le=60)
+    width: int = Field(16, ge=2, multiple_of=2)
+    blocks: tuple[int, ...] = Field((3, 4, 6, 3), min_length=1, max_length=4)
+    heads: int = Field(8, ge=1)
+    embedding: int = Field(1024, ge=1)
+    mels: int = Field(128, ge=32)
+    f_max: float = Field(11_025.0, gt=0)
+    offset_db: float = 0.0
+    scale_db: float = Field(1.0, gt=0)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 convolutions around a shortcut; strides are average pooling, so that nothing aliases."""
+
+    def __init__(self, channels: int, planes: int, stride: int) -> None:
+        """From `channels` to `4 * planes` channels."""
+        super().__init__()
+        pool: nn.Module = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, planes, 1, bias=False),
+            nn.BatchNorm2d(planes),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(planes, planes, 3, padding=1, bias=False),
+            nn.BatchNorm2d(planes),
+            nn.ReLU(inplace=True),
+            pool,
+            nn.Conv2d(planes, 4 * planes, 1, bias=False),
+            nn.BatchNorm2d(4 * planes),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or channels != 4 * planes:
+            layers = OrderedDict(pool=pool, convolution=nn.Conv2d(channels, 4 * planes, 1, bias=False))
+            self.shortcut = nn.Sequential(OrderedDict(layers, normalisation=nn.BatchNorm2d(4 * planes)))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(batch, channels, bands, frames) -> (batch, 4 * planes, bands / stride, frames / stride)."""
+        return F.relu(self.body(inputs) + self.shortcut(inputs), inplace=True)
+
+
+class AttentionPool(nn.Module):
+    """Attention from the mean of all places to every place, as in CLIP."""
+
+    def __init__(self, places: int, channels: int, heads: int, embedding: int) -> None:
+        """One learned position for each place and one for the mean."""
+        super().__init__()
+        self.positions = nn.Parameter(torch.randn(places + 1, channels) / channels**0.5)
+        self.attention = nn.MultiheadAttention(channels, heads, batch_first=True)
+        # MultiheadAttention's own output layer keeps the width; ours goes to the embedding.
+        self.attention.out_proj = nn.modules.linear.NonDynamicallyQuantizableLinear(channels, embedding)
+        nn.init.zeros_(self.attention.out_proj.bias)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(batch, channels, bands, frames) -> (batch, embedding)."""
+        tokens = maps.flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1) + self.positions.to(tokens.dtype)
+        attention = self.attention
+        pooled, _ = F.multi_head_attention_forward(
+            tokens[:, :1].transpose(0, 1),
+            tokens.transpose(0, 1),
+            tokens.transpose(0, 1),
+            attention.embed_dim,
+            attention.num_heads,
+            attention.in_proj_weight,
+            attention.in_proj_bias,
+            None,
+            None,
+            False,
+            0.0,
+            attention.out_proj.weight,
+            attention.out_proj.bias,
+            need_weights=False,
+        )
+        return pooled[0]
+
+
+class Encoder(BaseEncoder):
+    """The network. See the module's docstring."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Builds it for views of `settings.seconds`: the learned positions fix the length of the input."""
+        super().__init__(settings)
+        self.frontend = LogMelSpec(
+            sample_rate=SAMPLE_RATE,
+            mels=settings.mels,
+            f_max=settings.f_max,
+            offset_db=settings.offset_db,
+            scale_db=settings.scale_db,
+        )
+        self.width = settings.embedding
+        half, width = settings.width // 2, settings.width
+        self.stem = nn.Sequential(
+            *_convolution(1, half, stride=2),
+            *_convolution(half, half),
+            *_convolution(half, width),
+            nn.AvgPool2d(2),
+        )
+        channels = width
+        stages: list[nn.Module] = []
+        for number, blocks in enumerate(settings.blocks):
+            planes = width * 2**number
+            for block in range(blocks):
+                stages.append(Bottleneck(channels, planes, stride=2 if number and not block else 1))
+                channels = 4 * planes
+        self.stages = nn.Sequential(*stages)
+        size = [settings.mels, self.frontend.frames(settings.seconds)]
+        size = [-(-side // 2) // 2 // 2 ** (len(settings.blocks) - 1) for side in size]
+        if min(size) < 1 or channels % settings.heads:
+            raise ValueError(
+                f"a view of {settings.seconds} s and {settings.mels} mels is too small for {len(settings.blocks)} stages"
+            )
+        self.pool = AttentionPool(size[0] * size[1], channels, settings.heads, settings.embedding)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(batch, 1, mels, frames) log-mel in dB -> (batch, embedding)."""
+        maps = self.stages(self.stem(inputs.contiguous(memory_format=torch.channels_last)))
+        pooled: Tensor = self.pool(maps)
+        return pooled
+
+
+def _convolution(channels: int, out: int, stride: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False)
+    return [convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]

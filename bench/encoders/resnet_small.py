@@ -1,0 +1,34 @@
+"""The paper's ResNet made small for two CPU cores: 64 mel bands, 3 s, one block a stage.
+
+Same parts as `resnet`. Decibels are shifted and scaled to about unit size: the few hundred steps that a laptop has are not
+enough for the first batch normalisation to undo padding with 0 dB, which is the loudest value there is.
+"""
+
+from pydantic import Field
+
+from bench.encoders.resnet import Encoder as ResNet
+from bench.encoders.resnet import Settings as ResNetSettings
+
+PAPER = "this project, after Meseguer-Brocal et al., ICASSP 2024"
+COST = "1.43 M parameters; a laptop"
+SAMPLE_RATE = 16_000
+
+
+class Settings(ResNetSettings):
+    """As the paper's network, smaller; see `bench.encoders.resnet.Settings`."""
+
+    seconds: float = Field(3.0, gt=0.3, le=60)
+    blocks: tuple[int, ...] = Field((1, 1, 1, 1), min_length=1, max_length=4)
+    embedding: int = Field(256, ge=1)
+    mels: int = Field(64, ge=32)
+    f_max: float = Field(8_000.0, gt=0)
+    offset_db: float = 30.0
+    scale_db: float = Field(20.0, gt=0)
+
+
+class Encoder(ResNet):
+    """The small network. See the module's docstring."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Builds it."""
+        super().__init__(settings)

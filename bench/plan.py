@@ -1,0 +1,262 @@
+"""From flags to specs, and from specs to the names of products on disk. Light: a finished cell is found without torch.
+
+A product's key is the digest of exactly what it depends on: the part of the spec that matters to its stage, the keys or
+data hashes of what it is made from, and the code that makes it (without comments and docstrings).
+"""
+
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench import registry, results
+from bench.config import PlugIn, RunSpec, digest
+from bench.data import tracks_csv
+from bench.errors import InputError, unknown
+from bench.store import Store, read_json
+
+_SECTIONS = ("method", "encoder", "dataset", "pretrain_dataset", "views", "train", "embed", "probe", "score")
+_PLUGINS = {"method": "methods", "encoder": "encoders", "dataset": "datasets", "pretrain_dataset": "datasets"}
+Tree = dict[str, Any]
+
+# The code that makes each stage's product, besides the plug-ins by name.
+_CODE = {
+    "prepare": ("bench.data.prepare", "bench.data.decode", "bench.data.tracks_csv", "bench.data.manifest"),
+    "pretrain": (
+        *("bench.train.loop", "bench.train.schedule", "bench.train.batches", "bench.train.diagnostics"),
+        *("bench.data.views", "bench.data.augment", "bench.data.frontend", "bench.data.pcm"),
+        *("bench.heads", "bench.method", "bench.randomness", "bench.stages"),
+    ),
+    "embed": ("bench.probe.embed", "bench.data.views", "bench.data.frontend"),
+    "probe": ("bench.probe.probes", "bench.probe.subsets", "bench.probe.metrics"),
+    "score": ("bench.probe.score", "bench.probe.metrics", "bench.probe.bootstrap"),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line, for one fraction and draw."""
+
+    method: str
+    fraction: float
+    draw: int = 0
+    seed: int = 0
+    recipe: str = "quick"
+    dataset: str = "midiband"
+    pretrain_dataset: str | None = None
+    encoder: str | None = None
+    steps: int | None = None
+    probe: str | None = None
+    overrides: Tree = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a method's literal constants say of it (see `bench.method`)."""
+
+    trains: bool
+    uses_labels: bool
+    views: int
+    encoder: str | None
+
+
+def traits(method: str) -> Traits:
+    """Reads a method's constants without importing it."""
+    about = registry.describe("methods", method)
+    trains, labels, views = about.get("TRAINS", True), about.get("USES_LABELS", False), about.get("VIEWS", 2)
+    return Traits(bool(trains), bool(labels), int(views), about.get("ENCODER"))
+
+
+def read_recipe(name: str) -> Tree:
+    """A recipe by name, or by the path of its TOML file.
+
+    Raises:
+        InputError: no such recipe, no readable TOML, or an unknown section.
+    """
+    path = Path(name) if name.endswith(".toml") else registry.find("recipes", name).path
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"no such recipe file: {path}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable TOML ({error})") from error
+    for section in recipe:
+        if section not in (*_SECTIONS, "about", "for"):
+            raise unknown(f"section of the recipe {path}", section, [*_SECTIONS, "about", "for"])
+    return recipe
+
+
+def resolve(request: Request) -> RunSpec:
+    """The full spec of one cell: defaults, then the recipe, then the recipe's table for the method, then the flags.
+
+    Raises:
+        InputError: an unknown name, setting or value; with the nearest known one.
+    """
+    about = traits(request.method)
+    if about.encoder and request.encoder not in (None, about.encoder):
+        raise InputError(f"method '{request.method}' is its own encoder: leave --encoder {request.encoder} out")
+    if about.uses_labels and request.pretrain_dataset not in (None, request.dataset):
+        raise InputError(f"method '{request.method}' learns from the labels of --dataset: leave --pretrain-dataset out")
+    recipe = read_recipe(request.recipe)
+    tree: Tree = {section: dict(recipe.get(section, {})) for section in _SECTIONS}
+    _merge(tree, recipe.get("for", {}).get(request.method, {}))
+    encoder = about.encoder or request.encoder
+    if encoder and encoder != tree["encoder"].get("name"):
+        tree["encoder"] = {"name": encoder}  # the recipe's settings are another encoder's
+    tree["method"]["name"] = request.method
+    tree["dataset"]["name"] = request.dataset
+    if request.steps is not None:
+        tree["train"]["steps"] = request.steps
+    if request.probe is not None:
+        tree["probe"]["kind"] = request.probe
+    _merge(tree, request.overrides)
+    if request.pretrain_dataset is None:
+        tree["pretrain_dataset"] = {**tree["dataset"], **tree["pretrain_dataset"]}
+    else:
+        tree["pretrain_dataset"]["name"] = request.pretrain_dataset
+    for section, kind in _PLUGINS.items():
+        if not (kind == "datasets" and tracks_csv.is_csv(tree[section]["name"])):
+            registry.find(kind, tree[section]["name"])
+    given = {"recipe": request.recipe, "fraction": request.fraction, "draw": request.draw, "seed": request.seed}
+    try:
+        return RunSpec.model_validate({**tree, **given})
+    except ValidationError as error:
+        raise setting_error(error, tree) from error
+
+
+def untrained(request: Request) -> Request:
+    """The same request for `random_init`, which every table puts a score beside."""
+    overrides = {section: values for section, values in request.overrides.items() if section != "method"}
+    own_encoder = traits(request.method).encoder is not None
+    return replace(request, method="random_init", overrides=overrides, encoder=None if own_encoder else request.encoder)
+
+
+def states(spec: RunSpec, store: Store, results_folder: Path) -> list[tuple[str, str]]:
+    """What is there of a cell, stage by stage: (stage, "done", "begun", "missing" or why that is not known yet)."""
+    keys = Keys(spec, store)
+    prepared = {"prepare": keys.prepare, "prepare (pretraining)": keys.prepare_pretrain}
+    found = [
+        (stage, _state(store, "prepared", key))
+        for stage, key in prepared.items()
+        if stage == "prepare" or key != keys.prepare
+    ]
+    if not keys.known:
+        return [*found, *((stage, "missing (depends on prepare)") for stage in ("pretrain", "embed", "probe", "score"))]
+    found += [
+        ("pretrain", _state(store, "pretrained", keys.pretrain)),
+        ("embed", _state(store, "embedded", keys.embed)),
+    ]
+    found.append(("probe", _state(store, "probed", keys.probe)))
+    stored = results.find(results_folder, spec, keys.cell)
+    return [*found, ("score", "done" if stored else "missing")]
+
+
+def _state(store: Store, stage: str, key: str) -> str:
+    if store.has(stage, key):
+        return "done"
+    return "begun" if store.partial(stage, key) else "missing"
+
+
+def setting_error(error: ValidationError, tree: Tree, prefix: str = "") -> InputError:
+    """The first complaint of pydantic as one line with the setting's dotted name."""
+    first = error.errors()[0]
+    name = prefix + ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        section = name.rpartition(".")[0]
+        return unknown("setting", name, [f"{section}.{key}" for key in known_settings(section)])
+    return InputError(f"{name} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}")
+
+
+def known_settings(section: str) -> list[str]:
+    """The settings of a section of the run's spec that is no plug-in."""
+    annotation = RunSpec.model_fields[section].annotation if section in RunSpec.model_fields else None
+    fields = getattr(annotation, "model_fields", {})
+    return sorted(fields)
+
+
+def _merge(tree: Tree, over: Tree) -> None:
+    for section, values in over.items():
+        if section not in _SECTIONS:
+            raise unknown("setting", section, _SECTIONS)
+        tree[section].update(values)
+
+
+class Keys:
+    """The keys of one cell's products. Those after `prepare` exist once the data sets are prepared.
+
+    Attributes:
+        data: data hash of the probed data set; None before it is prepared.
+        pretrain_data: likewise of the data set that is pretrained on.
+    """
+
+    def __init__(self, spec: RunSpec, store: Store) -> None:
+        """Reads what is known on disk."""
+        self._spec, self._store = spec, store
+        self._traits = traits(spec.method.name)
+        self.prepare = prepare_key(spec.dataset, spec.encoder)
+        same = spec.pretrain_dataset == spec.dataset
+        self.prepare_pretrain = self.prepare if same else prepare_key(spec.pretrain_dataset, spec.encoder)
+        self.data = data_hash(store, self.prepare)
+        self.pretrain_data = self.data if same else data_hash(store, self.prepare_pretrain)
+
+    @property
+    def known(self) -> bool:
+        """Whether both data sets are prepared, so that the other keys exist."""
+        return self.data is not None and (self.pretrain_data is not None or not self._traits.trains)
+
+    @property
+    def pretrain(self) -> str:
+        """Key of the frozen encoder."""
+        spec, about = self._spec, self._traits
+        parts: list[Any] = [spec.method, spec.encoder, spec.seed]
+        if about.trains:
+            train = spec.train.model_dump(mode="json", exclude={"checkpoint_seconds"})
+            parts += [spec.views, train, self.pretrain_data]
+        if about.uses_labels:
+            parts += [self.data, spec.fraction, spec.draw, spec.embed]
+        plugins = (registry.find("methods", spec.method.name), registry.find("encoders", spec.encoder.name))
+        modules = {*_CODE["pretrain"], "bench.encoders", *(found.module for found in plugins)}
+        return digest([parts, registry.code_digest(*modules)])
+
+    @property
+    def embed(self) -> str:
+        """Key of the embeddings of the probed data set."""
+        return digest([self.pretrain, self.data, self._spec.embed, registry.code_digest(*_CODE["embed"])])
+
+    @property
+    def probe(self) -> str:
+        """Key of the logits of the test tracks."""
+        spec = self._spec
+        return digest(
+            [self.embed, spec.probe, spec.fraction, spec.draw, spec.seed, registry.code_digest(*_CODE["probe"])]
+        )
+
+    @property
+    def cell(self) -> str:
+        """Key of the scores."""
+        return digest([self.probe, self._spec.score, registry.code_digest(*_CODE["score"])])
+
+
+def dataset_identity(dataset: PlugIn) -> str:
+    """What a data set is before any audio is read: name, settings and code, or the CSV and its files' sizes and times."""
+    if tracks_csv.is_csv(dataset.name):
+        return digest(["csv", tracks_csv.fingerprint(Path(dataset.name)), dataset.settings])
+    return digest([dataset, registry.code_digest(registry.find("datasets", dataset.name).module)])
+
+
+def prepare_key(dataset: PlugIn, encoder: PlugIn) -> str:
+    """Key of a data set's PCM store at the encoder's sample rate."""
+    return digest([dataset_identity(dataset), sample_rate(encoder), registry.code_digest(*_CODE["prepare"])])
+
+
+def sample_rate(encoder: PlugIn) -> int:
+    """The rate that an encoder learns from, in Hz, read from its file."""
+    return int(registry.describe("encoders", encoder.name)["SAMPLE_RATE"])
+
+
+def data_hash(store: Store, key: str) -> str | None:
+    """The hash of a prepared data set's content; None while it is not prepared."""
+    path = store.folder("prepared", key) / "data.json"
+    return str(read_json(path)["data_hash"]) if path.is_file() else None

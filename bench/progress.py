@@ -1,0 +1,80 @@
+"""Progress on standard error: a bar on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+_LINE_SECONDS = 10.0
+_QUIET_SECONDS = 2.0
+
+
+class Report(Protocol):
+    """Called as work goes on."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Says that `done` of `total` are done; `note` stands behind the numbers."""
+        ...
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(title: str, unit: str) -> Iterator[Report]:
+    """Shows how far a piece of work is, how fast it goes, and what is left.
+
+    Args:
+        title: what is done, such as "prepare midiband".
+        unit: what is counted, such as "tracks".
+    """
+    if sys.stderr.isatty():
+        with _bar(title, unit) as report:
+            yield report
+    else:
+        yield _lines(title, unit)
+
+
+def _lines(title: str, unit: str) -> Report:
+    start = last = time.monotonic()
+    first_done: int | None = None
+
+    def report(done: int, total: int, note: str = "") -> None:
+        nonlocal last, first_done
+        now = time.monotonic()
+        if first_done is None:
+            first_done = done
+        finished = done >= total
+        # Work of under two seconds is not worth a line.
+        if (finished and now - start > _QUIET_SECONDS) or (not finished and now - last >= _LINE_SECONDS):
+            last = now
+            speed = (done - first_done) / max(now - start, 1e-9)
+            left = "" if finished or speed == 0 else f", {(total - done) / speed:.0f} s left"
+            say(f"{title}: {done}/{total} {unit}, {speed:.1f} {unit}/s{left}{'; ' + note if note else ''}")
+
+    return report
+
+
+@contextmanager
+def _bar(title: str, unit: str) -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True))
+    with bar:
+        task = bar.add_task(title, total=None, note="")
+
+        def report(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, note=note)
+
+        yield report

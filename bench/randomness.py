@@ -1,0 +1,24 @@
+"""Random numbers as a function of (seed, purpose, step): nothing depends on what was drawn before.
+
+A counter-based generator (Philox; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) needs no state
+to be saved: a restart, another worker or another rank asks for the same coordinates and gets the same numbers.
+"""
+
+import hashlib
+
+import numpy as np
+
+
+def seed_for(seed: int, purpose: str, step: int = 0) -> int:
+    """A 63-bit seed for libraries that take an integer, such as `torch.manual_seed`."""
+    digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
+    """A generator for the coordinates; arrays with the batch index first are the same for every batch size.
+
+    `generator(seed, purpose, step).random((batch, k))[i]` depends on (seed, purpose, step, i) alone.
+    """
+    key = int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:16], "little")
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, step]))

@@ -1,0 +1,1 @@
+"""Tables and comparisons, from stored results alone."""

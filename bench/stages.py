@@ -1,0 +1,254 @@
+"""What each stage does, with objects in place of names: prepare, pretrain, embed, probe. Each fills one folder."""
+
+import json
+import time
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bench.config import RunSpec
+from bench.data.frontend import build_frontend
+from bench.data.prepare import Prepared
+from bench.data.views import ViewSampler
+from bench.encoders import Encoder
+from bench.method import Method, Settings, Task
+from bench.plan import Traits
+from bench.probe.embed import embed
+from bench.probe.metrics import mean_average_precision, one_vs_rest
+from bench.probe.probes import fit
+from bench.probe.subsets import labelled_subset, tags_without_positive
+from bench.progress import progress, say
+from bench.randomness import seed_for
+from bench.store import write_atomically, write_json
+from bench.train.batches import Batches
+from bench.train.loop import History, train, warning
+
+_LOOKED_AT = 256  # views on which collapse is measured
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The plug-ins of one cell as objects.
+
+    Attributes:
+        method: the method's module.
+        method_settings: its settings, defaults filled in.
+        encoder: the encoder's module.
+        encoder_settings: its settings, defaults filled in.
+        traits: what the method says of itself.
+    """
+
+    method: ModuleType
+    method_settings: Settings
+    encoder: ModuleType
+    encoder_settings: Any
+    traits: Traits
+
+    def build(self, spec: RunSpec, outputs: int, multi_label: bool) -> Method:
+        """The method on a freshly drawn encoder; every method of one seed starts from the same encoder."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_for(spec.seed, "encoder"))
+            encoder: Encoder = self.encoder.Encoder(self.encoder_settings)
+            torch.manual_seed(seed_for(spec.seed, "heads"))
+            task = Task(spec.train.steps, spec.train.batch_size, outputs, multi_label)
+            method: Method = self.method.Method(encoder, encoder.width, self.method_settings, task)
+        return method
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labelled part of a data set at one fraction and draw.
+
+    Attributes:
+        rows: tracks of the training split whose labels may be used.
+        targets: (tracks of the data set, tags) bool, or (tracks,) int for classes.
+        without_positive: tags that no labelled track has.
+    """
+
+    rows: NDArray[np.int64]
+    targets: NDArray[np.bool_] | NDArray[np.int64]
+    without_positive: int
+
+
+def labelled(data: Prepared, spec: RunSpec) -> Labelled:
+    """Draws the labelled tracks: a function of data set, split, fraction, draw and seed, the same for every method."""
+    train_rows = data.rows("train")
+    one_hot = data.labels[train_rows]
+    # The pretraining seed must not change which tracks are labelled, or seeds could not be compared.
+    subset = labelled_subset(one_hot, spec.fraction, spec.draw, 0, f"labelled {data.facts['data_hash']}")
+    targets = data.labels.argmax(axis=1) if data.kind == "classes" else data.labels
+    return Labelled(train_rows[subset], targets, tags_without_positive(one_hot, subset))
+
+
+def pretrain(
+    parts: Parts, spec: RunSpec, audio: Prepared, labels: Labelled | None, device: torch.device, folder: Path
+) -> None:
+    """Trains a method and stores the frozen encoder (`weights.safetensors`) and what a reader asks of the run (`run.json`).
+
+    Args:
+        parts: the plug-ins.
+        spec: the cell.
+        audio: the data set that is pretrained on.
+        labels: for methods that use labels; they train on the labelled tracks of `audio` alone.
+        device: where to train.
+        folder: of the product; holds the checkpoint of an earlier attempt.
+    """
+    multi_label = audio.kind == "tags"
+    method = parts.build(spec, len(audio.tags) if labels else 0, multi_label).to(device)
+    notes: list[str] = []
+    history = History()
+    if parts.traits.trains:
+        history, notes = _train(parts, spec, audio, labels, method, device, folder)
+    kept = {name: value for name, value in method.state_dict().items() if name.startswith(("encoder.", "classifier."))}
+    content = safetensors.torch.save({name: value.cpu().contiguous() for name, value in kept.items()})
+    write_atomically(folder / "weights.safetensors", content)
+    run = {
+        "seconds": history.seconds,
+        "curve": history.curve,
+        "diagnostics": history.diagnostics,
+        "best": history.best,
+        "warning": warning(history) if not labels else None,
+        "parameters": sum(parameter.numel() for parameter in method.encoder.parameters()),
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "notes": notes,
+    }
+    write_json(folder / "run.json", run)
+    (folder / "state.pt").unlink(missing_ok=True)
+
+
+def _train(
+    parts: Parts,
+    spec: RunSpec,
+    audio: Prepared,
+    labels: Labelled | None,
+    method: Method,
+    device: torch.device,
+    folder: Path,
+) -> tuple[History, list[str]]:
+    rows = labels.rows if labels else audio.rows(spec.views.splits)
+    seconds = parts.encoder_settings.seconds
+    notes = []
+    batch_size = spec.train.batch_size
+    if not labels and batch_size > len(rows):
+        batch_size = len(rows)
+        notes.append(f"batch of {spec.train.batch_size} cut to {batch_size}: there are no more tracks to pretrain on")
+    sampler = ViewSampler(audio.audio, rows, seconds, parts.traits.views, batch_size, spec.views, spec.seed)
+    if sampler.tight:
+        notes.append(
+            f"{sampler.tight} of {len(rows)} tracks are too short for two segments {spec.views.min_gap_seconds:g} s apart: taken as far apart as they go"
+        )
+    frontend = build_frontend(method.encoder.frontend).to(device)
+    targets = None
+    if labels:
+        targets = labels.targets.astype(np.float32) if audio.kind == "tags" else labels.targets.astype(np.int64)
+    batches = Batches(sampler, frontend, spec.views, spec.seed, device, targets)
+    looked_at = ViewSampler(
+        audio.audio, rows, seconds, 1, min(_LOOKED_AT, len(rows)), spec.views, seed_for(spec.seed, "looked at")
+    )
+    probe_inputs = Batches(looked_at, frontend, spec.views.model_copy(update={"augment": "none"}), spec.seed, device)
+    inputs = probe_inputs(0).views[0]
+    probe_inputs.close()
+
+    def validate(trained: nn.Module) -> float:
+        valid = audio.rows("valid")
+        assert isinstance(trained, Method) and labels is not None
+        embedded = embed(trained.encoder, frontend, audio.audio, valid, seconds, spec.embed, device)
+        return _valid_map(classify(trained, embedded, device), labels.targets[valid], audio.kind)
+
+    title = f"pretrain {spec.method.name}" + (f" on {len(rows)} labelled tracks" if labels else "")
+    with progress(title, "steps") as report:
+        history = train(method, batches, inputs, spec.train, spec.seed, folder, report, validate if labels else None)
+    batches.close()
+    return history, notes
+
+
+def _valid_map(logits: NDArray[np.float32], targets: NDArray[Any], kind: str) -> float:
+    """Macro average precision over the tags that the valid split has."""
+    scores, truth = torch.from_numpy(logits), torch.from_numpy(targets)
+    if kind == "classes":
+        scores, truth = one_vs_rest(scores), torch.nn.functional.one_hot(truth, logits.shape[1]).bool()
+    return float(mean_average_precision(scores, truth))
+
+
+@torch.no_grad()
+def classify(method: Method, embedded: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
+    """Logits (tracks, outputs) of a method's own classifier on track embeddings (tracks, width)."""
+    assert method.classifier is not None
+    logits = method.classifier.float()(torch.from_numpy(embedded).to(device))
+    return np.asarray(logits.cpu().numpy(), np.float32)
+
+
+def load(parts: Parts, spec: RunSpec, outputs: int, multi_label: bool, folder: Path, device: torch.device) -> Method:
+    """The frozen encoder (and classifier) of a pretraining product; heads of the pretext task are freshly drawn."""
+    method = parts.build(spec, outputs if parts.traits.uses_labels else 0, multi_label)
+    stored = safetensors.torch.load_file(folder / "weights.safetensors")
+    missing, unexpected = method.load_state_dict(stored, strict=False)
+    wrong = [name for name in missing if name.startswith(("encoder.", "classifier."))] + unexpected
+    if wrong:
+        raise RuntimeError(f"{folder} does not fit the encoder: {wrong[:3]}")
+    return method.to(device).eval()
+
+
+def embed_all(parts: Parts, spec: RunSpec, method: Method, data: Prepared, device: torch.device, folder: Path) -> None:
+    """Embeds every track of the probed data set; `embeddings.npy` is (tracks, width), in the manifest's order."""
+    started = time.monotonic()
+    frontend = build_frontend(method.encoder.frontend).to(device)
+    with progress(f"embed {spec.method.name}", "tracks") as report:
+        seconds = parts.encoder_settings.seconds
+        embedded = embed(method.encoder, frontend, data.audio, data.rows("all"), seconds, spec.embed, device, report)
+    _write_array(folder / "embeddings.npy", embedded)
+    write_json(folder / "run.json", {"seconds": time.monotonic() - started, "width": int(embedded.shape[1])})
+
+
+def probe(
+    parts: Parts, spec: RunSpec, data: Prepared, labels: Labelled, embedded: NDArray[np.float32], method: Method | None,
+    device: torch.device, folder: Path,
+) -> None:  # fmt: skip
+    """Stores the logits of every test track (`logits.npy`): of a probe, or of the method's own classifier."""
+    started = time.monotonic()
+    test, valid = data.rows("test"), data.rows("valid")
+    if method is not None:
+        logits = classify(method, embedded[test], device)
+        chosen: dict[str, Any] = {"kind": "end_to_end", "chosen": {}, "sweep": []}
+    else:
+        fitted = fit(
+            embedded[labels.rows], labels.targets[labels.rows], embedded[valid], labels.targets[valid],
+            data.kind, spec.probe, spec.seed, str(device), classes=len(data.tags),
+        )  # fmt: skip
+        logits = fitted.logits(embedded[test])
+        chosen = {"kind": spec.probe.kind, "chosen": fitted.chosen, "sweep": fitted.sweep}
+    _write_array(folder / "logits.npy", logits)
+    write_json(folder / "run.json", {"seconds": time.monotonic() - started, **json.loads(json.dumps(chosen))})
+
+
+def pick_device(name: str) -> torch.device:
+    """ "auto" is a GPU where there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def device_name(device: torch.device) -> str:
+    """What trained, for the record."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def tell(notes: list[str], title: str) -> None:
+    """Says what a stage had to do otherwise than asked."""
+    for note in notes:
+        say(f"{title}: {note}")
+
+
+def _write_array(path: Path, array: NDArray[Any]) -> None:
+    buffer = BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,140 @@
+"""Products on disk: each under the hash of what it depends on, built under a temporary name and renamed when whole.
+
+A stage may be killed at any moment: what it had finished lies in `KEY.part` and is taken up again. Two processes that
+want the same product queue at a lock; where the file system has no locks both build it, which costs time and does no
+harm, since every file is written atomically and the content is a function of the key.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InputError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+
+
+def explain(error: OSError) -> InputError | None:
+    """The line for an error of the file system that a user can mend; None for any other."""
+    where = error.filename or "the home or results folder"
+    if error.errno in _FULL:
+        return InputError(
+            f"no space left while writing {where}: free some, or choose another disk with --home and --results"
+        )
+    if error.errno in _REFUSED:
+        return InputError(
+            f"cannot write {where} ({os.strerror(error.errno or 0).lower()}): choose a writable folder with --home and --results"
+        )
+    return None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a whole file or nothing: to a temporary name in the same folder, flushed to disk, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        # A failed write() carries no name; the user needs to know which disk is full.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically. NaN is refused: it is no JSON, and other readers would choke on it."""
+    write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def require_writable(*folders: Path) -> None:
+    """Makes the folders where they are missing, and a file in each, before hours of work depend on them.
+
+    Raises:
+        InputError: one cannot be made or written.
+    """
+    for folder in folders:
+        probe = folder / f".writable.{os.getpid()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"?")
+            probe.unlink()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise InputError(
+                f"cannot write to {folder} ({reason}): choose another folder with --home or --results"
+            ) from error
+
+
+class Store:
+    """The home folder: `STAGE/KEY/` is a finished product, `STAGE/KEY.part/` one under way."""
+
+    def __init__(self, home: Path) -> None:
+        """Opens a home; nothing is created before something is produced."""
+        self.home = home
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Where the finished product lies, or will."""
+        return self.home / stage / key
+
+    def has(self, stage: str, key: str) -> bool:
+        """Whether the product is finished."""
+        return self.folder(stage, key).is_dir()
+
+    def partial(self, stage: str, key: str) -> bool:
+        """Whether a start has been made on the product."""
+        return self.folder(stage, key).with_suffix(".part").is_dir()
+
+    def produce(self, stage: str, key: str, make: Callable[[Path], None]) -> Path:
+        """The product's folder, made by `make(folder)` if it is not there.
+
+        `make` gets a folder that holds whatever an earlier, killed attempt left in it.
+        """
+        final = self.folder(stage, key)
+        if final.is_dir():
+            return final
+        work = final.with_suffix(".part")
+        work.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(final.with_suffix(".lock"), what=f"{stage} {key}"):
+            if not final.is_dir():
+                work.mkdir(exist_ok=True)
+                make(work)
+                _publish(work, final)
+            # Only now: while the product is missing, every process must meet at the same lock file.
+            final.with_suffix(".lock").unlink(missing_ok=True)
+        return final
+
+
+def _publish(work: Path, final: Path) -> None:
+    try:
+        os.rename(work, final)
+    except OSError:
+        if not final.is_dir():  # else: without locks, the other process was first with the same content
+            raise
+
+
+@contextmanager
+def _lock(path: Path, what: str) -> Iterator[None]:
+    """Holds an advisory lock; the system drops it when the process dies, however it dies."""
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting: another process is at work on {what}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a file system without locks: both build, the last rename is refused or equal
+        yield

@@ -1,0 +1,1 @@
+"""Pretraining: the loop, its schedule, checkpoints, and the signs of collapse."""

@@ -1,0 +1,68 @@
+"""From int16 views in memory to encoder inputs on the device."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.config import LogMelSpec, ViewsSpec
+from bench.data import augment
+from bench.data.frontend import to_waveform
+from bench.data.views import Views, ViewSampler
+from bench.method import Batch
+
+
+class Batches:
+    """The batch of any step, on the device; the next one is read from disk meanwhile."""
+
+    def __init__(
+        self,
+        sampler: ViewSampler,
+        frontend: nn.Module,
+        spec: ViewsSpec,
+        seed: int,
+        device: torch.device,
+        labels: NDArray[np.float32] | NDArray[np.int64] | None = None,
+    ) -> None:
+        """Starts the reader.
+
+        Args:
+            sampler: what is cut.
+            frontend: (batch, samples) -> encoder input.
+            spec: for the augmentation.
+            seed: of the run.
+            device: where batches go.
+            labels: (tracks of the data set, ...) targets, for methods that use labels.
+        """
+        self._sampler, self._frontend, self._spec, self._seed, self._device = sampler, frontend, spec, seed, device
+        self._labels = labels
+        self._pool = ThreadPoolExecutor(1)
+        self._next: tuple[int, Future[Views]] | None = None
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step."""
+        ready = self._next[1] if self._next and self._next[0] == step else self._pool.submit(self._sampler.batch, step)
+        views = ready.result()
+        self._next = (step + 1, self._pool.submit(self._sampler.batch, step + 1))
+        inputs = tuple(self._input(waveforms, step, view) for view, waveforms in enumerate(views.waveforms))
+        labels = None if self._labels is None else torch.from_numpy(self._labels[views.rows]).to(self._device)
+        return Batch(inputs, labels)
+
+    def _input(self, waveforms: NDArray[np.int16], step: int, view: int) -> Tensor:
+        samples = torch.from_numpy(waveforms).to(self._device, non_blocking=True)
+        with torch.no_grad():
+            inputs: Tensor = self._frontend(to_waveform(samples))
+            spec = getattr(self._frontend, "spec", None)
+            if self._spec.augment == "log_mel" and isinstance(spec, LogMelSpec):
+                inputs = augment.log_mel(inputs, spec.scale_db, self._seed, step, view)
+        return inputs
+
+    def close(self) -> None:
+        """Stops the reader."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+StepBatches = Callable[[int], Batch]

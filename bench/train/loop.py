@@ -1,0 +1,214 @@
+"""The training loop: the same for every method, and the same weights whether or not it was killed on the way."""
+
+import io
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.config import TrainSpec
+from bench.errors import InputError
+from bench.method import Batch, Method
+from bench.progress import Report
+from bench.randomness import seed_for
+from bench.store import write_atomically
+from bench.train.diagnostics import collapse_warning, effective_rank, embedding_deviation
+from bench.train.schedule import learning_rate
+
+_CURVE_POINTS = 200  # loss terms kept for the training curve
+
+
+@dataclass
+class History:
+    """What a run leaves beside its weights.
+
+    Attributes:
+        curve: loss terms, averaged over a few steps each: {"step", "loss", term: value, ...}.
+        diagnostics: {"step", "deviation", "effective_rank"} and, with labels, {"valid_map"}.
+        seconds: time spent in the loop, over all attempts.
+        best: the best validation score so far and its step; empty without validation.
+    """
+
+    curve: list[dict[str, float]] = field(default_factory=list)
+    diagnostics: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    best: dict[str, float] = field(default_factory=dict)
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """The dtype of autocast: bfloat16 where asked for or where a GPU has it, else None."""
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and fast) else None
+
+
+def train(
+    method: Method,
+    batches: Callable[[int], Batch],
+    probe_inputs: Tensor,
+    spec: TrainSpec,
+    seed: int,
+    folder: Path,
+    report: Report,
+    validate: Callable[[nn.Module], float] | None = None,
+) -> History:
+    """Trains a method for `spec.steps` steps, from the checkpoint in `folder` if one is there.
+
+    Args:
+        method: the method, on its device.
+        batches: the batch of a step.
+        probe_inputs: (items, ...) fixed encoder inputs on which collapse is measured.
+        spec: optimisation and budget.
+        seed: of the run.
+        folder: holds `state.pt`.
+        report: progress.
+        validate: score of the method on the valid split, higher is better; the best step's weights are kept.
+
+    Raises:
+        InputError: the loss is not finite.
+    """
+    device = probe_inputs.device
+    optimiser = _optimiser(method, spec)
+    loop = _Loop(method, optimiser, History(), {})
+    start = _load(folder / "state.pt", loop, device)
+    dtype = autocast_dtype(spec.precision, device)
+    pending = _Pending(every=max(1, spec.steps // _CURVE_POINTS))
+    looks = {round(spec.steps * (look + 1) / spec.diagnose_times) for look in range(spec.diagnose_times)}
+    began = saved = time.monotonic()
+    before = loop.history.seconds
+    for step in range(start, spec.steps):
+        terms = _step(loop, batches(step), step, spec, seed, dtype)
+        pending.add(step, terms, loop.history.curve)
+        if step + 1 in looks:
+            _look(loop, probe_inputs, step + 1, validate)
+        now = time.monotonic()
+        loop.history.seconds = before + now - began
+        # Only between points of the curve, so that a resumed run keeps the same curve.
+        if pending.empty and now - saved >= spec.checkpoint_seconds:
+            _save(folder / "state.pt", loop, step + 1)
+            saved = time.monotonic()
+        report(step + 1, spec.steps, "  ".join(f"{name} {value:.3f}" for name, value in pending.latest.items()))
+    if loop.best_state:
+        method.load_state_dict(loop.best_state)
+    return loop.history
+
+
+@dataclass
+class _Loop:
+    """All that changes as training goes on."""
+
+    method: Method
+    optimiser: torch.optim.Optimizer
+    history: History
+    best_state: dict[str, Tensor]
+
+
+class _Pending:
+    """Averages loss terms over a few steps into one point of the curve."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+        self.latest: dict[str, float] = {}
+
+    @property
+    def empty(self) -> bool:
+        return self.count == 0
+
+    def add(self, step: int, terms: dict[str, Tensor], curve: list[dict[str, float]]) -> None:
+        for name, value in terms.items():
+            self.sums[name] = self.sums[name] + value if self.count else value
+        self.count += 1
+        if self.count == self.every:
+            # The only wait for the device: once a point, not once a step.
+            self.latest = {name: float(value) / self.count for name, value in self.sums.items()}
+            if not all(map(math.isfinite, self.latest.values())):
+                raise InputError(
+                    f"the loss is not finite at step {step + 1} ({self.latest}); "
+                    "try a lower --train.learning_rate or --train.precision float32"
+                )
+            curve.append({"step": step + 1, **self.latest})
+            self.sums, self.count = {}, 0
+
+
+def _optimiser(method: Method, spec: TrainSpec) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    # Biases and normalisation have one dimension; decaying them only hurts (Goyal et al. 2017, arXiv 1706.02677, section 5.3).
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": spec.weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=spec.betas)
+
+
+def _step(
+    loop: _Loop, batch: Batch, step: int, spec: TrainSpec, seed: int, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    # Dropout and the like draw from the global generator: its state is a function of the step too.
+    torch.manual_seed(seed_for(seed, "train", step))
+    loop.method.train()
+    for group in loop.optimiser.param_groups:
+        group["lr"] = learning_rate(step, spec)
+    with torch.autocast(batch.views[0].device.type, dtype=dtype, enabled=dtype is not None):
+        loss = loop.method(batch, step)
+    loop.optimiser.zero_grad(set_to_none=True)
+    loss.total.backward()
+    if spec.clip_norm:
+        torch.nn.utils.clip_grad_norm_(loop.method.parameters(), spec.clip_norm)
+    loop.optimiser.step()
+    loop.method.after_step(step)
+    return {"loss": loss.total.detach(), **{name: value.detach() for name, value in loss.terms.items()}}
+
+
+@torch.no_grad()
+def _look(loop: _Loop, probe_inputs: Tensor, step: int, validate: Callable[[nn.Module], float] | None) -> None:
+    """Measures the signs of collapse, and the validation score where there is one."""
+    loop.method.eval()
+    embeddings = torch.cat([loop.method.encoder(part) for part in probe_inputs.split(64)]).float().cpu()
+    point = {
+        "step": float(step),
+        "deviation": embedding_deviation(embeddings),
+        "effective_rank": effective_rank(embeddings),
+    }
+    if validate is not None:
+        point["valid_map"] = validate(loop.method)
+        if point["valid_map"] > loop.history.best.get("valid_map", -math.inf):
+            loop.history.best = {"step": float(step), "valid_map": point["valid_map"]}
+            loop.best_state = {name: value.clone() for name, value in loop.method.state_dict().items()}
+    loop.history.diagnostics.append(point)
+
+
+def warning(history: History) -> str | None:
+    """What the last look says of collapse, as a sentence; None when all is well."""
+    last = history.diagnostics[-1] if history.diagnostics else None
+    return collapse_warning(last["deviation"], last["effective_rank"]) if last else None
+
+
+def _save(path: Path, loop: _Loop, step: int) -> None:
+    state: dict[str, Any] = {
+        "step": step,
+        "method": loop.method.state_dict(),
+        "optimiser": loop.optimiser.state_dict(),
+        "history": vars(loop.history),
+        "best_state": loop.best_state,
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def _load(path: Path, loop: _Loop, device: torch.device) -> int:
+    """Takes up a checkpoint; returns the next step."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location=device, weights_only=True)
+    loop.method.load_state_dict(state["method"])
+    loop.optimiser.load_state_dict(state["optimiser"])
+    loop.history = History(**state["history"])
+    loop.best_state = state["best_state"]
+    return int(state["step"])

@@ -1,0 +1,25 @@
+"""Random: leaves the encoder as it was initialised; what the architecture and the probe give without learning.
+
+J. Pons and X. Serra, "Randomly Weighted CNNs for (Music) Audio Classification", ICASSP 2019, arXiv:1805.00237.
+
+No numbers are taken from the paper: the encoder is the one of the other methods. A pretext task that does not beat
+this has learnt nothing that the tags need.
+"""
+
+from bench import method
+
+PAPER = "Pons and Serra, ICASSP 2019, arXiv:1805.00237"
+COST = "nothing"
+TRAINS = False
+
+
+class Settings(method.Settings):
+    """No settings."""
+
+
+class Method(method.Method):
+    """The encoder alone."""
+
+    def forward(self, batch: method.Batch, step: int) -> method.Loss:
+        """Refuses: there is nothing to train."""
+        raise NotImplementedError("random_init is not trained (TRAINS is False): it has no loss")
