@@ -2,6 +2,7 @@
 
 import contextlib
 import json as json_module
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -160,11 +161,14 @@ def _finish(
         from bench.tracking import mirror
 
         say(f"mirrored {len(found)} cells into MLflow at {mirror(found, results)}; look with: mlflow ui")
+    table = _summary(requests, found, store, results)
     files = [str(results / "runs" / f"{file_stem(result.spec, result.cell)}.json") for result in found]
     if as_json:
         print(json_module.dumps({"rows": [row for result in found for row in result.rows()], "files": files}, indent=1))
+        for note in table.notes:
+            say(note)
         return
-    _print_table(_summary(requests, found, store, results))
+    _print_table(table)
     print("\nwritten:\n" + "\n".join(f"  {name}" for name in files))
 
 
@@ -241,7 +245,6 @@ def list_(kind: Literal["methods", "datasets", "encoders", "recipes"], *, plugin
         What to list.
     """
     from bench import registry
-    from bench.report.summary import Table
 
     if plugins is not None:
         registry.add_plugins(plugins)
@@ -340,6 +343,9 @@ def split_overrides(tokens: Sequence[str]) -> tuple[list[str], dict[str, dict[st
 
 def main(tokens: Sequence[str] | None = None) -> None:
     """Runs the command line; anything that a user can mend is one line and exit status 2."""
+    # OpenMP's threads wait for each other by spinning, which on a machine with other work starves the thread that is
+    # waited for: a training step took 3.3 s instead of 0.85 s beside one other process (tests/benchmarks/threads.py).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         rest, overrides = split_overrides(sys.argv[1:] if tokens is None else tokens)
         if overrides and rest[:1] != ["run"]:

@@ -155,9 +155,9 @@ class ProbeSpec(Spec):
     hidden: int = Field(512, ge=1)
     learning_rates: tuple[float, ...] = (1e-3, 1e-2)
     weight_decays: tuple[float, ...] = (1e-4, 1e-1, 1.0)
-    steps: int = Field(300, ge=1)
+    steps: int = Field(600, ge=1)
     batch_size: int = Field(256, ge=1)
-    evaluate_every: int = Field(10, ge=1)
+    evaluate_every: int = Field(20, ge=1)
 
 
 class ScoreSpec(Spec):

@@ -86,7 +86,8 @@ def packages(find: Version) -> list[Finding]:
     if torch and _numbers(torch) < (2, 11):
         findings.append(Finding("torch", "bad", f"torch {torch} is older than torchaudio {audio} was built for", _MEND))
     if "+cpu" in torch and any(found and "+cpu" not in found for found in (audio, vision)):
-        text = f"torch {torch} is a CPU build while torchaudio {audio} / torchvision {vision} are not: 'operator torchvision::nms does not exist'"
+        mix = f"torch {torch} is a CPU build, torchaudio {audio} / torchvision {vision} are not"
+        text = f"{mix}: 'operator torchvision::nms does not exist'"
         findings.append(Finding("torch", "bad", text, _MEND))
     if (find("symusic") or "0.5.9") != "0.5.9":
         text = f"symusic {find('symusic')}: its synthesizer raises with numpy 2.4, midiband cannot be made"
@@ -113,16 +114,15 @@ def _imports() -> Finding:
     if done is not None and done.returncode == 0:
         return Finding("imports", "ok", "torch, torchaudio, lightly, soundfile and soxr import")
     last = (done.stderr.strip().splitlines() or ["no message"])[-1] if done else "no answer in two minutes"
-    mend = (
-        _MEND
-        if any(word in last for word in ("nms", "libc10", "libcuda", "undefined symbol", "libtorch"))
-        else "pip install --force-reinstall pretext-bench"
-    )
+    mixed = any(word in last for word in ("nms", "libc10", "libcuda", "undefined symbol", "libtorch"))
+    mend = _MEND if mixed else "pip install --force-reinstall pretext-bench"
     return Finding("imports", "bad", last, mend)
 
 
 def _gpu() -> Finding:
-    code = "import torch; print(torch.cuda.get_device_name(), torch.cuda.is_bf16_supported()) if torch.cuda.is_available() else print('')"
+    code = (
+        "from torch import cuda; print(cuda.get_device_name(), cuda.is_bf16_supported()) if cuda.is_available() else 0"
+    )
     done = _try([sys.executable, "-c", code], 120)
     name = done.stdout.strip() if done else ""
     if name:

@@ -166,7 +166,10 @@ def setting_error(error: ValidationError, tree: Tree, prefix: str = "") -> Input
     if first["type"] == "extra_forbidden":
         section = name.rpartition(".")[0]
         return unknown("setting", name, [f"{section}.{key}" for key in known_settings(section)])
-    return InputError(f"{name} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}")
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":  # of several settings together: the message names them
+        return InputError(f"{name.rstrip('.')}: {message}")
+    return InputError(f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}")
 
 
 def known_settings(section: str) -> list[str]:
@@ -240,7 +243,7 @@ class Keys:
 
 
 def dataset_identity(dataset: PlugIn) -> str:
-    """What a data set is before any audio is read: name, settings and code, or the CSV and its files' sizes and times."""
+    """What a data set is before audio is read: name, settings and code, or the CSV and its files' sizes and times."""
     if tracks_csv.is_csv(dataset.name):
         return digest(["csv", tracks_csv.fingerprint(Path(dataset.name)), dataset.settings])
     return digest([dataset, registry.code_digest(registry.find("datasets", dataset.name).module)])

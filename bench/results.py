@@ -1,4 +1,4 @@
-"""Results: one JSON a cell beside one array of resampled values. Figures, tables and tests read these and nothing else."""
+"""Results: one JSON a cell, beside the resampled values. Figures, tables and tests read these and nothing else."""
 
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -151,7 +151,7 @@ def write(folder: Path, result: Result, values: dict[str, NDArray[np.float64]]) 
     runs.mkdir(parents=True, exist_ok=True)
     path = runs / f"{file_stem(result.spec, result.cell)}.json"
     buffer = BytesIO()
-    np.savez_compressed(buffer, **{name: value for name, value in values.items()})  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **values)  # type: ignore[arg-type]
     write_atomically(path.with_suffix(".npz"), buffer.getvalue())
     write_json(path, result.model_dump(mode="json"))
     return path

@@ -78,10 +78,6 @@ def run(spec: RunSpec, place: Place) -> results.Result:
     labels = stages.labelled(data, spec)
     device = _device(place.device)
     short = int((data.audio.frames < round(parts.encoder_settings.seconds * data.audio.sample_rate)).sum())
-    if short:
-        say(
-            f"{spec.dataset.name}: {short} of {len(data.tracks)} tracks are shorter than a view of {parts.encoder_settings.seconds:g} s: repeated to length"
-        )
     folders = _products(parts, spec, place.store, keys, data, audio, labels, device)
     logits = np.load(folders["probe"] / "logits.npy")
     test = data.rows("test")
@@ -145,21 +141,16 @@ def _tell_prepared(prepared: Prepared, dataset: PlugIn, folder: Path) -> None:
     """Says what was left out or changed, by number and by name."""
     facts = prepared.facts
     counts = ", ".join(f"{number} {split}" for split, number in facts["tracks"].items())
-    say(
-        f"{dataset.name}: {len(prepared.tracks)} tracks ({counts}), {len(facts['tags'])} {facts['kind']}, split {facts['split_name']}"
-    )
+    about = f"{len(facts['tags'])} {facts['kind']}, split {facts['split_name']}"
+    say(f"{dataset.name}: {len(prepared.tracks)} tracks ({counts}), {about}")
     for note in facts["notes"]:
         say(f"{dataset.name}: {note}")
     left_out = facts["left_out"]
     if left_out:
-        more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
-        say(
-            f"{dataset.name}: {len(left_out)} of {len(prepared.tracks) + len(left_out)} files left out (all in {folder / 'report.csv'}): {'; '.join(left_out[:5])}{more}"
-        )
+        some = "; ".join(left_out[:5]) + (f"; and {len(left_out) - 5} more" if len(left_out) > 5 else "")
+        say(f"{dataset.name}: {len(left_out)} files left out, all in {folder / 'report.csv'}: {some}")
     if facts["lowered"]:
-        say(
-            f"{dataset.name}: {facts['lowered']} files lowered in level so that no sample clips (see {folder / 'report.csv'})"
-        )
+        say(f"{dataset.name}: {facts['lowered']} files lowered in level so that no sample clips")
 
 
 def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Path]:
@@ -192,7 +183,8 @@ def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Pa
 def _dataset_settings(dataset: PlugIn, section: str) -> Spec:
     if tracks_csv.is_csv(dataset.name):
         return _validated(tracks_csv.CsvSettings, dataset, section)
-    return _settings(registry.load("datasets", dataset.name), dataset, section)
+    checked: Spec = _settings(registry.load("datasets", dataset.name), dataset, section)
+    return checked
 
 
 def _settings(module: ModuleType, plug_in: PlugIn, section: str) -> Any:
@@ -208,7 +200,8 @@ def _validated(settings: type[Spec], plug_in: PlugIn, section: str) -> Spec:
                 [f"{section}.{known}" for known in settings.model_fields],
             )
     try:
-        return settings.model_validate(plug_in.settings)
+        checked: Spec = settings.model_validate(plug_in.settings)
+        return checked
     except ValidationError as error:
         raise plan.setting_error(error, {}, prefix=f"{section}.") from error
 
@@ -243,7 +236,7 @@ def _result(
             "probe": probe["kind"],
             "aggregation": f"mean embedding of non-overlapping {parts.encoder_settings.seconds:g} s segments",
             "chosen_on": "valid split, macro average precision",
-            "interval": f"percentile bootstrap of test tracks, {spec.score.resamples} resamples, {spec.score.confidence:.0%}",
+            "interval": f"percentile, {spec.score.resamples} resamples of test tracks, {spec.score.confidence:.0%}",
             "steps": spec.train.steps if parts.traits.trains else 0,
         },
         data={

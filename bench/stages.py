@@ -91,7 +91,7 @@ def labelled(data: Prepared, spec: RunSpec) -> Labelled:
 def pretrain(
     parts: Parts, spec: RunSpec, audio: Prepared, labels: Labelled | None, device: torch.device, folder: Path
 ) -> None:
-    """Trains a method and stores the frozen encoder (`weights.safetensors`) and what a reader asks of the run (`run.json`).
+    """Trains a method; stores the frozen encoder (`weights.safetensors`) and what a reader asks of it (`run.json`).
 
     Args:
         parts: the plug-ins.
@@ -143,10 +143,9 @@ def _train(
         notes.append(f"batch of {spec.train.batch_size} cut to {batch_size}: there are no more tracks to pretrain on")
     sampler = ViewSampler(audio.audio, rows, seconds, parts.traits.views, batch_size, spec.views, spec.seed)
     if sampler.tight:
-        notes.append(
-            f"{sampler.tight} of {len(rows)} tracks are too short for two segments {spec.views.min_gap_seconds:g} s apart: taken as far apart as they go"
-        )
-    frontend = build_frontend(method.encoder.frontend).to(device)
+        apart = f"two segments {spec.views.min_gap_seconds:g} s apart"
+        notes.append(f"{sampler.tight} of {len(rows)} tracks are too short for {apart}: taken as far apart as they go")
+    frontend = frontend_of(method).to(device)
     targets = None
     if labels:
         targets = labels.targets.astype(np.float32) if audio.kind == "tags" else labels.targets.astype(np.int64)
@@ -160,7 +159,8 @@ def _train(
 
     def validate(trained: nn.Module) -> float:
         valid = audio.rows("valid")
-        assert isinstance(trained, Method) and labels is not None
+        assert isinstance(trained, Method)
+        assert labels is not None
         embedded = embed(trained.encoder, frontend, audio.audio, valid, seconds, spec.embed, device)
         return _valid_map(classify(trained, embedded, device), labels.targets[valid], audio.kind)
 
@@ -177,6 +177,12 @@ def _valid_map(logits: NDArray[np.float32], targets: NDArray[Any], kind: str) ->
     if kind == "classes":
         scores, truth = one_vs_rest(scores), torch.nn.functional.one_hot(truth, logits.shape[1]).bool()
     return float(mean_average_precision(scores, truth))
+
+
+def frontend_of(method: Method) -> nn.Module:
+    """What the method's encoder takes the waveform through."""
+    assert isinstance(method.encoder, Encoder)
+    return build_frontend(method.encoder.frontend)
 
 
 @torch.no_grad()
@@ -201,7 +207,7 @@ def load(parts: Parts, spec: RunSpec, outputs: int, multi_label: bool, folder: P
 def embed_all(parts: Parts, spec: RunSpec, method: Method, data: Prepared, device: torch.device, folder: Path) -> None:
     """Embeds every track of the probed data set; `embeddings.npy` is (tracks, width), in the manifest's order."""
     started = time.monotonic()
-    frontend = build_frontend(method.encoder.frontend).to(device)
+    frontend = frontend_of(method).to(device)
     with progress(f"embed {spec.method.name}", "tracks") as report:
         seconds = parts.encoder_settings.seconds
         embedded = embed(method.encoder, frontend, data.audio, data.rows("all"), seconds, spec.embed, device, report)
@@ -231,7 +237,7 @@ def probe(
 
 
 def pick_device(name: str) -> torch.device:
-    """ "auto" is a GPU where there is one."""
+    """The device of a name; "auto" is a GPU where there is one."""
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 

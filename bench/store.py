@@ -30,7 +30,7 @@ def explain(error: OSError) -> InputError | None:
         )
     if error.errno in _REFUSED:
         return InputError(
-            f"cannot write {where} ({os.strerror(error.errno or 0).lower()}): choose a writable folder with --home and --results"
+            f"cannot write {where} ({os.strerror(error.errno or 0).lower()}): choose others with --home, --results"
         )
     return None
 
@@ -43,7 +43,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         # A failed write() carries no name; the user needs to know which disk is full.
@@ -120,7 +120,7 @@ class Store:
 
 def _publish(work: Path, final: Path) -> None:
     try:
-        os.rename(work, final)
+        work.rename(final)
     except OSError:
         if not final.is_dir():  # else: without locks, the other process was first with the same content
             raise

@@ -46,7 +46,7 @@ def mirror(results: Sequence[Result], folder: Path) -> str:
                 _mirror_one(mlflow, result, folder)
         except MlflowException as error:
             raise InputError(
-                f"MLflow at {address}: {str(error).splitlines()[0]}; set MLFLOW_TRACKING_URI to a store that can be written"
+                f"MLflow at {address}: {str(error).splitlines()[0]}; MLFLOW_TRACKING_URI names another store"
             ) from error
     return address
 

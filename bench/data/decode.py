@@ -12,7 +12,7 @@ _SILENT_PEAK = 2.0**-15  # below one step of 16 bits nothing is left of the sign
 _OPEN_ENDED = 0xFFFFFFFF  # the length that a streamed WAV carries in place of a true one
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """The file is left out; the message is the reason, in a few words."""
 
 
@@ -37,23 +37,23 @@ def decode(path: Path, sample_rate: int) -> Decoded:
         sample_rate: of the result, in Hz.
 
     Raises:
-        Unreadable: not there, not audio, empty, truncated, silent, or holds values that are not finite.
+        UnreadableError: not there, not audio, empty, truncated, silent, or holds values that are not finite.
     """
     if not path.is_file():
-        raise Unreadable("file not found")
+        raise UnreadableError("file not found")
     if path.stat().st_size == 0:
-        raise Unreadable("file is empty (0 bytes)")
+        raise UnreadableError("file is empty (0 bytes)")
     try:
         with soundfile.SoundFile(path) as file:
             promised, rate = file.frames, file.samplerate
             channels = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise Unreadable(f"not readable as audio ({str(error).rpartition(': ')[2].rstrip('.')})") from error
+        raise UnreadableError(f"not readable as audio ({str(error).rpartition(': ')[2].rstrip('.')})") from error
     _check(path, channels, promised)
     mono = channels.mean(axis=1)
     resampled = soxr.resample(mono, rate, sample_rate, quality="HQ") if rate != sample_rate else mono
     if not len(resampled):
-        raise Unreadable(f"too short ({len(mono)} frames at {rate} Hz)")
+        raise UnreadableError(f"too short ({len(mono)} frames at {rate} Hz)")
     peak = float(np.abs(resampled).max())
     scale = 1.0 if peak <= 1.0 else 1.0 / peak
     samples = np.round(resampled * (scale * 32767)).astype(np.int16)
@@ -62,15 +62,15 @@ def decode(path: Path, sample_rate: int) -> Decoded:
 
 def _check(path: Path, channels: NDArray[np.float32], promised: int) -> None:
     if not len(channels):
-        raise Unreadable("holds no audio (0 frames)")
+        raise UnreadableError("holds no audio (0 frames)")
     if not np.isfinite(channels).all():
-        raise Unreadable(f"{int((~np.isfinite(channels)).sum())} samples are NaN or infinite")
+        raise UnreadableError(f"{int((~np.isfinite(channels)).sum())} samples are NaN or infinite")
     if np.abs(channels).max() < _SILENT_PEAK:
-        raise Unreadable("silent")
+        raise UnreadableError("silent")
     if len(channels) < promised and path.suffix.lower() != ".mp3":  # headers of VBR mp3s often promise too much
-        raise Unreadable(f"truncated ({len(channels)} of {promised} frames)")
+        raise UnreadableError(f"truncated ({len(channels)} of {promised} frames)")
     if _cut_off(path):
-        raise Unreadable("truncated (the file ends before its own end mark)")
+        raise UnreadableError("truncated (the file ends before its own end mark)")
 
 
 def _cut_off(path: Path) -> bool:

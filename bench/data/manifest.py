@@ -1,15 +1,15 @@
 """The manifest: one row a track, the only form in which the harness knows a data set.
 
-A file in `datasets/` holds a docstring (its first line is what `bench list datasets` shows), the literal constants below,
-a frozen `Settings`, and one function `manifest(root, settings, progress)`. It imports nothing of the harness but this module.
+A file in `datasets/` holds a docstring (its first line is what `bench list datasets` shows), the literal constants
+below, a frozen `Settings`, and one function `manifest(root, settings, progress)`, which reads the data set's own files
+under `root` (or makes them there) and returns a `Manifest`. It imports nothing of the harness but this module.
 
 Constants: PAPER, COST, HOMEPAGE, LICENCE, CITATION (strings); GENERATED = True where the data set makes its own files.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import pandas as pd
 
@@ -31,9 +31,9 @@ class Manifest:
     """A data set as the harness knows it.
 
     Attributes:
-        tracks: one row a track: `track_id` (unique str), `path` (str, relative to the data set's root), `split` (one of
-            SPLITS, or "" for unlabelled audio), `tags` (list of str), `group` (str: artist or album; tracks of one group
-            never stand in two splits), and any further columns that describe the track.
+        tracks: one row a track: `track_id` (unique str), `path` (str, relative to the data set's root), `split` (one
+            of SPLITS, or "" for unlabelled audio), `tags` (list of str), `group` (str: artist or album; tracks of one
+            group never stand in two splits), and any further columns that describe the track.
         tags: every tag that may occur, in the order of the outputs.
         kind: "tags" (several a track) or "classes" (exactly one a track).
         split_name: which of the data set's published or drawn splits this is; part of a score's identity.
@@ -45,13 +45,3 @@ class Manifest:
     kind: Literal["tags", "classes"]
     split_name: str
     notes: tuple[str, ...] = ()
-
-
-class DatasetModule(Protocol):
-    """What a file in `datasets/` offers."""
-
-    Settings: type[Settings]
-
-    def manifest(self, root: Path, settings: Settings, progress: Progress) -> Manifest:
-        """Reads (or makes) the data set's own files under `root` and returns its manifest."""
-        ...

@@ -1,4 +1,4 @@
-"""Prepare: a manifest and its audio files become a PCM store. Done once a sample rate; may be killed and taken up again.
+"""Prepare: a manifest and its audio files become a PCM store, once a sample rate. A killed attempt is taken up again.
 
 Product (a folder): `manifest.parquet`, `audio.i16`, `index.npy` (offset and length of each track in samples),
 `report.csv` (every file that was left out or changed, with the reason) and `data.json` (all that planning needs).
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.data.decode import Decoded, Unreadable, decode
+from bench.data.decode import Decoded, UnreadableError, decode
 from bench.data.manifest import SPLITS, InputError, Manifest, Progress
 from bench.data.pcm import PcmStore
 from bench.store import read_json, write_atomically, write_json
@@ -76,7 +76,7 @@ def prepare(manifest: Manifest, root: Path, sample_rate: int, folder: Path, prog
     _require_splits(manifest, tracks, report)
     offsets = np.cumsum(lengths) - lengths
     _write_array(folder / "index.npy", np.stack([offsets[kept], lengths[kept]], axis=1))
-    stored = tracks.assign(tags=[list(tags) for tags in tracks["tags"]])
+    stored = tracks.assign(tags=pd.Series([list(tags) for tags in tracks["tags"]], dtype=object))
     buffer = BytesIO()
     stored.to_parquet(buffer, index=False)
     write_atomically(folder / "manifest.parquet", buffer.getvalue())
@@ -94,7 +94,8 @@ def open_prepared(folder: Path) -> Prepared:
     place = {tag: number for number, tag in enumerate(tags)}
     labels = np.zeros((len(tracks), len(tags)), bool)
     for row, several in enumerate(tracks["tags"]):
-        labels[row, [place[tag] for tag in several]] = True
+        for tag in several:
+            labels[row, place[tag]] = True
     return Prepared(
         tracks, PcmStore(folder / "audio.i16", index[:, 0], index[:, 1], facts["sample_rate"]), tags, labels, facts
     )
@@ -136,7 +137,7 @@ def _flush(file: Any, path: Path) -> None:
 def _attempt(path: Path, sample_rate: int) -> tuple[Decoded | None, str]:
     try:
         return decode(path, sample_rate), ""
-    except Unreadable as reason:
+    except UnreadableError as reason:
         return None, str(reason)
 
 
@@ -181,9 +182,8 @@ def _require_splits(manifest: Manifest, tracks: pd.DataFrame, report: pd.DataFra
         had = int((manifest.tracks["split"] == split).sum())
         if had and not (tracks["split"] == split).any():
             first = report[report["what"] == "left out"].iloc[0]
-            raise InputError(
-                f"none of the {had} {split} tracks could be read; the first left out is {first['path']}: {first['reason']}"
-            )
+            first_left_out = f"{first['path']}: {first['reason']}"
+            raise InputError(f"none of the {had} {split} tracks could be read; the first left out is {first_left_out}")
 
 
 def _facts(

@@ -1,4 +1,4 @@
-"""Any CSV as a data set: `path` (relative to the CSV) and `label` or `tags`, optionally `split`, `group`, `track_id`."""
+"""Any CSV as a data set: `path` (relative to it) and `label` or `tags`, optionally `split`, `group`, `track_id`."""
 
 import csv
 import hashlib
@@ -118,11 +118,10 @@ def _check_tracks(tracks: pd.DataFrame, rows: list[Row], path: Path) -> None:
             raise InputError(
                 f"{path}: {column} '{splits.index[splits > 1][0]}' stands in two splits; a track belongs to one"
             )
-        twice = tracks[column].duplicated()
-        if twice.any():
-            raise InputError(
-                f"{path}, line {twice.idxmax() + 2}: {column} '{tracks[column][twice.idxmax()]}' stands twice"
-            )
+        twice = np.flatnonzero(tracks[column].duplicated())
+        if twice.size:
+            value = tracks[column].iloc[twice[0]]
+            raise InputError(f"{path}, line {twice[0] + 2}: {column} '{value}' stands twice")
 
 
 def _complete_split(tracks: pd.DataFrame, seed: int) -> tuple[str, list[str]]:
@@ -134,7 +133,7 @@ def _complete_split(tracks: pd.DataFrame, seed: int) -> tuple[str, list[str]]:
     missing = sorted({"train", "test"} - present)
     if missing:
         raise InputError(
-            f"the CSV's split has no {' and no '.join(missing)} tracks; give them, or leave the column out to have one drawn"
+            f"the CSV's split has no {' and no '.join(missing)} tracks; give some, or leave it out and one is drawn"
         )
     notes = []
     shared = tracks.groupby("group")["split"].nunique()

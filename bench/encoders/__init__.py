@@ -1,7 +1,7 @@
 """Encoders: (batch, ...) -> (batch, width). One file is one encoder; adding one is adding one file.
 
-A file holds a docstring (its first line is what `bench list encoders` shows), literal constants, a frozen `Settings` with
-a field `seconds`, and a class `Encoder`. Literals, so that they are read without importing the file:
+A file holds a docstring (its first line is what `bench list encoders` shows), literal constants, a frozen `Settings`
+with a field `seconds`, and a class `Encoder`. Literals, so that they are read without importing the file:
     PAPER, COST: strings for the list.
     SAMPLE_RATE: of the waveform it learns from, in Hz.
 """

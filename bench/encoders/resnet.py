@@ -5,15 +5,16 @@ tagging", ICASSP 2024 (arXiv 2404.09177). It is CLIP's modified ResNet (Radford 
 section 2.4) on one channel: a stem of three convolutions, bottleneck stages (3, 4, 6, 3) at width 16, average pooling
 before every strided convolution, and query-key-value attention pooling to 1024 numbers.
 
-The front end is theirs as well, with its oddity: f_max lies above the Nyquist frequency of 16 kHz audio, which leaves the
-top 11 mel bands without energy.
+The front end is theirs as well, with its oddity: f_max lies above the Nyquist frequency of 16 kHz audio, which leaves
+the top 11 mel bands without energy.
 """
 
 from collections import OrderedDict
+from typing import Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from bench.config import LogMelSpec
@@ -49,6 +50,37 @@ class Settings(BaseSettings):
     f_max: float = Field(11_025.0, gt=0)
     offset_db: float = 0.0
     scale_db: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if min(self.map_size) < 1:
+            raise ValueError(f"{self.seconds:g} s and {self.mels} mels leave no place after {len(self.blocks)} stages")
+        if self.channels % self.heads:
+            raise ValueError(f"{self.channels} channels after the stages cannot be shared by {self.heads} heads")
+        return self
+
+    @property
+    def channels(self) -> int:
+        """Channels after the last stage."""
+        return 4 * self.width * 2 ** (len(self.blocks) - 1)
+
+    @property
+    def log_mel(self) -> LogMelSpec:
+        """The front end."""
+        return LogMelSpec(
+            sample_rate=SAMPLE_RATE,
+            mels=self.mels,
+            f_max=self.f_max,
+            offset_db=self.offset_db,
+            scale_db=self.scale_db,
+        )
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Bands and frames after the last stage: the stem divides by 4, every further stage by 2."""
+        stages = 2 ** (len(self.blocks) - 1)
+        frames = self.log_mel.frames(self.seconds)
+        return -(-self.mels // 2) // 2 // stages, -(-frames // 2) // 2 // stages
 
 
 class Bottleneck(nn.Module):
@@ -121,13 +153,7 @@ class Encoder(BaseEncoder):
     def __init__(self, settings: Settings) -> None:
         """Builds it for views of `settings.seconds`: the learned positions fix the length of the input."""
         super().__init__(settings)
-        self.frontend = LogMelSpec(
-            sample_rate=SAMPLE_RATE,
-            mels=settings.mels,
-            f_max=settings.f_max,
-            offset_db=settings.offset_db,
-            scale_db=settings.scale_db,
-        )
+        self.frontend = settings.log_mel
         self.width = settings.embedding
         half, width = settings.width // 2, settings.width
         self.stem = nn.Sequential(
@@ -144,13 +170,8 @@ class Encoder(BaseEncoder):
                 stages.append(Bottleneck(channels, planes, stride=2 if number and not block else 1))
                 channels = 4 * planes
         self.stages = nn.Sequential(*stages)
-        size = [settings.mels, self.frontend.frames(settings.seconds)]
-        size = [-(-side // 2) // 2 // 2 ** (len(settings.blocks) - 1) for side in size]
-        if min(size) < 1 or channels % settings.heads:
-            raise ValueError(
-                f"a view of {settings.seconds} s and {settings.mels} mels is too small for {len(settings.blocks)} stages"
-            )
-        self.pool = AttentionPool(size[0] * size[1], channels, settings.heads, settings.embedding)
+        bands, frames = settings.map_size
+        self.pool = AttentionPool(bands * frames, channels, settings.heads, settings.embedding)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, 1, mels, frames) log-mel in dB -> (batch, embedding)."""

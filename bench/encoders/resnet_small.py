@@ -1,7 +1,7 @@
 """The paper's ResNet made small for two CPU cores: 64 mel bands, 3 s, one block a stage.
 
-Same parts as `resnet`. Decibels are shifted and scaled to about unit size: the few hundred steps that a laptop has are not
-enough for the first batch normalisation to undo padding with 0 dB, which is the loudest value there is.
+Same parts as `resnet`. Decibels are shifted and scaled to about unit size: the few hundred steps that a laptop has are
+not enough to unlearn that convolutions pad with 0 dB, which is the loudest value there is.
 """
 
 from pydantic import Field

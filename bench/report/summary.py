@@ -131,6 +131,11 @@ def _notes(groups: Sequence[Sequence[Cell]]) -> list[str]:
         )
         if note not in notes:
             notes.append(note)
+            if result.data["left_out"]:
+                notes.append(f"{result.dataset}: {len(result.data['left_out'])} files left out (see data.left_out)")
+            if counts["short_tracks"]:
+                short = f"{counts['short_tracks']} tracks are shorter than a view"
+                notes.append(f"{result.dataset}: {short}: repeated to length")
         warning = result.training.get("warning")
         if warning and f"{spec.method.name}: {warning}" not in notes:
             notes.append(f"{spec.method.name}: {warning}")

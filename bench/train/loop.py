@@ -138,7 +138,7 @@ class _Pending:
 
 def _optimiser(method: Method, spec: TrainSpec) -> torch.optim.Optimizer:
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    # Biases and normalisation have one dimension; decaying them only hurts (Goyal et al. 2017, arXiv 1706.02677, section 5.3).
+    # Biases and normalisation have one dimension; they are not decayed (Goyal et al. 2017, arXiv 1706.02677, sec. 5.3).
     groups = [
         {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": spec.weight_decay},
         {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
@@ -169,7 +169,7 @@ def _step(
 def _look(loop: _Loop, probe_inputs: Tensor, step: int, validate: Callable[[nn.Module], float] | None) -> None:
     """Measures the signs of collapse, and the validation score where there is one."""
     loop.method.eval()
-    embeddings = torch.cat([loop.method.encoder(part) for part in probe_inputs.split(64)]).float().cpu()
+    embeddings = torch.cat([loop.method.encoder(part) for part in torch.split(probe_inputs, 64)]).float().cpu()
     point = {
         "step": float(step),
         "deviation": embedding_deviation(embeddings),

@@ -1,0 +1,139 @@
+"""Killed and taken up again; two at once: the same weights, bit for bit, and nothing corrupted."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY
+
+STEPS = ["--steps", "40", "--train.checkpoint_seconds", "0.001"]
+
+
+def command(method: str, data: Path, home: Path, *more: str) -> list[str]:
+    places = ["--home", str(home), "--results", str(home / "results")]
+    return [
+        sys.executable,
+        "-m",
+        "bench",
+        "run",
+        "--method",
+        method,
+        "--dataset",
+        str(data),
+        *TINY,
+        *STEPS,
+        *places,
+        *more,
+    ]
+
+
+def weights(home: Path) -> str:
+    (stored,) = home.glob("pretrained/*/weights.safetensors")
+    return hashlib.sha256(stored.read_bytes()).hexdigest()
+
+
+def run(*arguments: str) -> None:
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("method", ["vicreg", "clustering", "supervised"])
+def test_kill_9_in_the_middle_of_pretraining_changes_nothing(tones, tmp_path, method):
+    """Clustering has a slow copy, a centre and schedules; supervised keeps the best step on the valid split."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run(*command(method, tones, whole))
+    kills = 0
+    for _ in range(2):
+        process = subprocess.Popen(command(method, tones, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = {path: path.stat().st_mtime_ns for path in killed.glob("pretrained/*.part/state.pt")}
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            states = {path: path.stat().st_mtime_ns for path in killed.glob("pretrained/*.part/state.pt")}
+            if states and states != before:
+                time.sleep(0.05)
+                os.kill(process.pid, signal.SIGKILL)
+                break
+            time.sleep(0.002)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills, "the run was over before it could be killed: nothing was tested"
+    run(*command(method, tones, killed))
+    assert weights(killed) == weights(whole)
+    assert not list(killed.glob("pretrained/*.part"))
+    ours, theirs = (json.loads(next(home.glob("results/runs/*.json")).read_text()) for home in (killed, whole))
+    assert ours["metrics"] == theirs["metrics"]
+    assert ours["training"]["curve"] == theirs["training"]["curve"]
+    assert ours["training"]["diagnostics"] == theirs["training"]["diagnostics"]
+
+
+def test_kill_9_while_preparing_takes_up_the_journal(tones, tmp_path):
+    from bench.data import prepare as module
+    from bench.data.tracks_csv import CsvSettings, manifest
+
+    described = manifest(tones, CsvSettings())
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    module.prepare(described, tones.parent, 8000, whole, lambda *_: None)
+    block, module._BLOCK = module._BLOCK, 8
+    decoded: list[Path] = []
+    attempt = module._attempt
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            module.prepare(described, tones.parent, 8000, killed, _stop_at(16))
+        with open(killed / "audio.i16", "ab") as file:
+            file.write(b"half a block that was never entered in the journal")
+        module._attempt = lambda path, rate: (decoded.append(path), attempt(path, rate))[1]
+        module.prepare(described, tones.parent, 8000, killed, lambda *_: None)
+    finally:
+        module._BLOCK, module._attempt = block, attempt
+    assert len(decoded) == 36 - 16
+    for name in ("audio.i16", "index.npy", "manifest.parquet", "data.json"):
+        assert (whole / name).read_bytes() == (killed / name).read_bytes()
+
+
+def _stop_at(limit: int):
+    def progress(done: int, total: int) -> None:
+        if done >= limit:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_two_at_once_both_end_well(tones, tmp_path):
+    home = tmp_path / "home"
+    both = [
+        subprocess.Popen(
+            command("vicreg", tones, home, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    ended = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+    first, second = (json.loads(out) for out, _ in ended)
+    assert first == second
+    assert len(list(home.glob("results/runs/*.json"))) == 1
+    assert not list(home.glob("*/*.part"))
+    assert not list(home.glob("*/*.lock"))
+    alone = tmp_path / "alone"
+    run(*command("vicreg", tones, alone))
+    assert weights(alone) == weights(home)
+
+
+def test_interrupt_is_one_line_and_status_130(tones, tmp_path):
+    home = tmp_path / "home"
+    process = subprocess.Popen(command("vicreg", tones, home, "--steps", "100000"), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(home.glob("pretrained/*.part/state.pt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "the same command goes on" in err.splitlines()[-1]
+    assert "Traceback" not in err
