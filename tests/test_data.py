@@ -1,5 +1,6 @@
 """Views, store, decoding and splits: what must hold for any input."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_fewer_tracks_than_a_batch_give_several_items_each(tmp_path):
 def test_segments_do_not_overlap_and_stay_inside(frames, samples):
     starts = segment_starts(frames, samples)
     assert starts[0] == 0
-    assert all(later - earlier == samples for earlier, later in zip(starts, starts[1:], strict=False))
+    assert all(later - earlier == samples for earlier, later in itertools.pairwise(starts))
     assert len(starts) == 1 or starts[-1] + samples <= frames
     assert frames - (starts[-1] + samples) < samples
 

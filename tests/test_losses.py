@@ -133,7 +133,7 @@ def clustering_reference(students: Tensor, teachers: Tensor, centre: Tensor, tau
 
 
 @pytest.mark.parametrize(("batch", "dim"), SHAPES)
-@pytest.mark.parametrize("temperature", (0.1, 0.5))
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
 def test_simclr_is_the_papers_and_lightlys(batch: int, dim: int, temperature: float) -> None:
     inputs = projections(batch, dim)
     ours = total(simclr.simclr_loss, temperature=temperature)
@@ -164,7 +164,7 @@ def test_vicreg_is_the_papers_and_lightlys(batch: int, dim: int) -> None:
 
 
 @pytest.mark.parametrize(("batch", "dim"), SHAPES)
-@pytest.mark.parametrize("temperature", (0.02, 0.07))
+@pytest.mark.parametrize("temperature", [0.02, 0.07])
 def test_clustering_is_the_papers_and_lightlys(batch: int, dim: int, temperature: float) -> None:
     # Logits as the normalised head gives them, cosines: the reference's softmax is the naive one.
     logits = [functional.normalize(value.detach(), dim=-1) for value in projections(batch, dim, count=4)]
@@ -191,7 +191,7 @@ def test_clustering_is_the_papers_and_lightlys(batch: int, dim: int, temperature
     assert_same(ours, lightlys, [students, teachers])
 
 
-@pytest.mark.parametrize("batch", (1, 2, 17))
+@pytest.mark.parametrize("batch", [1, 2, 17])
 def test_supervised_is_the_cross_entropy(batch: int) -> None:
     (logits,) = projections(batch, 5, count=1)
     tags = (torch.arange(batch * 5).reshape(batch, 5) % 3 == 0).float()
@@ -253,7 +253,7 @@ def test_order_of_tracks_does_not_matter(
 
 
 @pairs
-@pytest.mark.parametrize("dtype", (torch.bfloat16, torch.float16))
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_gives_a_float32_loss(loss: Callable[[Tensor, Tensor], Loss], dtype: torch.dtype) -> None:
     # 300 squared overflows float16, and a correlation of 64 tracks would be rounded to 3 digits in bfloat16.
     first, second = (value.detach() * 100 for value in projections(64, 32))

@@ -118,7 +118,7 @@ def test_the_methods_of_the_comparison_are_there() -> None:
 
 
 @each_trained
-@pytest.mark.parametrize("multi_label", (True, False))
+@pytest.mark.parametrize("multi_label", [True, False])
 def test_loss_is_a_finite_scalar_and_reaches_the_encoder(module: ModuleType, multi_label: bool) -> None:
     built = build(module, multi_label=multi_label)
     loss = built(batch_at(module, 3, multi_label=multi_label), 3)
@@ -239,7 +239,7 @@ def test_which_methods_have_a_slow_copy() -> None:
     assert {name for name in TRAINED if slow_copies(build(MODULES[name]))} == {"byol", "clustering"}
 
 
-@pytest.mark.parametrize("name", ("byol", "clustering"))
+@pytest.mark.parametrize("name", ["byol", "clustering"])
 def test_slow_copy_follows_without_a_gradient(name: str) -> None:
     module = MODULES[name]
     built = build(module, momentum=0.9)

@@ -132,7 +132,7 @@ def test_track_flag_mirrors(bench, tones, tmp_path):
     assert (tmp_path / "mlflow.db").exists()
 
 
-GOOD = {name: "1.0" for name in doctor._PACKAGES} | {
+GOOD = dict.fromkeys(doctor._PACKAGES, "1.0") | {
     "torch": "2.14.1",
     "torchaudio": "2.11.0",
     "torchvision": "0.29.0",
@@ -162,9 +162,7 @@ def test_doctor_knows_the_broken_mixes_and_what_mends_them(changed, state, expec
 def test_doctor_is_well_here(bench):
     done = bench("doctor")
     assert "bad" not in {line.split()[0] for line in done.stdout.splitlines()}
-    assert {"python:", "packages:", "imports:", "gpu:", "slurm:", "home:", "results:"} <= {
-        word for word in done.stdout.split()
-    }
+    assert {"python:", "packages:", "imports:", "gpu:", "slurm:", "home:", "results:"} <= set(done.stdout.split())
 
 
 def test_doctor_names_a_folder_that_cannot_be_written(bench, tmp_path):

@@ -1,5 +1,6 @@
 """The loop, its schedule and the signs of collapse."""
 
+import itertools
 import math
 
 import pytest
@@ -19,7 +20,7 @@ def test_schedule_warms_up_and_ends_near_zero():
     rates = [learning_rate(step, spec) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
     assert max(rates) == pytest.approx(1.0)
-    assert all(later <= earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
     assert rates[55] == pytest.approx(0.5, abs=0.02)
     assert rates[-1] < 1e-3
     assert learning_rate(0, TrainSpec(steps=1, warmup=0.0, learning_rate=1.0)) == 1.0

@@ -13,14 +13,14 @@ from bench.randomness import generator
 def resample_counts(tracks: int, resamples: int, seed: int, purpose: str) -> np.ndarray:
     """How often each track stands in each resample: multinomial counts, a function of the arguments alone.
 
-    The first 50 of 1000 resamples are the 50 resamples that `resamples=50` gives: one stream, one resample after another.
+    Resamples follow one another in one stream: the first 50 of 1000 are those that `resamples=50` gives.
 
     Args:
         tracks: number of test tracks.
         resamples: number of resamples.
         seed: of the resamples.
-        purpose: names what is resampled, e.g. the data set and split; every method that gives the same name is scored on
-            the same resamples.
+        purpose: names what is resampled, e.g. the data set and split; methods that give the same name are scored on the
+            same resamples.
 
     Returns:
         (tracks, resamples) int32; each column sums to `tracks`.

@@ -6,6 +6,8 @@ positives' distinct scores are thresholds, every track falls into a slot at or b
 accumulated from the lowest to the highest threshold, are all that a ranking metric needs.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,21 @@ from torch import Tensor
 
 _ELEMENTS = 2**20
 """Largest number of float64 values in one table of slots; about ten such tables exist at once (some 80 MB)."""
+
+
+@contextmanager
+def one_thread(needed: bool = True) -> Iterator[None]:
+    """Keeps torch to one thread of the CPU if `needed`, and leaves the number of threads as it was.
+
+    For many short operations. Threads gain them little, and each operation waits for all threads, which takes a hundred
+    times longer than computing where other jobs want the cores.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if needed else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Slots(NamedTuple):
@@ -38,7 +55,7 @@ def _slots(scores: np.ndarray, labels: np.ndarray) -> _Slots:
     return _Slots(torch.from_numpy(np.ascontiguousarray(slots.T)), len(thresholds))
 
 
-def _areas(slots: _Slots, counts: Tensor) -> tuple[Tensor, Tensor]:
+def _areas(slots: _Slots, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ROC-AUC and average precision of one ranking.
 
     ROC-AUC is the share of (positive, negative) pairs in the right order, a tie counting one half (Hanley and McNeil,
@@ -52,9 +69,10 @@ def _areas(slots: _Slots, counts: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two (resamples,) float64, NaN where there is no positive, and for ROC-AUC where there is no negative.
     """
-    table = counts.new_zeros(3 * slots.thresholds + 1, counts.shape[1])
+    table = np.zeros((3 * slots.thresholds + 1, counts.shape[1]))
     for place in slots.place:
-        table.index_add_(0, place, counts)
+        # Only this is torch's, since numpy's `add.at` is slow.
+        torch.from_numpy(table).index_add_(0, place, torch.from_numpy(counts))
     between, tied, positive = table[:-1:3], table[1::3], table[2::3]
     negative_up_to = (between + tied).cumsum(0)
     positive_up_to = positive.cumsum(0)
@@ -63,23 +81,23 @@ def _areas(slots: _Slots, counts: Tensor) -> tuple[Tensor, Tensor]:
     true_above = positives - positive_up_to + positive  # with a score at or above the threshold
     all_above = true_above + negatives - negative_up_to + tied
     # A threshold that no track of the resample reaches has no positive either: its term is zero, never 0 / 0.
-    precision = true_above / all_above.clamp_min(torch.finfo(torch.float64).tiny)
-    return ordered_pairs / (positives * negatives), (positive * precision).sum(0) / positives
+    precision = true_above / np.maximum(all_above, np.finfo(np.float64).tiny)
+    with np.errstate(invalid="ignore"):  # 0 / 0 where there is no positive or no negative: NaN, as said
+        return ordered_pairs / (positives * negatives), (positive * precision).sum(0) / positives
 
 
 def _rank(rankings: list[_Slots], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ROC-AUC and average precision of several rankings, each (resamples, rankings); works through few resamples at a time."""
+    """ROC-AUC and average precision of several rankings, each (resamples, rankings); a few resamples at a time."""
     tracks, resamples = counts.shape
     rows = max([tracks] + [3 * slots.thresholds + 1 for slots in rankings])
     chunk = max(1, min(128, _ELEMENTS // rows))  # more than 128 columns fall out of the processor's cache
     auroc = np.empty((resamples, len(rankings)))
     precision = np.empty_like(auroc)
-    for start in range(0, resamples, chunk):
-        part = torch.from_numpy(counts[:, start : start + chunk].astype(np.float64))
-        for index, slots in enumerate(rankings):
-            areas = _areas(slots, part)
-            auroc[start : start + chunk, index] = areas[0].numpy()
-            precision[start : start + chunk, index] = areas[1].numpy()
+    with one_thread():
+        for start in range(0, resamples, chunk):
+            part = np.ascontiguousarray(counts[:, start : start + chunk], dtype=np.float64)
+            for index, slots in enumerate(rankings):
+                auroc[start : start + chunk, index], precision[start : start + chunk, index] = _areas(slots, part)
     return auroc, precision
 
 
@@ -92,8 +110,8 @@ def ranking(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> tuple
         counts: (tracks, resamples) weights; a column of ones is the metric without resampling.
 
     Returns:
-        Two (resamples, tags) float64: ROC-AUC and average precision, NaN where the resample holds no positive of the tag,
-        and for ROC-AUC where it holds no negative.
+        Two (resamples, tags) float64: ROC-AUC and average precision, NaN where the resample holds no positive of the
+        tag, and for ROC-AUC where it holds no negative.
     """
     columns = range(scores.shape[1])
     return _rank([_slots(scores[:, tag : tag + 1], labels[:, tag : tag + 1]) for tag in columns], counts)
@@ -120,8 +138,8 @@ def classification(
     """Accuracy and macro F1 of each resample.
 
     F1 is averaged over the classes that occur in the truth or among the predictions of that resample, which is what
-    `sklearn.metrics.f1_score(average="macro")` does by default with the resampled tracks: a class that occurs in neither
-    is left out, and one that is never predicted, or predicted but never there, counts as zero.
+    `sklearn.metrics.f1_score(average="macro")` does by default with the resampled tracks: a class that occurs in
+    neither is left out, and one that is never predicted, or predicted but never there, counts as zero.
 
     Args:
         predicted: (tracks,) int class indices.
@@ -145,9 +163,9 @@ def classification(
 def one_vs_rest(logits: Tensor) -> Tensor:
     """Log-odds of each class against all others, log p / (1 - p) with p the softmax of the logits.
 
-    Tracks are ranked by these and not by the logits themselves: a softmax says nothing of the constant that may be added
-    to all logits of a track, which would still change the ranking of the tracks. The order is that of the softmax, but
-    log-odds do not saturate, so confident tracks are not tied.
+    Tracks are ranked by these and not by the logits themselves: a constant added to all logits of a track leaves its
+    softmax as it is, but would change its rank among the tracks. The order is that of the softmax, but log-odds do not
+    saturate, so confident tracks are not tied.
 
     Args:
         logits: (..., classes).

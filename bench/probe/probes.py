@@ -1,8 +1,8 @@
 """Probes on frozen embeddings: the whole grid of learning rates and weight decays is trained as one program.
 
-The weights of all grid points are stacked along a first axis and trained on the same batches, so a grid costs little more
-than one probe. Losses of grid points are added, which leaves each point's gradient its own. The learning rate, the weight
-decay and the step at which to stop are chosen by the macro average precision of the valid split.
+The weights of all grid points are stacked along a first axis and trained on the same batches, so a grid costs little
+more than one probe. Losses of grid points are added, which leaves each point's gradient its own. The learning rate, the
+weight decay and the step at which to stop are chosen by the macro average precision of the valid split.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from bench.config import ProbeSpec
 from bench.errors import InputError
-from bench.probe.metrics import mean_average_precision, one_vs_rest
+from bench.probe.metrics import mean_average_precision, one_thread, one_vs_rest
 from bench.randomness import generator, seed_for
 
 Kind = Literal["tags", "classes"]
@@ -25,6 +25,11 @@ Weights = list[Tensor]
 
 _ROWS = 8192
 """Tracks whose logits are computed at a time."""
+
+_SMALL = 100_000_000
+"""Products a step below which the grid is trained on one thread."""
+
+_CHOSEN = ("learning_rate", "weight_decay", "step", "valid_map")
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,9 @@ class Fit:
 
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         """(tracks, outputs) float32 logits of (tracks, width) inputs."""
-        rows = torch.as_tensor(inputs, dtype=torch.float32).split(_ROWS)
-        parts = [_forward(self.weights, self._standard(part))[0].cpu() for part in rows]
-        return torch.cat(parts).numpy()
-
-    def _standard(self, inputs: Tensor) -> Tensor:
-        return (inputs.to(self.mean.device) - self.mean) / self.deviation
+        raw = torch.tensor(inputs, dtype=torch.float32, device=self.mean.device)
+        result: np.ndarray = _all_logits(self.weights, (raw - self.mean) / self.deviation)[0].cpu().numpy()
+        return result
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class _Split:
 
 
 class _AdamW:
-    """AdamW (Loshchilov and Hutter, ICLR 2019, algorithm 2) with a learning rate and a weight decay for each grid point.
+    """AdamW (Loshchilov and Hutter, ICLR 2019, algorithm 2) with a learning rate and a weight decay a grid point.
 
     Equal to `torch.optim.AdamW` point by point; biases are not decayed.
     """
@@ -104,7 +106,7 @@ def fit(
     device: str,
     classes: int | None = None,
 ) -> Fit:
-    """Trains the grid and keeps the best grid point at its best step; ties go to the earlier step, then to the first point.
+    """Trains the grid and keeps the best point at its best step; ties go to the earlier step, then to the first point.
 
     Args:
         train_inputs: (tracks, width) embeddings of the labelled training tracks.
@@ -123,30 +125,27 @@ def fit(
     outputs = _outputs(train_labels, valid_labels, kind, classes)
     _check(train_inputs, train_labels, "train")
     _check(valid_inputs, valid_labels, "valid")
-    raw = torch.as_tensor(train_inputs, dtype=torch.float32, device=device)
+    raw, raw_valid = (torch.tensor(x, dtype=torch.float32, device=device) for x in (train_inputs, valid_inputs))
     mean, deviation = _standardiser(raw)
     train = _Split((raw - mean) / deviation, _targets(train_labels, outputs, kind, device))
-    raw_valid = torch.as_tensor(valid_inputs, dtype=torch.float32, device=device)
     valid = _Split((raw_valid - mean) / deviation, _targets(valid_labels, outputs, kind, device))
     grid = [(rate, decay) for rate in spec.learning_rates for decay in spec.weight_decays]
-    best, steps, curve = _train(train, valid, kind, spec, grid, seed)
-    when, point = np.unravel_index(
-        curve.argmax(), curve.shape
-    )  # the first of equals: the earliest step, the first point
-    rows: list[dict[str, float | int]] = []
-    for index, (rate, decay) in enumerate(grid):
-        top = int(curve[:, index].argmax())
-        row = {
-            "learning_rate": rate,
-            "weight_decay": decay,
-            "step": int(steps[top]),
-            "valid_map": float(curve[top, index]),
-        }
-        rows.append(row | {"last_valid_map": float(curve[-1, index])})
-    chosen = {key: rows[point][key] for key in ("learning_rate", "weight_decay", "step", "valid_map")}
-    assert chosen["step"] == steps[when], "a point's best step is where the whole curve is best"
+    with one_thread(needed=_products(spec, len(grid), raw.shape[1], outputs) < _SMALL):
+        best, steps, curve = _train(train, valid, kind, spec, grid, seed)
+    rows = _sweep(grid, steps, curve)
+    point = int(curve.argmax()) % len(grid)  # argmax is the first of equals: the earliest step, then the first point
     weights = [weight[point : point + 1].clone() for weight in best]
-    return Fit(mean, deviation, weights, chosen, rows, steps, curve)
+    return Fit(mean, deviation, weights, {key: rows[point][key] for key in _CHOSEN}, rows, steps, curve)
+
+
+def _sweep(grid: list[tuple[float, float]], steps: np.ndarray, curve: np.ndarray) -> list[dict[str, float | int]]:
+    """One row a grid point, with its best step (the earliest of equals); curve (evaluations, points)."""
+    rows: list[dict[str, float | int]] = []
+    for point, (rate, decay) in enumerate(grid):
+        top = int(curve[:, point].argmax())
+        values = (rate, decay, int(steps[top]), float(curve[top, point]))
+        rows.append(dict(zip(_CHOSEN, values, strict=True)) | {"last_valid_map": float(curve[-1, point])})
+    return rows
 
 
 def _train(
@@ -208,6 +207,12 @@ def _forward(weights: Weights, inputs: Tensor) -> Tensor:
     return hidden
 
 
+def _all_logits(weights: Weights, inputs: Tensor) -> Tensor:
+    """(points, tracks, outputs) logits of any number of tracks, some at a time, so that hidden layers stay small."""
+    starts = range(0, max(1, len(inputs)), _ROWS)
+    return torch.cat([_forward(weights, inputs[start : start + _ROWS]) for start in starts], 1)
+
+
 def _loss(logits: Tensor, targets: Tensor, kind: Kind) -> Tensor:
     """Sum over grid points of each point's mean loss; logits (points, tracks, outputs), targets (tracks, outputs)."""
     if kind == "tags":
@@ -218,10 +223,16 @@ def _loss(logits: Tensor, targets: Tensor, kind: Kind) -> Tensor:
 
 def _valid_map(weights: Weights, valid: _Split, kind: Kind) -> Tensor:
     """(points,) macro average precision of the valid split; a point that diverged has -1, so it is never chosen."""
-    logits = _forward(weights, valid.inputs)
+    logits = _all_logits(weights, valid.inputs)
     finite = logits.isfinite().all(-1).all(-1)
     scores = mean_average_precision(one_vs_rest(logits) if kind == "classes" else logits, valid.targets > 0)
     return torch.where(finite, scores, -1.0)
+
+
+def _products(spec: ProbeSpec, points: int, width: int, outputs: int) -> int:
+    """Products of numbers in the forward pass of a step."""
+    hidden = spec.hidden if spec.kind == "mlp" else 0
+    return points * spec.batch_size * (width * (hidden or outputs) + hidden * outputs)
 
 
 def _batches(tracks: int, spec: ProbeSpec, seed: int) -> Iterator[np.ndarray]:
@@ -237,7 +248,7 @@ def _batches(tracks: int, spec: ProbeSpec, seed: int) -> Iterator[np.ndarray]:
 
 
 def _standardiser(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of (tracks, width) inputs; a constant dimension has deviation 1 instead of rounding noise."""
+    """Mean and deviation of (tracks, width) inputs; a constant dimension has deviation 1, not rounding noise."""
     exact = inputs.double()
     mean, deviation = exact.mean(0), exact.std(0, correction=0)
     constant = deviation <= 1e-6 * mean.abs().clamp_min(1e-30)
@@ -254,7 +265,7 @@ def _outputs(train_labels: np.ndarray, valid_labels: np.ndarray, kind: Kind, cla
 def _targets(labels: np.ndarray, outputs: int, kind: Kind, device: str) -> Tensor:
     """(tracks, outputs) float32."""
     hot: Any = labels if kind == "tags" else labels[:, None] == np.arange(outputs)
-    return torch.as_tensor(hot, dtype=torch.float32, device=device)
+    return torch.tensor(hot, dtype=torch.float32, device=device)
 
 
 def _check(inputs: np.ndarray, labels: np.ndarray, split: str) -> None:
@@ -263,9 +274,7 @@ def _check(inputs: np.ndarray, labels: np.ndarray, split: str) -> None:
         raise InputError(f"{len(inputs)} embeddings for {len(labels)} {split} tracks; they must be as many")
     if not np.isfinite(inputs).all():
         rows = int((~np.isfinite(inputs).all(1)).sum())
-        raise InputError(
-            f"the embeddings of {rows} of {len(inputs)} {split} tracks are not finite; the encoder diverged"
-        )
+        raise InputError(f"embeddings of {rows} of {len(inputs)} {split} tracks are not finite; the encoder diverged")
     if len(inputs) == 0:
         raise InputError(f"the {split} split has no tracks: the probe needs at least one")
     if split == "valid" and labels.ndim == 2 and not labels.any():

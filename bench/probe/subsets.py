@@ -1,7 +1,8 @@
 """Which tracks a probe may see the labels of: nested subsets, the same for every method, that show every tag early.
 
-Drawn uniformly, one percent of a training split has no positive at all of the rarest tags, and their scores measure luck.
-So a draw's order begins with a small set of tracks that covers every tag, and goes on at random.
+One percent of a training split, drawn uniformly, has no positive at all of the rarest tags, and their scores measure
+luck. So a draw's order begins with a small set of tracks that covers every tag, and goes on at random. The price: at
+the smallest fractions rare tags, and tracks with many tags, are more frequent than in the training split.
 """
 
 import numpy as np
