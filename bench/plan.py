@@ -31,7 +31,7 @@ _CODE = {
     ),
     "embed": ("bench.probe.embed", "bench.data.views", "bench.data.frontend"),
     "probe": ("bench.probe.probes", "bench.probe.subsets", "bench.probe.metrics"),
-    "score": ("bench.probe.score", "bench.probe.metrics", "bench.probe.bootstrap"),
+    "score": ("bench.probe.score", "bench.probe.metrics", "bench.probe.bootstrap", "bench.intervals"),
 }
 
 

@@ -236,7 +236,7 @@ def _result(
             "probe": probe["kind"],
             "aggregation": f"mean embedding of non-overlapping {parts.encoder_settings.seconds:g} s segments",
             "chosen_on": "valid split, macro average precision",
-            "interval": f"percentile, {spec.score.resamples} resamples of test tracks, {spec.score.confidence:.0%}",
+            "interval": f"basic bootstrap, {spec.score.resamples} resamples of tracks, {spec.score.confidence:.0%}",
             "steps": spec.train.steps if parts.traits.trains else 0,
         },
         data={

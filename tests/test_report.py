@@ -11,7 +11,8 @@ import pytest
 
 from bench import doctor, results
 from bench.errors import InputError
-from bench.report.summary import Cell, interval, paired, read_cell, summarise
+from bench.intervals import basic
+from bench.report.summary import Cell, paired, read_cell, summarise
 from tests.conftest import TINY, make_tones
 
 RUN = ["run", "--steps", "3", *TINY]
@@ -39,7 +40,7 @@ def test_results_hold_what_figures_and_tests_need(stored):
         values = results.resampled(stored, result)
         assert set(values) == set(result.metrics)
         for name, metric in result.metrics.items():
-            low, high = interval(values[name], 0.95)
+            low, high = basic(metric.value, values[name], 0.95)
             assert (metric.low, metric.high) == (pytest.approx(low), pytest.approx(high))
         assert len(result.per_tag["average_precision"]) == len(result.data["tags"]) == 4
         known = [value for value in result.per_tag["average_precision"] if value is not None]
@@ -94,7 +95,7 @@ def test_a_result_of_another_form_is_refused(tmp_path):
 
 
 def test_mlflow_mirror_is_complete_and_made_once(stored, tmp_path):
-    """A real MLflow, in a process of its own: parameters, metrics with intervals, curves and the file; twice is once."""
+    """A real MLflow, in a process of its own: parameters, metrics, curves and the file; twice is once."""
     code = f"""
 import sys
 from pathlib import Path

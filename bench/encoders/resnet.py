@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     @property
     def channels(self) -> int:
         """Channels after the last stage."""
-        return 4 * self.width * 2 ** (len(self.blocks) - 1)
+        return int(4 * self.width * 2 ** (len(self.blocks) - 1))
 
     @property
     def log_mel(self) -> LogMelSpec:

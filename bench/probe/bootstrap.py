@@ -1,4 +1,4 @@
-"""Bootstrap resamples of the test tracks, and percentile intervals from them.
+"""Bootstrap resamples of the test tracks, as counts.
 
 A resample draws as many tracks as there are, with replacement (Efron and Tibshirani, "An Introduction to the
 Bootstrap", 1993, chapters 6 and 13). It is kept as the number of times that each track was drawn, so that a metric of a
@@ -31,20 +31,3 @@ def resample_counts(tracks: int, resamples: int, seed: int, purpose: str) -> np.
         # Counts of uniform draws are the multinomial; drawn so, every probability is exactly one in `tracks`.
         counts[resample] = np.bincount(random.integers(tracks, size=tracks), minlength=tracks)
     return np.ascontiguousarray(counts.T)
-
-
-def interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Percentile interval of a metric's resampled values; resamples in which it has no value are left out.
-
-    Args:
-        values: (resamples,) one value a resample, NaN where there is none.
-        confidence: coverage, such as 0.95.
-
-    Returns:
-        The lower and the upper end; both NaN where no resample has a value.
-    """
-    known = values[~np.isnan(values)]
-    if len(known) == 0:
-        return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)

@@ -1,9 +1,7 @@
 """Scores of one cell: every metric of the test logits with its bootstrap interval and its resampled values.
 
-Macro average precision of rare tags is higher the fewer test tracks there are, and higher again in a resample, which
-holds fewer different ones. So its percentile interval lies high, and may even leave out the value of a small split.
-It says how far the score varies with the choice of test tracks; that methods differ is read from paired differences,
-in which most of this cancels. ROC-AUC, micro average precision and accuracy hardly suffer from it.
+An interval says how far the score varies with the choice of test tracks; whether two methods differ is read from their
+paired difference. Which kind of interval, and how well it covers: see `bench.intervals`.
 """
 
 from dataclasses import dataclass
@@ -14,7 +12,8 @@ import torch
 
 from bench.config import ScoreSpec
 from bench.errors import InputError
-from bench.probe.bootstrap import interval, resample_counts
+from bench.intervals import basic, percentile
+from bench.probe.bootstrap import resample_counts
 from bench.probe.metrics import classification, one_vs_rest, ranking, ranking_micro
 
 
@@ -24,7 +23,7 @@ class Metric:
 
     Attributes:
         value: the metric of the test tracks themselves, not the mean of the resamples.
-        low: lower end of the percentile interval; NaN without resamples.
+        low: lower end of the basic interval; NaN without resamples.
         high: upper end.
         resampled: (resamples,) the metric of each resample, NaN where it has none.
     """
@@ -116,7 +115,7 @@ def paired_difference(first: Metric, second: Metric, confidence: float) -> tuple
         raise InputError(
             f"cannot pair {len(first.resampled)} resamples with {len(second.resampled)}; score both with as many"
         )
-    low, high = interval(first.resampled - second.resampled, confidence)
+    low, high = percentile(first.resampled - second.resampled, confidence)
     return first.value - second.value, low, high
 
 
@@ -128,7 +127,7 @@ def _counts(tracks: int, spec: ScoreSpec, purpose: str) -> np.ndarray:
 
 def _metric(values: np.ndarray, confidence: float) -> Metric:
     """The metric of (1 + resamples,) values, the first of them without resampling."""
-    low, high = interval(values[1:], confidence)
+    low, high = basic(float(values[0]), values[1:], confidence)
     return Metric(float(values[0]), low, high, values[1:])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.intervals import basic, percentile
 from bench.results import Result, resampled
 
 _TITLES = {"map_macro": "mAP", "roc_auc_macro": "ROC-AUC", "accuracy": "accuracy", "f1_macro": "macro-F1"}
@@ -40,17 +41,7 @@ def read_cell(folder: Path, result: Result) -> Cell:
     return Cell(result, resampled(folder, result))
 
 
-def interval(values: NDArray[np.float64], confidence: float) -> tuple[float, float] | None:
-    """Percentile interval of (resamples,) values, resamples without a value left out; None where there are none."""
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return None
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(known, [tail, 100 - tail])
-    return float(low), float(high)
-
-
-def paired(first: Sequence[Cell], second: Sequence[Cell], metric: str) -> tuple[float, tuple[float, float] | None]:
+def paired(first: Sequence[Cell], second: Sequence[Cell], metric: str) -> tuple[float, tuple[float, float]]:
     """Difference of a metric, first minus second, averaged over draws, and its interval from the shared resamples.
 
     Both must be scored on the same test tracks with the same resamples; draws are matched in order.
@@ -59,7 +50,7 @@ def paired(first: Sequence[Cell], second: Sequence[Cell], metric: str) -> tuple[
     spread = np.mean([cell.values[metric] for cell in first], axis=0) - np.mean(
         [cell.values[metric] for cell in second], axis=0
     )
-    return difference, interval(spread, first[0].result.spec.score.confidence)
+    return difference, percentile(spread, first[0].result.spec.score.confidence)
 
 
 def summarise(groups: Sequence[Sequence[Cell]], baselines: Sequence[Sequence[Cell] | None]) -> Table:
@@ -93,7 +84,8 @@ def _score(group: Sequence[Cell], metric: str) -> str:
     if metric not in group[0].result.metrics:
         return ""
     spread = np.mean([cell.values[metric] for cell in group], axis=0)
-    return _text(_mean(group, metric), interval(spread, group[0].result.spec.score.confidence))
+    value = _mean(group, metric)
+    return _text(value, basic(value, spread, group[0].result.spec.score.confidence))
 
 
 def _against(group: Sequence[Cell], baseline: Sequence[Cell] | None) -> str:
@@ -103,9 +95,9 @@ def _against(group: Sequence[Cell], baseline: Sequence[Cell] | None) -> str:
     return _text(difference, limits, sign="+")
 
 
-def _text(value: float, limits: tuple[float, float] | None, sign: str = "") -> str:
+def _text(value: float, limits: tuple[float, float], sign: str = "") -> str:
     text = f"{value:{sign}.3f}"
-    return text if limits is None else f"{text} [{limits[0]:{sign}.3f}, {limits[1]:{sign}.3f}]"
+    return text if np.isnan(limits[0]) else f"{text} [{limits[0]:{sign}.3f}, {limits[1]:{sign}.3f}]"
 
 
 def _notes(groups: Sequence[Sequence[Cell]]) -> list[str]:
@@ -126,7 +118,7 @@ def _notes(groups: Sequence[Sequence[Cell]]) -> list[str]:
         note = (
             f"{result.dataset}: split {protocol['split']}, {counts['test_tracks']} test tracks, macro over {scored}; "
             f"probe {' / '.join(probes)}, chosen on the valid split; {protocol['aggregation']}; "
-            f"{spec.score.confidence:.0%} intervals from {spec.score.resamples} resamples of the test tracks; "
+            f"{spec.score.confidence:.0%} bootstrap intervals (basic), {spec.score.resamples} test resamples; "
             f"encoder {spec.encoder.name}, seed {spec.seed}"
         )
         if note not in notes:
