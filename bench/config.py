@@ -112,6 +112,7 @@ class TrainSpec(Spec):
         precision: "auto" is bfloat16 where the device has it and float32 elsewhere.
         checkpoint_seconds: time between checkpoints, in seconds.
         diagnose_times: how often in a run the signs of collapse are measured (and validation scored, with labels).
+        patience: with labels, looks at the valid split without a better score after which training stops; 0 for never.
     """
 
     steps: int = Field(400, ge=1)
@@ -124,6 +125,7 @@ class TrainSpec(Spec):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_seconds: float = Field(30.0, gt=0)
     diagnose_times: int = Field(8, ge=1)
+    patience: int = Field(0, ge=0)
 
 
 class EmbedSpec(Spec):

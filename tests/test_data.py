@@ -138,7 +138,7 @@ def test_resampling_does_not_alias(tmp_path):
     soundfile.write(tmp_path / "high.wav", 0.5 * np.sin(2 * np.pi * 12_000 * time), 44_100, subtype="FLOAT")
     soundfile.write(tmp_path / "low.wav", 0.5 * np.sin(2 * np.pi * 1_000 * time), 44_100, subtype="FLOAT")
     high, low = (decode(tmp_path / f"{name}.wav", 16_000).samples[500:-500].astype(float) for name in ("high", "low"))
-    assert 20 * np.log10(high.std() / low.std()) < -80
+    assert high.std() < 1e-4 * low.std()
 
 
 def test_too_loud_audio_is_lowered_and_said(tmp_path):

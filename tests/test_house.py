@@ -22,7 +22,9 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            found |= {f"bench.{alias.name}" for alias in node.names} if node.module == "bench" else {str(node.module)}
+            packages = ("bench", "bench.data")
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inside if node.module in packages else {str(node.module)}
     return {module for module in found if module.split(".")[0] in ("bench", "methods", "datasets")}
 
 

@@ -20,7 +20,7 @@ def test_schedule_warms_up_and_ends_near_zero():
     rates = [learning_rate(step, spec) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
     assert max(rates) == pytest.approx(1.0)
-    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[10:]))
     assert rates[55] == pytest.approx(0.5, abs=0.02)
     assert rates[-1] < 1e-3
     assert learning_rate(0, TrainSpec(steps=1, warmup=0.0, learning_rate=1.0)) == 1.0
@@ -31,7 +31,7 @@ def test_deviation_and_rank_of_known_embeddings():
     assert embedding_deviation(spread) == pytest.approx(1, abs=0.02)
     assert effective_rank(spread) == pytest.approx(16, abs=0.1)
     line = torch.randn(100, 1) @ torch.randn(1, 16)
-    assert effective_rank(line) == pytest.approx(1, abs=1e-6)
+    assert effective_rank(line) == pytest.approx(1, abs=1e-3)
     two = torch.eye(2).repeat(50, 1)
     assert effective_rank(two) == pytest.approx(1)  # two points lie on a line
     point = torch.ones(100, 16) + 1e-4 * torch.randn(100, 16)

@@ -1,5 +1,7 @@
 """Front ends on the device: waveform to log-mel spectrogram or cepstral coefficients. The only user of torchaudio."""
 
+import warnings
+
 import torch
 import torchaudio.transforms as transforms
 from torch import Tensor, nn
@@ -15,9 +17,11 @@ class LogMel(nn.Module):
     """
 
     def __init__(self, spec: LogMelSpec) -> None:
-        """Builds the transform; torchaudio warns where a band gets no energy, which is said once here instead."""
+        """Builds the transform."""
         super().__init__()
         self.spec = spec
+        # The paper's bands above the Nyquist frequency are empty, as `bench.encoders.resnet` says.
+        warnings.filterwarnings("ignore", message="At least one mel filterbank has all zero values")
         self.mel = transforms.MelSpectrogram(
             spec.sample_rate,
             n_fft=spec.n_fft,

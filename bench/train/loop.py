@@ -83,10 +83,13 @@ def train(
     for step in range(start, spec.steps):
         terms = _step(loop, batches(step), step, spec, seed, dtype)
         pending.add(step, terms, loop.history.curve)
-        if step + 1 in looks:
-            _look(loop, probe_inputs, step + 1, validate)
         now = time.monotonic()
         loop.history.seconds = before + now - began
+        if step + 1 in looks:
+            _look(loop, probe_inputs, step + 1, validate)
+            if _out_of_patience(loop.history, spec.patience):
+                report(spec.steps, spec.steps, f"no better on the valid split: stopped at step {step + 1}")
+                break
         # Only between points of the curve, so that a resumed run keeps the same curve.
         if pending.empty and now - saved >= spec.checkpoint_seconds:
             _save(folder / "state.pt", loop, step + 1)
@@ -181,6 +184,12 @@ def _look(loop: _Loop, probe_inputs: Tensor, step: int, validate: Callable[[nn.M
             loop.history.best = {"step": float(step), "valid_map": point["valid_map"]}
             loop.best_state = {name: value.clone() for name, value in loop.method.state_dict().items()}
     loop.history.diagnostics.append(point)
+
+
+def _out_of_patience(history: History, patience: int) -> bool:
+    """Whether the best of the last `patience` looks is no better than what came before them."""
+    scores = [point["valid_map"] for point in history.diagnostics if "valid_map" in point]
+    return bool(patience) and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
 
 
 def warning(history: History) -> str | None:

@@ -1,0 +1,48 @@
+"""The documentation's commands: every `bench` line of the README is understood as it stands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench import registry
+
+ROOT = Path(bench.__file__).resolve().parent.parent
+
+
+def commands() -> list[str]:
+    """The lines of the README's bash blocks that call bench, continued lines joined, comments cut."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [" ".join(line.split("#")[0].split()) for line in lines if "bench " in line.split("#")[0]]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_readme_command(main, command, tones):
+    words = [word.removeprefix(".venv/bin/") for word in shlex.split(command)]
+    assert words[0] == "bench"
+    files = {"path/to/tracks.csv": tones, "other.csv": tones, "my.toml": registry.find("recipes", "quick").path}
+    words = [str(files.get(word, word)) for word in words]
+    if words[1] == "run" and "--dry-run" not in words:
+        words.append("--dry-run")
+    status, out, err = main(*words[1:])
+    assert status == 0, err
+    assert out
+
+
+def test_readme_make_targets_exist():
+    targets = set(
+        re.findall(r"^make (\w+)|`make (\w+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    names = {name for pair in targets for name in pair if name}
+    assert {"demo", "test", "lint", "wheel"} <= names
+    for name in names:
+        assert re.search(rf"^{name}:", makefile, re.MULTILINE), name
+
+
+def test_readme_files_exist():
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert (ROOT / link).exists(), link
