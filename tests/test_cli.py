@@ -68,7 +68,7 @@ def test_help_imports_nothing_heavy():
 
 def test_tags_and_every_kind_of_method(main, tmp_path):
     tracks = make_tones(tmp_path / "tags", kind="tags")
-    methods = "supervised,random_init,mfcc,vicreg"
+    methods = "supervised,random_init,vicreg"
     status, out, err = main("run", "--method", methods, "--steps", "3", *TINY, "--dataset", tracks, "--fraction", "0.3")
     assert status == 0, err
     lines = out.splitlines()
@@ -82,6 +82,18 @@ def test_tags_and_every_kind_of_method(main, tmp_path):
         assert stored["protocol"]["probe"] == (
             "end_to_end" if stored["spec"]["method"]["name"] == "supervised" else "linear"
         )
+
+
+def test_mfcc_stands_for_its_own_encoder(main, tones):
+    status, out, err = main("run", "--method", "mfcc", "--dataset", tones, "--probe.steps", "20", "--json")
+    assert status == 0, err
+    assert {row["encoder"] for row in json.loads(out)["rows"]} == {"mfcc"}
+
+
+def test_half_precision_trains(main, tones):
+    status, out, err = main(*RUN, "--dataset", tones, "--train.precision", "bfloat16", "--views.mode", "same", "--json")
+    assert status == 0, err
+    assert json.loads(out)["rows"]
 
 
 def test_one_pretraining_serves_all_fractions(main, tones):

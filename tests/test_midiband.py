@@ -2,6 +2,8 @@
 
 import hashlib
 import signal
+import subprocess
+import sys
 import time
 from functools import cache, partial
 from pathlib import Path
@@ -359,3 +361,18 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(midiband.PACKAGES, "nosuchsynthesizer", "nosuchsynthesizer<2")
     with pytest.raises(InputError, match="pip install 'nosuchsynthesizer<2'"):
         midiband.fingerprint(SMALL)
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    """A limit on the size of a file, which workers inherit, stands for a full disk."""
+    code = (
+        "import resource, sys; from bench.cli import main;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY)); main(sys.argv[1:])"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(f"if __name__ == '__main__':\n    {code}\n")
+    command = [sys.executable, str(script), "run", "--method", "mfcc", "--tracks", "40", "--seconds", "4"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "no space left" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -81,7 +81,7 @@ def test_table_has_a_row_a_group_and_the_difference_to_random_init(stored):
     assert table.rows[0][-1][0] in "+-"
     assert table.rows[2][-1] == ""
     assert "split csv" in table.notes[0]
-    assert "50 resamples" in table.notes[0]
+    assert "50 test resamples" in table.notes[0]
     alone = summarise([cells["simclr", 1.0]], [None])
     assert "mAP above random_init" not in alone.columns
 

@@ -128,7 +128,9 @@ def test_two_at_once_both_end_well(tones, tmp_path):
 
 def test_interrupt_is_one_line_and_status_130(tones, tmp_path):
     home = tmp_path / "home"
-    process = subprocess.Popen(command("vicreg", tones, home, "--steps", "100000"), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command("vicreg", tones, home, "--train.steps", "100000"), stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while not list(home.glob("pretrained/*.part/state.pt")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,5 +1,6 @@
 """One track's clip: rendered, produced, and written as FLAC. Imported by worker processes alone."""
 
+import io
 from functools import cache
 from pathlib import Path
 
@@ -34,9 +35,12 @@ def render_clip(piece: Piece, production: Production) -> Audio:
 
 def write(path: Path, audio: Audio, made_by: str) -> None:
     """Writes 16-bit FLAC; `made_by` is stored in it as the comment."""
-    with soundfile.SoundFile(path, "w", SAMPLE_RATE, channels=1, format="FLAC", subtype="PCM_16") as file:
+    encoded = io.BytesIO()
+    with soundfile.SoundFile(encoded, "w", SAMPLE_RATE, channels=1, format="FLAC", subtype="PCM_16") as file:
         file.comment = made_by
         file.write(audio)
+    # libsndfile would turn a full disk into a message without an error number.
+    path.write_bytes(encoded.getvalue())
 
 
 def is_made_by(path: Path, made_by: str) -> bool:

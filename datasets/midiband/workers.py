@@ -50,6 +50,8 @@ def _serve(connection: Connection, job: Job, limit_seconds: float) -> None:
             answer: tuple[str, Any] = ("done", job(number))
         except InputError as error:
             answer = ("input error", str(error))
+        except OSError as error:
+            answer = ("system error", (error.errno, error.strerror, error.filename and str(error.filename)))
         except Exception:
             answer = ("error", traceback.format_exc())
         if hasattr(signal, "setitimer"):
@@ -104,6 +106,7 @@ def run(
 
     Raises:
         InputError: a job ran into the limit ATTEMPTS times, a worker died, or the job raised an InputError.
+        OSError: the job raised one, such as for a full disk.
         RuntimeError: the job raised anything else; the message holds its traceback.
     """
     waiting = deque(numbers)
@@ -143,6 +146,8 @@ def _receive(worker: _Worker, describe: Callable[[int], str]) -> tuple[str, Any]
         ) from error
     if kind == "input error":
         raise InputError(value)
+    if kind == "system error":
+        raise OSError(*value)
     if kind == "error":
         what = "a worker" if worker.number is None else describe(worker.number)
         raise RuntimeError(f"{what} failed:\n{value}")
