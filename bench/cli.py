@@ -139,6 +139,9 @@ def run(
 
 def _compute(spec: "RunSpec", store: Any, results: Path, device: str) -> "Result":
     from bench.progress import say
+
+    if "bench.run" not in sys.modules:
+        say("loading torch")  # seconds of silence otherwise, many of them on a cold disk
     from bench.run import Place
     from bench.run import run as run_cell
     from bench.store import require_writable

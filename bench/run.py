@@ -1,6 +1,7 @@
 """One cell from first to last: names become objects here, and only objects go down."""
 
 import platform
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -78,7 +79,8 @@ def run(spec: RunSpec, place: Place) -> results.Result:
     labels = stages.labelled(data, spec)
     device = _device(place.device)
     short = int((data.audio.frames < round(parts.encoder_settings.seconds * data.audio.sample_rate)).sum())
-    folders = _products(parts, spec, place.store, keys, data, audio, labels, device)
+    folders = {"prepare": place.store.folder("prepared", keys.prepare)}
+    folders |= _products(parts, spec, place.store, keys, data, audio, labels, device)
     logits = np.load(folders["probe"] / "logits.npy")
     test = data.rows("test")
     scores = score(logits, labels.targets[test], data.kind, spec.score, f"test tracks of {data.facts['data_hash']}")
@@ -126,8 +128,10 @@ def _prepared(dataset: PlugIn, encoder: PlugIn, store: Store, section: str) -> P
 
     def make(folder: Path) -> None:
         manifest, root = _manifest(dataset, store, section)
+        started = time.monotonic()
         with progress(f"prepare {results.dataset_name(dataset.name)}", "tracks") as report:
             prepare(manifest, root, plan.sample_rate(encoder), folder, report)
+        write_json(folder / "run.json", {"seconds": time.monotonic() - started})
 
     fresh = not store.has("prepared", key)
     folder = store.produce("prepared", key, make)

@@ -46,7 +46,7 @@ def test_results_hold_what_figures_and_tests_need(stored):
         known = [value for value in result.per_tag["average_precision"] if value is not None]
         assert result.metrics["map_macro"].value == pytest.approx(np.mean(known))
         assert result.counts["scored_tags"] == len(known)
-        assert set(result.seconds) == {"pretrain", "embed", "probe"}
+        assert set(result.seconds) == {"prepare", "pretrain", "embed", "probe"}
         assert result.versions["torch"]
         if result.spec.method.name == "simclr":
             assert result.training["curve"][-1]["step"] == 3

@@ -81,7 +81,8 @@ def train(
     began = saved = time.monotonic()
     before = loop.history.seconds
     for step in range(start, spec.steps):
-        terms = _step(loop, batches(step), step, spec, seed, dtype)
+        batch = batches(step)
+        terms = _step(loop, batch, step, spec, seed, dtype)
         pending.add(step, terms, loop.history.curve)
         now = time.monotonic()
         loop.history.seconds = before + now - began
@@ -94,7 +95,9 @@ def train(
         if pending.empty and now - saved >= spec.checkpoint_seconds:
             _save(folder / "state.pt", loop, step + 1)
             saved = time.monotonic()
-        report(step + 1, spec.steps, "  ".join(f"{name} {value:.3f}" for name, value in pending.latest.items()))
+        views = (step + 1 - start) * len(batch.views) * len(batch.views[0]) / max(now - began, 1e-9)
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in pending.latest.items())
+        report(step + 1, spec.steps, f"{losses}  {views:.0f} views/s")
     if loop.best_state:
         method.load_state_dict(loop.best_state)
     return loop.history
