@@ -112,7 +112,9 @@ def resolve(request: Request) -> RunSpec:
     if request.probe is not None:
         tree["probe"]["kind"] = request.probe
     _merge(tree, request.overrides)
-    if request.pretrain_dataset is None:
+    if about.uses_labels or not about.trains:
+        tree["pretrain_dataset"] = tree["dataset"]
+    elif request.pretrain_dataset is None:
         tree["pretrain_dataset"] = {**tree["dataset"], **tree["pretrain_dataset"]}
     else:
         tree["pretrain_dataset"]["name"] = request.pretrain_dataset
@@ -221,6 +223,8 @@ class Keys:
             parts += [self.data, spec.fraction, spec.draw, spec.embed]
         plugins = (registry.find("methods", spec.method.name), registry.find("encoders", spec.encoder.name))
         modules = {*_CODE["pretrain"], "bench.encoders", *(found.module for found in plugins)}
+        if about.uses_labels:
+            modules |= {*_CODE["embed"], *_CODE["probe"]}  # the labelled tracks, and the look at the valid split
         return digest([parts, registry.code_digest(*modules)])
 
     @property

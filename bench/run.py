@@ -1,7 +1,6 @@
 """One cell from first to last: names become objects here, and only objects go down."""
 
 import platform
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -83,7 +82,7 @@ def run(spec: RunSpec, place: Place) -> results.Result:
     folders |= _products(parts, spec, place.store, keys, data, audio, labels, device)
     logits = np.load(folders["probe"] / "logits.npy")
     test = data.rows("test")
-    scores = score(logits, labels.targets[test], data.kind, spec.score, f"test tracks of {data.facts['data_hash']}")
+    scores = score(logits, labels.targets[test], data.kind, spec.score, f"test tracks of {data.facts['tracks_hash']}")
     runs = {stage: read_json(folder / "run.json") for stage, folder in folders.items()}
     result = _result(parts, spec, keys, data, audio, labels, scores, runs, short)
     results.write(place.results, result, {name: metric.resampled for name, metric in scores.metrics.items()})
@@ -128,10 +127,8 @@ def _prepared(dataset: PlugIn, encoder: PlugIn, store: Store, section: str) -> P
 
     def make(folder: Path) -> None:
         manifest, root = _manifest(dataset, store, section)
-        started = time.monotonic()
         with progress(f"prepare {results.dataset_name(dataset.name)}", "tracks") as report:
             prepare(manifest, root, plan.sample_rate(encoder), folder, report)
-        write_json(folder / "run.json", {"seconds": time.monotonic() - started})
 
     fresh = not store.has("prepared", key)
     folder = store.produce("prepared", key, make)
@@ -245,6 +242,7 @@ def _result(
         },
         data={
             "hash": data.facts["data_hash"],
+            "tracks_hash": data.facts["tracks_hash"],
             "pretrain_hash": audio.facts["data_hash"],
             "kind": data.kind,
             "split": data.facts["split_name"],

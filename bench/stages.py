@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -83,7 +84,7 @@ def labelled(data: Prepared, spec: RunSpec) -> Labelled:
     train_rows = data.rows("train")
     one_hot = data.labels[train_rows]
     # The pretraining seed must not change which tracks are labelled, or seeds could not be compared.
-    subset = labelled_subset(one_hot, spec.fraction, spec.draw, 0, f"labelled {data.facts['data_hash']}")
+    subset = labelled_subset(one_hot, spec.fraction, spec.draw, 0, f"labelled {data.facts['tracks_hash']}")
     targets = data.labels.argmax(axis=1) if data.kind == "classes" else data.labels
     return Labelled(train_rows[subset], targets, tags_without_positive(one_hot, subset))
 
@@ -165,9 +166,8 @@ def _train(
         return _valid_map(classify(trained, embedded, device), labels.targets[valid], audio.kind)
 
     title = f"pretrain {spec.method.name}" + (f" on {len(rows)} labelled tracks" if labels else "")
-    with progress(title, "steps") as report:
+    with closing(batches), progress(title, "steps") as report:
         history = train(method, batches, inputs, spec.train, spec.seed, folder, report, validate if labels else None)
-    batches.close()
     return history, notes
 
 

@@ -1,12 +1,14 @@
 """Prepare: a manifest and its audio files become a PCM store, once a sample rate. A killed attempt is taken up again.
 
 Product (a folder): `manifest.parquet`, `audio.i16`, `index.npy` (offset and length of each track in samples),
-`report.csv` (every file that was left out or changed, with the reason) and `data.json` (all that planning needs).
+`report.csv` (every file that was left out or changed, with the reason), `data.json` (all that planning needs) and
+`run.json` (the time that it took).
 """
 
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,7 +37,7 @@ class Prepared:
         audio: their samples, in the same order.
         tags: names of the outputs.
         labels: (tracks, tags) bool.
-        facts: what `data.json` holds: data_hash, kind, split_name, sample_rate, tracks, left_out, notes.
+        facts: what `data.json` holds: data_hash, tracks_hash, kind, split_name, sample_rate, tracks, left_out, notes.
     """
 
     tracks: pd.DataFrame
@@ -68,6 +70,7 @@ def prepare(manifest: Manifest, root: Path, sample_rate: int, folder: Path, prog
     Raises:
         InputError: no file of the train or of the test split could be read.
     """
+    started = time.monotonic()
     journal = _decode_all(manifest, root, sample_rate, folder, progress)
     lengths = np.array([entry["frames"] for entry in journal], np.int64)
     kept = lengths > 0
@@ -82,6 +85,7 @@ def prepare(manifest: Manifest, root: Path, sample_rate: int, folder: Path, prog
     write_atomically(folder / "manifest.parquet", buffer.getvalue())
     write_atomically(folder / "report.csv", report.to_csv(index=False).encode())
     write_json(folder / "data.json", _facts(manifest, tracks, sample_rate, report, folder / "audio.i16"))
+    write_json(folder / "run.json", {"seconds": time.monotonic() - started})
     (folder / "journal.jsonl").unlink()
 
 
@@ -190,14 +194,14 @@ def _facts(
     manifest: Manifest, tracks: pd.DataFrame, sample_rate: int, report: pd.DataFrame, audio: Path
 ) -> dict[str, Any]:
     columns = ["track_id", "split", "tags", "group"]
-    described = json.dumps(
-        [tracks[columns].values.tolist(), list(manifest.tags), manifest.kind, sample_rate], default=list
-    )
+    described = json.dumps([tracks[columns].values.tolist(), list(manifest.tags), manifest.kind], default=list)
     with open(audio, "rb") as file:
         samples = hashlib.file_digest(file, "sha256").hexdigest()
     left_out = report[report["what"] == "left out"]
     return {
-        "data_hash": hashlib.sha256((described + samples).encode()).hexdigest()[:16],
+        "data_hash": hashlib.sha256(f"{described}{sample_rate}{samples}".encode()).hexdigest()[:16],
+        # Of the tracks alone: labelled subsets and resamples are the same for encoders of different sample rates.
+        "tracks_hash": hashlib.sha256(described.encode()).hexdigest()[:16],
         "sample_rate": sample_rate,
         "kind": manifest.kind,
         "tags": list(manifest.tags),
