@@ -17,8 +17,8 @@ from bench.errors import InputError
 if TYPE_CHECKING:
     from bench.config import RunSpec
     from bench.plan import Request
-    from bench.report.summary import Table
     from bench.results import Result
+    from bench.table import Table
 
 app = App(
     name="bench",
@@ -159,6 +159,7 @@ def _finish(
     """Prints the rows or the table, names the files, mirrors."""
     from bench.progress import say
     from bench.results import file_stem
+    from bench.table import show
 
     if track:
         from bench.tracking import mirror
@@ -171,7 +172,7 @@ def _finish(
         for note in table.notes:
             say(note)
         return
-    _print_table(table)
+    show(table)
     print("\nwritten:\n" + "\n".join(f"  {name}" for name in files))
 
 
@@ -195,23 +196,6 @@ def _summary(requests: "list[Request]", found: "list[Result]", store: Any, resul
     return summarise([[cell for _, cell in group] for group in groups.values()], baselines)
 
 
-def _print_table(table: "Table") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    drawn = RichTable(box=box.SIMPLE_HEAD)
-    for place, column in enumerate(table.columns):
-        drawn.add_column(column, justify="left" if place < 2 else "right", no_wrap=True)
-    for row in table.rows:
-        drawn.add_row(*row)
-    # A file or a pipe has no width; a table that is cut there would lose numbers.
-    console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
-    console.print(drawn)
-    for note in table.notes:
-        console.print(note, style="dim", soft_wrap=True)
-
-
 def _print_plan(specs: "list[RunSpec]", store: Any, results: Path, *, as_json: bool) -> None:
     from bench import plan
     from bench.run import check
@@ -232,10 +216,10 @@ def _print_plan(specs: "list[RunSpec]", store: Any, results: Path, *, as_json: b
     if as_json:
         print(json_module.dumps({"plan": rows, "specs": [spec.model_dump(mode="json") for spec in specs]}, indent=1))
         return
-    from bench.report.summary import Table
+    from bench.table import Table, show
 
     texts = [[str(value) for value in row.values()] for row in rows]
-    _print_table(Table(["method", "fraction", "draw", "stage", "state"], texts, ["nothing was done (--dry-run)"]))
+    show(Table(["method", "fraction", "draw", "stage", "state"], texts, ["nothing was done (--dry-run)"]))
 
 
 @app.command(name="list")
@@ -248,6 +232,7 @@ def list_(kind: Literal["methods", "datasets", "encoders", "recipes"], *, plugin
         What to list.
     """
     from bench import registry
+    from bench.table import Table, show
 
     if plugins is not None:
         registry.add_plugins(plugins)
@@ -255,17 +240,7 @@ def list_(kind: Literal["methods", "datasets", "encoders", "recipes"], *, plugin
     for name in registry.names(kind):
         about = {key.lower(): value for key, value in registry.describe(kind, name).items()}
         rows.append([name, *(str(about.get(key, "")) for key in ("summary", "paper", "cost"))])
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    table = RichTable(box=box.SIMPLE_HEAD)
-    table.add_column("name", no_wrap=True)
-    for column in ("what it is", "paper", "cost"):
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 180, highlight=False).print(table)
+    show(Table(["name", "what it is", "paper", "cost"], rows, words=4))
 
 
 @app.command

@@ -32,6 +32,9 @@ def percentile(resampled: NDArray[np.float64], confidence: float) -> tuple[float
 def basic(value: float, resampled: NDArray[np.float64], confidence: float) -> tuple[float, float]:
     """Quantiles reflected about the value, 2 v - q, for metrics in [0, 1].
 
+    Where the bias is so large that the value itself falls outside, the interval is widened to it: no coverage is lost,
+    and a score outside its own interval helps no reader.
+
     Args:
         value: the metric of the test tracks themselves.
         resampled: (resamples,) its value in each resample.
@@ -41,4 +44,6 @@ def basic(value: float, resampled: NDArray[np.float64], confidence: float) -> tu
         The lower and the upper end, inside [0, 1]; both NaN where no resample has a value.
     """
     low, high = percentile(resampled, confidence)
-    return float(np.clip(2 * value - high, 0, 1)), float(np.clip(2 * value - low, 0, 1))
+    if np.isnan(low):
+        return low, high
+    return float(np.clip(min(value, 2 * value - high), 0, 1)), float(np.clip(max(value, 2 * value - low), 0, 1))

@@ -140,15 +140,26 @@ def code_digest(*modules: str) -> str:
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        spec = importlib.util.find_spec(module)
-        if spec is None or spec.origin is None:
-            raise InputError(f"no source file for {module}")
-        origin = Path(spec.origin)
+        origin = _source(module)
         for path in origin.parent.glob("*.py") if origin.name == "__init__.py" and _is_plugin(module) else [origin]:
             if path not in files:
                 files.add(path)
                 waiting += _imported_plugins(path)
     return hashlib.sha256("".join(sorted(map(_file_digest, files))).encode()).hexdigest()[:16]
+
+
+def _source(module: str) -> Path:
+    """The file of a module. Those of the harness are found without importing their package, which may import torch."""
+    parts = module.split(".")
+    for base in map(Path, bench.__path__) if parts[0] == "bench" else ():
+        place = base.joinpath(*parts[1:])
+        for path in (place.with_suffix(".py"), place / "__init__.py"):
+            if path.is_file():
+                return path
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise InputError(f"no source file for {module}")
+    return Path(spec.origin)
 
 
 def _is_plugin(module: str) -> bool:

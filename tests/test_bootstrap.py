@@ -82,6 +82,7 @@ def test_the_basic_interval_reflects_the_percentiles_and_stays_in_range() -> Non
     assert basic(0.45, resampled, 0.9) == pytest.approx((0.9 - 0.59, 0.9 - 0.41))
     assert basic(0.5, resampled, 0.9) == pytest.approx(percentile(resampled, 0.9))
     assert basic(0.99, np.linspace(0.8, 1.0, 101), 0.95)[1] == 1.0
+    assert basic(0.3, resampled, 0.9) == pytest.approx((0.6 - 0.59, 0.3)), "widened to the value"
     assert np.isnan(basic(0.5, np.full(3, np.nan), 0.9)).all()
 
 

@@ -52,12 +52,18 @@ def test_a_cell_is_computed_once_and_found_again(main, tones, monkeypatch):
 def test_finished_cells_need_no_heavy_import(bench, tones):
     arguments = [*RUN, "--dataset", tones, "--json"]
     bench(*arguments)
-    heavy = "{'torch', 'lightly', 'mlflow'}"
-    code = f"import sys; from bench.cli import main; main(sys.argv[1:]); assert not {heavy} & set(sys.modules)"
+    # At exit, since the command ends the process itself.
+    code = (
+        "import atexit, sys; from bench.cli import main;"
+        "atexit.register(lambda: print('loaded:', *sys.modules)); main(sys.argv[1:])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], cwd=tones.parent.parent, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    loaded = done.stdout.splitlines()[-1].split()
+    assert loaded[0] == "loaded:"
+    assert not {"torch", "lightly", "mlflow"} & set(loaded)
 
 
 def test_help_imports_nothing_heavy():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.intervals import basic, percentile
 from bench.results import Result, resampled
+from bench.table import Table
 
 _TITLES = {"map_macro": "mAP", "roc_auc_macro": "ROC-AUC", "accuracy": "accuracy", "f1_macro": "macro-F1"}
 
@@ -19,21 +20,6 @@ class Cell:
 
     result: Result
     values: dict[str, NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as text.
-
-    Attributes:
-        columns: headings.
-        rows: one list of texts a row.
-        notes: what a reader must know beside the numbers.
-    """
-
-    columns: list[str]
-    rows: list[list[str]]
-    notes: list[str]
 
 
 def read_cell(folder: Path, result: Result) -> Cell:

@@ -1,0 +1,41 @@
+"""A table as text, and how it is shown in a terminal or a pipe."""
+
+import sys
+from dataclasses import dataclass, field
+
+_PIPE_WIDTH = 180  # a file or a pipe has no width; a table that is cut there would lose numbers
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text.
+
+    Attributes:
+        columns: headings.
+        rows: one list of texts a row.
+        notes: what a reader must know beside the numbers.
+        words: how many of the first columns hold words, set to the left; the others hold numbers.
+    """
+
+    columns: list[str]
+    rows: list[list[str]]
+    notes: list[str] = field(default_factory=list)
+    words: int = 2
+
+
+def show(table: Table) -> None:
+    """Prints a table on standard output; columns of numbers are never broken."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    drawn = RichTable(box=box.SIMPLE_HEAD)
+    for place, column in enumerate(table.columns):
+        is_words = place < table.words
+        drawn.add_column(column, justify="left" if is_words else "right", no_wrap=not is_words or place == 0)
+    for row in table.rows:
+        drawn.add_row(*row)
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    console.print(drawn)
+    for note in table.notes:
+        console.print(note, style="dim", soft_wrap=True)
