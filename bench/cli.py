@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 app = App(
     name="bench",
     version=__version__,
+    suppress_keyboard_interrupt=False,
     help="""Compare self-supervised pretext tasks for music tagging under one protocol.
 
     First score, from nothing, on music that the project makes itself: `bench run --method vicreg --fraction 0.1`.
