@@ -112,9 +112,12 @@ def run(
     if plugins is not None:
         registry.add_plugins(plugins)
     overrides = _overrides.copy()
-    for name, value in (("tracks", tracks), ("seconds", seconds)):
-        if value is not None:
-            overrides.setdefault("dataset", {})[name] = value
+    made = {("dataset", "tracks"): tracks, ("dataset", "seconds"): seconds}
+    for (section, name), value in {**made, ("train", "steps"): steps, ("probe", "kind"): probe}.items():
+        if value is not None and name in overrides.get(section, {}):
+            raise InputError(f"{section}.{name} is given twice, by a flag of its own and by its dotted name")
+        if value is not None and (section, name) in made:
+            overrides[section] = {**overrides.get(section, {}), name: value}
     if draws < 1:
         raise InputError(f"--draws {draws}: give 1 or more")
     if seed < 0:
@@ -130,24 +133,33 @@ def run(
     if dry_run:
         _print_plan(specs, store, results, as_json=json)
         return
-    found = []
-    for spec in specs:
-        keys = plan.Keys(spec, store)
-        stored = find(results, spec, keys.cell) if keys.known else None
-        found.append(stored or _compute(spec, store, results, device))
+    known = [find(results, spec, keys.cell) if (keys := plan.Keys(spec, store)).known else None for spec in specs]
+    _check([spec for spec, stored in zip(specs, known, strict=True) if stored is None], store, results)
+    found = [stored or _compute(spec, store, results, device) for spec, stored in zip(specs, known, strict=True)]
     _finish(requests, found, store, results, as_json=json, track=track)
+
+
+def _check(missing: "list[RunSpec]", store: Any, results: Path) -> None:
+    """Finds what is wrong with any of the cells to be computed before the first of them is."""
+    if not missing:
+        return
+    from bench.progress import say
+    from bench.store import require_writable
+
+    require_writable(store.home, results)
+    if sys.stderr.isatty():
+        say("loading torch")  # seconds of silence otherwise, many of them on a cold disk
+    from bench.run import check
+
+    for spec in missing:
+        check(spec)
 
 
 def _compute(spec: "RunSpec", store: Any, results: Path, device: str) -> "Result":
     from bench.progress import say
-
-    if "bench.run" not in sys.modules:
-        say("loading torch")  # seconds of silence otherwise, many of them on a cold disk
     from bench.run import Place
     from bench.run import run as run_cell
-    from bench.store import require_writable
 
-    require_writable(store.home, results)
     result = run_cell(spec, Place(store, results, device))
     score = result.metrics["map_macro"].value
     say(f"{spec.method.name}, fraction {spec.fraction:g}, draw {spec.draw}: mAP {score:.3f}")
@@ -162,19 +174,19 @@ def _finish(
     from bench.results import file_stem
     from bench.table import show
 
-    if track:
-        from bench.tracking import mirror
-
-        say(f"mirrored {len(found)} cells into MLflow at {mirror(found, results)}; look with: mlflow ui")
     table = _summary(requests, found, store, results)
     files = [str(results / "runs" / f"{file_stem(result.spec, result.cell)}.json") for result in found]
     if as_json:
         print(json_module.dumps({"rows": [row for result in found for row in result.rows()], "files": files}, indent=1))
         for note in table.notes:
             say(note)
-        return
-    show(table)
-    print("\nwritten:\n" + "\n".join(f"  {name}" for name in files))
+    else:
+        show(table)
+        print("\nresults:\n" + "\n".join(f"  {name}" for name in files), flush=True)
+    if track:
+        from bench.tracking import mirror
+
+        say(f"mirrored {len(found)} cells into MLflow at {mirror(found, results)}; look with: mlflow ui")
 
 
 def _summary(requests: "list[Request]", found: "list[Result]", store: Any, results: Path) -> "Table":
@@ -336,6 +348,10 @@ def main(tokens: Sequence[str] | None = None) -> None:
         _fail(" ".join(str(error).split()))
     except InputError as error:
         _fail(str(error))
+    except BrokenPipeError:
+        # The reader has seen enough (`bench list methods | head`); what is left to flush would raise again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except OSError as error:
         from bench.store import explain
 

@@ -6,9 +6,13 @@ imported here: a finished cell is found again without torch.
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Spec(BaseModel):
@@ -31,54 +35,6 @@ class PlugIn(Spec):
     def settings(self) -> dict[str, Any]:
         """The given settings, without the name."""
         return dict(self.model_extra or {})
-
-
-class LogMelSpec(Spec):
-    """A log-mel front end.
-
-    Attributes:
-        sample_rate: of the waveform, in Hz.
-        n_fft: samples a Fourier window.
-        hop: samples between two windows.
-        mels: number of mel bands (Slaney scale).
-        f_min: lower edge of the lowest band, in Hz.
-        f_max: upper edge of the highest band, in Hz.
-        top_db: dynamic range kept below an item's loudest bin, in dB.
-        offset_db: added to the decibels.
-        scale_db: decibels that become 1.
-    """
-
-    sample_rate: int
-    n_fft: int = 1024
-    hop: int = 512
-    mels: int = 128
-    f_min: float = 0.0
-    f_max: float
-    top_db: float = 100.0
-    offset_db: float = 0.0
-    scale_db: float = 1.0
-
-    def frames(self, seconds: float) -> int:
-        """Number of frames of a view of `seconds`."""
-        return round(seconds * self.sample_rate) // self.hop + 1
-
-
-class MfccSpec(Spec):
-    """A front end of mel-frequency cepstral coefficients.
-
-    Attributes:
-        sample_rate: of the waveform, in Hz.
-        coefficients: how many are kept, the zeroth included.
-        mels: number of mel bands they are computed from.
-        n_fft: samples a Fourier window.
-        hop: samples between two windows.
-    """
-
-    sample_rate: int
-    coefficients: int = 20
-    mels: int = 64
-    n_fft: int = 1024
-    hop: int = 512
 
 
 class ViewsSpec(Spec):
@@ -120,7 +76,7 @@ class TrainSpec(Spec):
     learning_rate: float = Field(1e-3, gt=0)
     warmup: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0)
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Share, Share] = (0.9, 0.98)
     clip_norm: float = Field(3.0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_seconds: float = Field(30.0, gt=0)
@@ -155,8 +111,8 @@ class ProbeSpec(Spec):
 
     kind: Literal["linear", "mlp"] = "linear"
     hidden: int = Field(512, ge=1)
-    learning_rates: tuple[float, ...] = (1e-3, 1e-2)
-    weight_decays: tuple[float, ...] = (1e-4, 1e-1, 1.0)
+    learning_rates: tuple[Positive, ...] = Field((1e-3, 1e-2), min_length=1)
+    weight_decays: tuple[NotNegative, ...] = Field((1e-4, 1e-1, 1.0), min_length=1)
     steps: int = Field(600, ge=1)
     batch_size: int = Field(256, ge=1)
     evaluate_every: int = Field(20, ge=1)

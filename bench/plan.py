@@ -5,6 +5,7 @@ data hashes of what it is made from, and the code that makes it (without comment
 """
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bench.store import Store, read_json
 
 _SECTIONS = ("method", "encoder", "dataset", "pretrain_dataset", "views", "train", "embed", "probe", "score")
 _PLUGINS = {"method": "methods", "encoder": "encoders", "dataset": "datasets", "pretrain_dataset": "datasets"}
+_DEFAULT_ENCODER = "resnet_small"
 Tree = dict[str, Any]
 
 # The code that makes each stage's product, besides the plug-ins by name.
@@ -27,9 +29,9 @@ _CODE = {
     "pretrain": (
         *("bench.train.loop", "bench.train.schedule", "bench.train.batches", "bench.train.diagnostics"),
         *("bench.data.views", "bench.data.augment", "bench.data.frontend", "bench.data.pcm"),
-        *("bench.heads", "bench.method", "bench.randomness", "bench.stages"),
+        *("bench.heads", "bench.method", "bench.randomness", "bench.stages", "bench.spectra"),
     ),
-    "embed": ("bench.probe.embed", "bench.data.views", "bench.data.frontend"),
+    "embed": ("bench.probe.embed", "bench.data.views", "bench.data.frontend", "bench.spectra"),
     "probe": ("bench.probe.probes", "bench.probe.subsets", "bench.probe.metrics"),
     "score": ("bench.probe.score", "bench.probe.metrics", "bench.probe.bootstrap", "bench.intervals"),
 }
@@ -80,12 +82,35 @@ def read_recipe(name: str) -> Tree:
         recipe = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"no such recipe file: {path}") from error
+    except OSError as error:
+        raise InputError(f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable TOML ({error})") from error
-    for section in recipe:
-        if section not in (*_SECTIONS, "about", "for"):
-            raise unknown(f"section of the recipe {path}", section, [*_SECTIONS, "about", "for"])
+    _check_tables(recipe, path, [*_SECTIONS, "about", "for"])
+    for method, table in recipe.get("for", {}).items():
+        registry.find("methods", method)
+        _check_tables({method: table}, path, [method])
+        _check_tables(table, path, _SECTIONS)
+        _check_names(table, f"{path}, [for.{method}]")
+    if not isinstance(recipe.get("encoder", {}).get("name", ""), str):
+        raise InputError(f"{path}: encoder.name must be a name of `bench list encoders`")
+    _check_names({section: table for section, table in recipe.items() if section != "encoder"}, path)
     return recipe
+
+
+def _check_tables(tree: Tree, path: Path, known: Sequence[str]) -> None:
+    for section, table in tree.items():
+        if section not in known:
+            raise unknown(f"section of the recipe {path}", section, known)
+        if not isinstance(table, dict):
+            raise InputError(f"{path}: '{section}' must be a table, as in [{section}]; found {table!r}")
+
+
+def _check_names(tree: Tree, where: object) -> None:
+    """Refuses names of plug-ins where only their settings belong: a name has a flag of its own, which is checked."""
+    for section in _PLUGINS:
+        if "name" in tree.get(section, {}):
+            raise InputError(f"{where}: {section}.name is no setting; name it by --{section.replace('_', '-')}")
 
 
 def resolve(request: Request) -> RunSpec:
@@ -95,6 +120,7 @@ def resolve(request: Request) -> RunSpec:
         InputError: an unknown name, setting or value; with the nearest known one.
     """
     about = traits(request.method)
+    _check_names(request.overrides, "dotted settings")
     if about.encoder and request.encoder not in (None, about.encoder):
         raise InputError(f"method '{request.method}' is its own encoder: leave --encoder {request.encoder} out")
     if about.uses_labels and request.pretrain_dataset not in (None, request.dataset):
@@ -105,6 +131,7 @@ def resolve(request: Request) -> RunSpec:
     encoder = about.encoder or request.encoder
     if encoder and encoder != tree["encoder"].get("name"):
         tree["encoder"] = {"name": encoder}  # the recipe's settings are another encoder's
+    tree["encoder"].setdefault("name", _DEFAULT_ENCODER)
     tree["method"]["name"] = request.method
     tree["dataset"]["name"] = request.dataset
     if request.steps is not None:

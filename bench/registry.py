@@ -102,15 +102,26 @@ def find(kind: str, name: str) -> Found:
 def describe(kind: str, name: str) -> dict[str, Any]:
     """The first line of a plug-in's docstring as "summary", and its literal constants, without importing it."""
     path = find(kind, name).path
-    if kind == "recipes":
-        about = tomllib.loads(path.read_text(encoding="utf-8")).get("about", {})
-        return {str(key): value for key, value in about.items()}
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+        if kind == "recipes":
+            about = tomllib.loads(text).get("about", {})
+            return {str(key): value for key, value in about.items()} if isinstance(about, dict) else {}
+        tree = ast.parse(text, filename=str(path))
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: {error}") from error
     found: dict[str, Any] = {"summary": (ast.get_docstring(tree) or "").partition("\n")[0]}
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper():
+        target = (
+            node.targets[0]
+            if isinstance(node, ast.Assign)
+            else node.target
+            if isinstance(node, ast.AnnAssign)
+            else None
+        )
+        if isinstance(target, ast.Name) and target.id.isupper() and isinstance(node, ast.Assign | ast.AnnAssign):
             try:
-                found[node.targets[0].id] = ast.literal_eval(node.value)
+                found[target.id] = ast.literal_eval(node.value) if node.value else None
             except ValueError:
                 continue  # a constant that is computed is of no use to a reader of the file's text
     return found
@@ -120,15 +131,22 @@ def load(kind: str, name: str) -> ModuleType:
     """Imports a plug-in.
 
     Raises:
-        InputError: there is none of that name, or a package that it needs is not installed.
+        InputError: there is none of that name, it lacks a part of its contract, or a package that it needs.
     """
     found = find(kind, name)
     try:
-        return importlib.import_module(found.module)
+        module = importlib.import_module(found.module)
     except ModuleNotFoundError as error:
+        if str(error.name).split(".")[0] == "bench":
+            raise InputError(f"{found.path} imports '{error.name}', which is not there") from error
         raise InputError(
             f"{kind.removesuffix('s')} '{name}' needs the package '{error.name}': pip install {error.name}"
         ) from error
+    wanted = {"methods": "Method", "encoders": "Encoder", "datasets": "manifest"}[kind]
+    for part in ("Settings", wanted):
+        if not hasattr(module, part):
+            raise InputError(f"{found.path} has no '{part}'; the contract of {kind} asks for it")
+    return module
 
 
 def code_digest(*modules: str) -> str:
@@ -169,8 +187,15 @@ def _is_plugin(module: str) -> bool:
 @cache
 def _imported_plugins(path: Path) -> list[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    froms = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-    return [module for module in froms if _is_plugin(module)]
+    modules: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            in_kind = node.module in {f"bench.{kind}" for kind in KINDS}
+            modules += [f"{node.module}.{alias.name}" for alias in node.names] if in_kind else [node.module]
+    # `from bench.encoders import Settings` names no file.
+    return [module for module in modules if _is_plugin(module) and module.split(".")[2] in _all(module.split(".")[1])]
 
 
 @cache

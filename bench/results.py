@@ -16,6 +16,7 @@ from bench.errors import InputError
 from bench.store import read_json, write_atomically, write_json
 
 SCHEMA = 1
+_LONGEST_NAME = 80  # characters of a CSV's name that go into file names
 _LIBRARIES = ("torch", "torchaudio", "lightly", "numpy", "soundfile", "soxr", "pydantic", "symusic")
 
 
@@ -95,7 +96,7 @@ class Result(Spec):
 
 def dataset_name(name: str) -> str:
     """A short name: a CSV's file name without the ending."""
-    return Path(name).stem if name.lower().endswith(".csv") else name
+    return Path(name).stem[:_LONGEST_NAME] if name.lower().endswith(".csv") else name
 
 
 def file_stem(spec: RunSpec, cell: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from bench import plan, registry, results, stages
@@ -75,8 +76,16 @@ def run(spec: RunSpec, place: Place) -> results.Result:
     found = results.find(place.results, spec, keys.cell)
     if found:
         return found
-    labels = stages.labelled(data, spec)
     device = _device(place.device)
+    _require_scorable(data)
+    rows = audio.rows(spec.views.splits)
+    if parts.traits.trains and len(rows) < 2:
+        raise InputError(f"{spec.pretrain_dataset.name}: {len(rows)} tracks to pretrain on; at least 2 are needed")
+    leaked = _leaked(data, audio, rows) if parts.traits.trains and not parts.traits.uses_labels else 0
+    if leaked:
+        where = f"valid or test tracks of {spec.dataset.name}"
+        say(f"{spec.pretrain_dataset.name}: {leaked} of the tracks pretrained on are {where}")
+    labels = stages.labelled(data, spec)
     short = int((data.audio.frames < round(parts.encoder_settings.seconds * data.audio.sample_rate)).sum())
     folders = {"prepare": place.store.folder("prepared", keys.prepare)}
     folders |= _products(parts, spec, place.store, keys, data, audio, labels, device)
@@ -84,7 +93,8 @@ def run(spec: RunSpec, place: Place) -> results.Result:
     test = data.rows("test")
     scores = score(logits, labels.targets[test], data.kind, spec.score, f"test tracks of {data.facts['tracks_hash']}")
     runs = {stage: read_json(folder / "run.json") for stage, folder in folders.items()}
-    result = _result(parts, spec, keys, data, audio, labels, scores, runs, short)
+    counted = {"short_tracks": short, "leaked_tracks": leaked}
+    result = _result(parts, spec, keys, data, audio, labels, scores, runs, counted)
     results.write(place.results, result, {name: metric.resampled for name, metric in scores.metrics.items()})
     return result
 
@@ -101,6 +111,7 @@ def _products(
         keys.pretrain,
         lambda folder: stages.pretrain(parts, spec, audio, labels if own else None, device, folder),
     )
+    (pretrained / "state.pt").unlink(missing_ok=True)  # not before: a kill would have cost the whole training
     run = read_json(pretrained / "run.json")
     stages.tell([*run["notes"], *([run["warning"]] if run["warning"] else [])], f"pretrain {spec.method.name}")
 
@@ -152,6 +163,26 @@ def _tell_prepared(prepared: Prepared, dataset: PlugIn, folder: Path) -> None:
         say(f"{dataset.name}: {len(left_out)} files left out, all in {folder / 'report.csv'}: {some}")
     if facts["lowered"]:
         say(f"{dataset.name}: {facts['lowered']} files lowered in level so that no sample clips")
+
+
+def _require_scorable(data: Prepared) -> None:
+    """Refuses a data set that could not be scored, before anything is trained for it.
+
+    Raises:
+        InputError: no labelled valid track, or no tag that some test tracks have and others have not.
+    """
+    valid, test = data.labels[data.rows("valid")], data.labels[data.rows("test")]
+    name = f"split {data.facts['split_name']}"
+    if not valid.any():
+        raise InputError(f"{name}: no tag has a positive among the {len(valid)} valid tracks: no probe can be chosen")
+    if not (test.any(axis=0) & ~test.all(axis=0)).any():
+        raise InputError(f"{name}: no tag has a positive and a negative among the {len(test)} test tracks")
+
+
+def _leaked(data: Prepared, audio: Prepared, rows: NDArray[np.int64]) -> int:
+    """How many of the tracks pretrained on are, sample for sample, valid or test tracks of the probed data set."""
+    held_out = data.tracks["audio_hash"][data.tracks["split"] != "train"]
+    return int(audio.tracks["audio_hash"].iloc[rows].isin(held_out).sum())
 
 
 def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Path]:
@@ -218,7 +249,7 @@ def _device(name: str) -> torch.device:
 
 def _result(
     parts: stages.Parts, spec: RunSpec, keys: plan.Keys, data: Prepared, audio: Prepared,
-    labels: stages.Labelled, scores: Scores, runs: dict[str, Any], short: int,
+    labels: stages.Labelled, scores: Scores, runs: dict[str, Any], counted: dict[str, int],
 ) -> results.Result:  # fmt: skip
     probe = runs["probe"]
     run = runs["pretrain"]
@@ -239,6 +270,7 @@ def _result(
             "chosen_on": "valid split, macro average precision",
             "interval": f"basic bootstrap, {spec.score.resamples} resamples of tracks, {spec.score.confidence:.0%}",
             "steps": spec.train.steps if parts.traits.trains else 0,
+            "pretrained_on": "labelled tracks" if parts.traits.uses_labels else spec.views.splits,
         },
         data={
             "hash": data.facts["data_hash"],
@@ -257,7 +289,7 @@ def _result(
             "all_tags": len(data.tags),
             "labelled_tracks": len(labels.rows),
             "tags_without_labelled_positive": labels.without_positive,
-            "short_tracks": short,
+            **counted,
         },
         metrics={
             name: results.Metric(value=metric.value, low=_number(metric.low), high=_number(metric.high))

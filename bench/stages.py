@@ -123,7 +123,6 @@ def pretrain(
         "notes": notes,
     }
     write_json(folder / "run.json", run)
-    (folder / "state.pt").unlink(missing_ok=True)
 
 
 def _train(

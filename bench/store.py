@@ -1,14 +1,15 @@
 """Products on disk: each under the hash of what it depends on, built under a temporary name and renamed when whole.
 
 A stage may be killed at any moment: what it had finished lies in `KEY.part` and is taken up again. Two processes that
-want the same product queue at a lock; where the file system has no locks both build it, which costs time and does no
-harm, since every file is written atomically and the content is a function of the key.
+want the same product queue at a lock; where the file system has no locks each builds it in a folder of its own, and the
+first to end is kept: the content is a function of the key.
 """
 
 import errno
 import fcntl
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Any
 from bench.errors import InputError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+_REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 
 def explain(error: OSError) -> InputError | None:
@@ -37,7 +38,7 @@ def explain(error: OSError) -> InputError | None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a whole file or nothing: to a temporary name in the same folder, flushed to disk, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{_this_process()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -48,6 +49,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         # A failed write() carries no name; the user needs to know which disk is full.
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -106,9 +111,10 @@ class Store:
         final = self.folder(stage, key)
         if final.is_dir():
             return final
-        work = final.with_suffix(".part")
-        work.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(final.with_suffix(".lock"), what=f"{stage} {key}"):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(final.with_suffix(".lock"), what=f"{stage} {key}") as locked:
+            # Without locks two processes must not share a folder: each starts from nothing in one of its own.
+            work = final.with_suffix(".part" if locked else f".{_this_process()}.part")
             if not final.is_dir():
                 work.mkdir(exist_ok=True)
                 make(work)
@@ -127,8 +133,9 @@ def _publish(work: Path, final: Path) -> None:
 
 
 @contextmanager
-def _lock(path: Path, what: str) -> Iterator[None]:
-    """Holds an advisory lock; the system drops it when the process dies, however it dies."""
+def _lock(path: Path, what: str) -> Iterator[bool]:
+    """Holds an advisory lock, which the system drops when the process dies; False where there are no locks."""
+    locked = True
     with open(path, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,5 +143,5 @@ def _lock(path: Path, what: str) -> Iterator[None]:
             print(f"waiting: another process is at work on {what}", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
-            pass  # a file system without locks: both build, the last rename is refused or equal
-        yield
+            locked = False
+        yield locked

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from typing import Any
 
 _PIPE_WIDTH = 180  # a file or a pipe has no width; a table that is cut there would lose numbers
 
@@ -23,19 +24,36 @@ class Table:
     words: int = 2
 
 
+def _width(drawn: Any) -> int:
+    """Characters that a table takes where nothing cuts it."""
+    from rich.console import Console
+
+    return Console(width=10_000, markup=False).measure(drawn).maximum
+
+
 def show(table: Table) -> None:
     """Prints a table on standard output; columns of numbers are never broken."""
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    drawn = RichTable(box=box.SIMPLE_HEAD)
-    for place, column in enumerate(table.columns):
-        is_words = place < table.words
-        drawn.add_column(column, justify="left" if is_words else "right", no_wrap=not is_words or place == 0)
-    for row in table.rows:
-        drawn.add_row(*row)
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
-    console.print(drawn)
-    for note in table.notes:
-        console.print(note, style="dim", soft_wrap=True)
+    def draw(before_interval: str) -> RichTable:
+        drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1))
+        for place, column in enumerate(table.columns):
+            is_words = place < table.words
+            drawn.add_column(column, justify="left" if is_words else "right", no_wrap=not is_words or place == 0)
+        for row in table.rows:
+            drawn.add_row(*(text.replace(" [", before_interval) for text in row))
+        return drawn
+
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, markup=False)
+    drawn = draw(" [")
+    if table.words < len(table.columns) and _width(drawn) > console.width:
+        drawn = draw("\n[")  # a narrow terminal: intervals below their values
+        console.width = max(console.width, _width(drawn))
+    # Printed by Python, not by rich, which would end the process with status 1 when the reader has gone (`| head`).
+    with console.capture() as text:
+        console.print(drawn)
+        for note in table.notes:
+            console.print(note, style="dim", soft_wrap=True)
+    print(text.get(), end="", flush=True)

@@ -32,8 +32,10 @@ def mirror(results: Sequence[Result], folder: Path) -> str:
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
+    # A server that does not answer is said within half a minute, not after mlflow's seven tries of two minutes each.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     address = os.environ.get("MLFLOW_TRACKING_URI", _DEFAULT_STORE)
     # Several processes that create the database at once make each other fail (seen with 3.17): one at a time.
@@ -44,7 +46,7 @@ def mirror(results: Sequence[Result], folder: Path) -> str:
             mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", _EXPERIMENT))
             for result in results:
                 _mirror_one(mlflow, result, folder)
-        except MlflowException as error:
+        except Exception as error:  # mlflow's own, sqlalchemy's, requests': whatever the store is made of
             raise InputError(
                 f"MLflow at {address}: {str(error).splitlines()[0]}; MLFLOW_TRACKING_URI names another store"
             ) from error

@@ -81,7 +81,7 @@ def test_tags_and_every_kind_of_method(main, tmp_path):
     assert all(any(line.strip().startswith(method) for line in lines) for method in methods.split(","))
     assert "above random_init" in out
     assert "accuracy" not in out
-    for line in out.split("written:")[1].split():
+    for line in out.split("results:")[1].split():
         stored = json.loads(Path(line).read_text())
         assert stored["schema_version"] == 1
         assert stored["data"]["tags"] == ["even", "high", "low", "middle"]
@@ -162,6 +162,13 @@ def test_probe_settings_do_not_redo_pretraining(main, tones):
         (["run", "--method", "simclr", "--train.learning_rate", "NaN"], "train.learning_rate"),
         (["run", "--method", "simclr", "--dataset.trakcs", "9", "--dry-run"], "did you mean 'dataset.tracks'"),
         (["run", "--method", "simclr", "--nonsense.x", "9"], "unknown setting 'nonsense'"),
+        (["run", "--method", "simclr", "--method.name", "byol"], "method.name is no setting; name it by --method"),
+        (["run", "--method", "simclr", "--dataset.name", "3"], "name it by --dataset"),
+        (["run", "--method", "simclr", "--steps", "9", "--train.steps", "7"], "train.steps is given twice"),
+        (["run", "--method", "simclr", "--train.betas", "[2,3]"], "train.betas.0 = 2"),
+        (["run", "--method", "simclr", "--probe.learning_rates", "[]"], "probe.learning_rates"),
+        (["run", "--method", "simclr", "--encoder.blocks", "[0]", "--dry-run"], "encoder.blocks.0 = 0"),
+        (["run", "--method", "simclr", "--dataset", "x" * 300 + ".csv"], "no such file"),
         (["run", "--method", "simclr", "--nonsense", "9"], "--nonsense"),
         (["run", "--method", "simclr", "--dataset", "midibnd"], "did you mean 'midiband'"),
         (["run", "--method", "simclr", "--encoder", "resnet_smal"], "did you mean 'resnet_small'"),
@@ -207,6 +214,9 @@ def test_bad_flags_are_one_line_and_status_2(main, arguments, expected, tones, m
         ("path,label,split\na.wav,x,train\nb.wav,y,train\n", "no test tracks"),
         ("path,label\na.wav,x\nb.wav,y\n", "cannot draw a split of 2 groups"),
         ("path,label\n\xe9.wav,x\n", "not a readable CSV"),
+        ("path,path,label\na.wav,b.wav,x\n", "a column stands twice"),
+        ("path,label\na.wav,x,y\n", "line 2: more values than columns"),
+        ("path,label,split\na.wav,x,train\n./a.wav,y,test\n", "stands in two splits"),
     ],
 )  # fmt: skip
 def test_bad_csv_is_one_line_and_status_2(main, text, expected, tmp_path):
@@ -216,6 +226,113 @@ def test_bad_csv_is_one_line_and_status_2(main, text, expected, tmp_path):
     assert len(err.splitlines()) == 1
     assert expected in err
     assert "bad.csv" in err or "split" in err
+
+
+RECIPES = {
+    "many": ('[train]\nsteps = "many"\n', "train.steps = 'many'"),
+    "string": ('encoder = "resnet"\n', "'encoder' must be a table"),
+    "array": ("[[train]]\nsteps = 3\n", "'train' must be a table"),
+    "for": ("for = 3\n", "'for' must be a table"),
+    "for method": ("[for]\nvicreg = 3\n", "'vicreg' must be a table"),
+    "for section": ("[for.vicreg]\ntrain = 3\n", "'train' must be a table"),
+    "for unknown": ("[for.vicregg.train]\nsteps = 3\n", "did you mean 'vicreg'"),
+    "section": ("[trian]\nsteps = 3\n", "did you mean 'train'"),
+    "encoder": ("[encoder]\nname = 3\n", "encoder.name must be a name"),
+    "name": ('[method]\nname = "simclr"\n', "method.name is no setting"),
+    "toml": ("[train\n", "not a readable TOML"),
+    "setting": ("[train]\nstepz = 3\n", "did you mean 'train.steps'"),
+}
+
+
+@pytest.mark.parametrize("case", RECIPES)
+def test_bad_recipes_are_one_line_and_status_2(main, case, tmp_path):
+    text, expected = RECIPES[case]
+    (tmp_path / "mine.toml").write_text(text)
+    status, out, err = main("run", "--method", "vicreg", "--recipe", "mine.toml", "--dry-run")
+    assert (status, out) == (2, "")
+    assert expected in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_recipe_may_leave_out_what_it_does_not_change(main, tones, tmp_path):
+    (tmp_path / "mine.toml").write_text("[train]\nbatch_size = 8\n\n[for.simclr.train]\nsteps = 2\n")
+    small = ["--encoder.width", "4", "--encoder.seconds", "1.0", "--probe.steps", "5", "--score.resamples", "20"]
+    status, _, err = main("run", "--method", "simclr", "--recipe", "mine.toml", "--dataset", tones, *small)
+    assert status == 0, err
+    (stored,) = Path("results/runs").glob("*.json")
+    assert json.loads(stored.read_text())["spec"]["train"]["steps"] == 2
+
+
+def test_one_labelled_track_is_enough_for_supervised(main, tones):
+    status, _, err = main(
+        "run", "--method", "supervised", "--steps", "3", *TINY, "--dataset", tones, "--fraction", "0.01"
+    )
+    assert status == 0, err
+
+
+def relabel(tracks: Path, change) -> None:
+    lines = tracks.read_text().splitlines()
+    rows = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    write_csv(tracks, [change(place, row) for place, row in enumerate(rows)])
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda place, row: row | {"tags": "" if row["split"] == "valid" else row["tags"]}, "among the 7 valid tracks"),
+        (lambda place, row: row | {"tags": "same"}, "among the 9 test tracks"),
+        (
+            lambda place, row: row | {"split": "test" if place == 35 else "valid" if place > 20 else "train"},
+            "the 1 test",
+        ),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_before_training(main, tmp_path, change, expected):
+    tracks = make_tones(tmp_path / "odd", kind="tags")
+    relabel(tracks, change)
+    status, out, err = main(*RUN, "--dataset", tracks)
+    assert (status, out) == (2, "")
+    assert expected in err.splitlines()[-1]
+    assert not Path(".bench/pretrained").exists()
+
+
+def test_settings_of_every_cell_are_checked_before_the_first_is_computed(main, tones):
+    status, _, err = main("run", "--method", "random_init,mfcc", *TINY, "--dataset", tones)
+    assert status == 2
+    assert "unknown setting of mfcc" in err.splitlines()[-1]
+    assert not Path(".bench/prepared").exists()
+
+
+def test_pretraining_on_test_tracks_is_said(main, tones, tmp_path):
+    leaky = tones.with_name("leaky.csv")
+    leaky.write_text(tones.read_text())
+    relabel(
+        leaky, lambda place, row: row | {"split": "train" if row["split"] == "test" else "valid" if place else "test"}
+    )
+    status, out, err = main(*RUN, "--dataset", tones, "--pretrain-dataset", leaky, "--train.batch_size", "4")
+    assert status == 0, err
+    assert "9 of the tracks pretrained on are valid or test tracks" in err
+    assert "pretrained on 9 of its valid and test tracks: scores are too high" in out
+
+
+def test_a_narrow_terminal_keeps_every_number(monkeypatch, capsys):
+    from bench import table
+
+    monkeypatch.setattr(table, "_PIPE_WIDTH", 60)
+    columns = ["method", "data set", "fraction", "mAP", "ROC-AUC"]
+    table.show(
+        table.Table(columns, [["vicreg", "midi[bold]band", "0.1", "0.396 [0.354, 0.404]", "0.708 [0.687, 0.728]"]])
+    )
+    out = capsys.readouterr().out
+    for text in ("vicreg", "midi[bold]band", "0.1", "0.396", "[0.354, 0.404]", "0.708", "[0.687, 0.728]"):
+        assert text in out
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    command = f"{sys.executable} -m bench list methods | true"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0
 
 
 def spoil(path: Path, how: str) -> None:

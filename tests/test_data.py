@@ -148,7 +148,7 @@ def test_too_loud_audio_is_lowered_and_said(tmp_path):
     assert -6 < decoded.gain_db < -3
 
 
-@pytest.mark.parametrize("ending", ["wav", "flac", "ogg"])
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "aiff", "au"])
 def test_truncated_files_are_refused_and_whole_ones_are_not(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     soundfile.write(path, tone(440, 4.0, 0, rate=22_050), 22_050)
@@ -210,3 +210,19 @@ def test_csv_warns_of_groups_in_two_splits(tmp_path):
     assert (
         "1 groups stand in more than one split" in manifest(write_csv(tmp_path / "t.csv", rows), CsvSettings()).notes[0]
     )
+
+
+def test_stereo_that_cancels_in_mono_is_silent(tmp_path):
+    audio = tone(440, 1.0, 0)
+    soundfile.write(tmp_path / "a.wav", np.stack([audio, -audio], axis=1), RATE)
+    with pytest.raises(UnreadableError, match="silent"):
+        decode(tmp_path / "a.wav", RATE)
+
+
+@pytest.mark.parametrize("name", ["a.raw", "x" * 300 + ".wav", "nul\0.wav", "folder", "loop"])
+def test_paths_that_are_no_audio_files_have_a_reason(tmp_path, name):
+    (tmp_path / "a.raw").write_bytes(b"1234" * 100)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UnreadableError):
+        decode(tmp_path / name, RATE)

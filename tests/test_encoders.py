@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from bench import registry
-from bench.config import LogMelSpec
 from bench.data import augment
 from bench.data.frontend import build_frontend, to_waveform
+from bench.spectra import LogMelSpec
 
 
 def build(name: str, **settings: object):

@@ -1,5 +1,6 @@
 """Killed and taken up again; two at once: the same weights, bit for bit, and nothing corrupted."""
 
+import errno
 import hashlib
 import json
 import os
@@ -13,10 +14,10 @@ import pytest
 
 from tests.conftest import TINY
 
-STEPS = ["--steps", "40", "--train.checkpoint_seconds", "0.001"]
+CHECKPOINTS = ["--train.checkpoint_seconds", "0.001"]
 
 
-def command(method: str, data: Path, home: Path, *more: str) -> list[str]:
+def command(method: str, data: Path, home: Path, *more: str, steps: int = 40) -> list[str]:
     places = ["--home", str(home), "--results", str(home / "results")]
     return [
         sys.executable,
@@ -28,7 +29,9 @@ def command(method: str, data: Path, home: Path, *more: str) -> list[str]:
         "--dataset",
         str(data),
         *TINY,
-        *STEPS,
+        *CHECKPOINTS,
+        "--steps",
+        str(steps),
         *places,
         *more,
     ]
@@ -128,9 +131,7 @@ def test_two_at_once_both_end_well(tones, tmp_path):
 
 def test_interrupt_is_one_line_and_status_130(tones, tmp_path):
     home = tmp_path / "home"
-    process = subprocess.Popen(
-        command("vicreg", tones, home, "--train.steps", "100000"), stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command("vicreg", tones, home, steps=100_000), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(home.glob("pretrained/*.part/state.pt")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -139,3 +140,28 @@ def test_interrupt_is_one_line_and_status_130(tones, tmp_path):
     assert process.returncode == 130, err
     assert "the same command goes on" in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+def test_without_locks_each_builds_in_a_folder_of_its_own(tmp_path, monkeypatch):
+    import fcntl
+
+    from bench.store import Store
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    store = Store(tmp_path)
+    folders: list[Path] = []
+
+    def make(folder: Path) -> None:
+        folders.append(folder)
+        (folder / "content").write_text("half")
+        if len(folders) == 1:  # meanwhile another process makes the same product, and is first
+            monkeypatch.setattr("bench.store._this_process", lambda: "another-1")
+            store.produce("stage", "key", make)
+        (folder / "content").write_text("whole")
+
+    final = store.produce("stage", "key", make)
+    assert len(set(folders)) == 2
+    assert (final / "content").read_text() == "whole"

@@ -109,3 +109,23 @@ def test_gradients_are_clipped(tmp_path):
     finally:
         torch.nn.utils.clip_grad_norm_ = original
     assert all(before > 0.01 >= after - 1e-6 for before, after in seen)
+
+
+def test_a_resumed_run_keeps_the_points_of_the_curve(tmp_path, monkeypatch):
+    """The checkpoint lies between two points of the curve, so the sums of the open point must come back too."""
+    monkeypatch.setattr("bench.train.loop._CURVE_POINTS", 3)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    _, whole = toy(tmp_path / "whole", checkpoint_seconds=1e-9)
+
+    def killed_at_the_first_look(method: nn.Module) -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        toy(tmp_path / "killed", checkpoint_seconds=1e-9, validate=killed_at_the_first_look)
+    state = torch.load(tmp_path / "killed/state.pt", weights_only=True)
+    assert state["step"] == 9
+    assert state["pending"]["count"] == 9
+    _, resumed = toy(tmp_path / "killed", checkpoint_seconds=1e-9)
+    assert resumed.curve == whole.curve
+    assert len(whole.curve) == 3

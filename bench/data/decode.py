@@ -1,5 +1,7 @@
 """One audio file to mono int16 samples at the store's rate, or the reason why not."""
 
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,18 +41,19 @@ def decode(path: Path, sample_rate: int) -> Decoded:
     Raises:
         UnreadableError: not there, not audio, empty, truncated, silent, or holds values that are not finite.
     """
-    if not path.is_file():
+    status = file_status(path)
+    if status is None:
         raise UnreadableError("file not found")
-    if path.stat().st_size == 0:
+    if status.st_size == 0:
         raise UnreadableError("file is empty (0 bytes)")
     try:
         with soundfile.SoundFile(path) as file:
             promised, rate = file.frames, file.samplerate
             channels = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise UnreadableError(f"not readable as audio ({str(error).rpartition(': ')[2].rstrip('.')})") from error
-    _check(path, channels, promised)
-    mono = channels.mean(axis=1)
+    mono = channels.mean(axis=1) if len(channels) else np.zeros(0, np.float32)
+    _check(path, mono, promised)
     resampled = soxr.resample(mono, rate, sample_rate, quality="HQ") if rate != sample_rate else mono
     if not len(resampled):
         raise UnreadableError(f"too short ({len(mono)} frames at {rate} Hz)")
@@ -60,21 +63,30 @@ def decode(path: Path, sample_rate: int) -> Decoded:
     return Decoded(samples, 20 * float(np.log10(scale)) if scale < 1 else 0.0)
 
 
-def _check(path: Path, channels: NDArray[np.float32], promised: int) -> None:
-    if not len(channels):
+def file_status(path: Path) -> os.stat_result | None:
+    """Size and time of a file; None where there is none, or where the path can be no file's."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, a loop of links
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _check(path: Path, mono: NDArray[np.float32], promised: int) -> None:
+    if not len(mono):
         raise UnreadableError("holds no audio (0 frames)")
-    if not np.isfinite(channels).all():
-        raise UnreadableError(f"{int((~np.isfinite(channels)).sum())} samples are NaN or infinite")
-    if np.abs(channels).max() < _SILENT_PEAK:
+    if not np.isfinite(mono).all():
+        raise UnreadableError(f"{int((~np.isfinite(mono)).sum())} samples are NaN or infinite")
+    if np.abs(mono).max() < _SILENT_PEAK:
         raise UnreadableError("silent")
-    if len(channels) < promised and path.suffix.lower() != ".mp3":  # headers of VBR mp3s often promise too much
-        raise UnreadableError(f"truncated ({len(channels)} of {promised} frames)")
+    if len(mono) < promised and path.suffix.lower() != ".mp3":  # headers of VBR mp3s often promise too much
+        raise UnreadableError(f"truncated ({len(mono)} of {promised} frames)")
     if _cut_off(path):
         raise UnreadableError("truncated (the file ends before its own end mark)")
 
 
 def _cut_off(path: Path) -> bool:
-    """Whether a WAV or Ogg file ends early. libsndfile reads such files without a word."""
+    """Whether a WAV, AIFF, AU or Ogg file ends early. libsndfile reads such files without a word."""
     with open(path, "rb") as file:
         head = file.read(12)
         size = path.stat().st_size
@@ -84,6 +96,11 @@ def _cut_off(path: Path) -> bool:
                 if chunk[:4] == b"data":
                     return length not in (0, _OPEN_ENDED) and file.tell() + length > size
                 file.seek(length + length % 2, 1)
+        if head[:4] == b"FORM":
+            return int.from_bytes(head[4:8], "big") + 8 > size
+        if head[:4] == b".snd":
+            length = int.from_bytes(head[8:12], "big")
+            return length != _OPEN_ENDED and int.from_bytes(head[4:8], "big") + length > size
         if head[:4] == b"OggS":
             # RFC 3533: a page is at most 65 307 bytes; bit 2 of the sixth byte marks the last page of a stream.
             file.seek(max(0, size - 65_307))

@@ -6,7 +6,7 @@ import torch
 import torchaudio.transforms as transforms
 from torch import Tensor, nn
 
-from bench.config import LogMelSpec, MfccSpec
+from bench.spectra import LogMelSpec, MfccSpec
 
 
 class LogMel(nn.Module):

@@ -1,6 +1,7 @@
 """Prepare: a manifest and its audio files become a PCM store, once a sample rate. A killed attempt is taken up again.
 
-Product (a folder): `manifest.parquet`, `audio.i16`, `index.npy` (offset and length of each track in samples),
+Product (a folder): `manifest.parquet` (with a hash of each track's samples, `audio_hash`), `audio.i16`, `index.npy`
+(offset and length of each track in samples),
 `report.csv` (every file that was left out or changed, with the reason), `data.json` (all that planning needs) and
 `run.json` (the time that it took).
 """
@@ -74,7 +75,7 @@ def prepare(manifest: Manifest, root: Path, sample_rate: int, folder: Path, prog
     journal = _decode_all(manifest, root, sample_rate, folder, progress)
     lengths = np.array([entry["frames"] for entry in journal], np.int64)
     kept = lengths > 0
-    tracks = manifest.tracks[kept].reset_index(drop=True)
+    tracks = manifest.tracks.assign(audio_hash=[entry["hash"] for entry in journal])[kept].reset_index(drop=True)
     report = _report(manifest.tracks, journal)
     _require_splits(manifest, tracks, report)
     offsets = np.cumsum(lengths) - lengths
@@ -148,9 +149,10 @@ def _attempt(path: Path, sample_rate: int) -> tuple[Decoded | None, str]:
 def _entries(block: list[tuple[Decoded | None, str]]) -> Iterator[dict[str, Any]]:
     for decoded, reason in block:
         if decoded is None:
-            yield {"frames": 0, "gain_db": 0.0, "reason": reason}
+            yield {"frames": 0, "gain_db": 0.0, "reason": reason, "hash": ""}
         else:
-            yield {"frames": len(decoded.samples), "gain_db": decoded.gain_db, "reason": ""}
+            seen = hashlib.sha256(decoded.samples.tobytes()).hexdigest()[:16]
+            yield {"frames": len(decoded.samples), "gain_db": decoded.gain_db, "reason": "", "hash": seen}
 
 
 def _resume(folder: Path) -> list[dict[str, Any]]:

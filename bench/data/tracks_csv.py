@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from bench.data.decode import file_status
 from bench.data.manifest import SPLITS, InputError, Manifest, Settings, generator
 
 _SPLIT_NAMES = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid"}
@@ -38,8 +40,9 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.sha256(path.read_bytes())
     for row in rows:
         file = path.parent / row["path"]
-        status = file.stat() if file.is_file() else None
-        digest.update(f"{file.resolve()}:{status and (status.st_size, status.st_mtime_ns)}".encode())
+        status = file_status(file)
+        seen = os.path.normpath(file.absolute()) if status else row["path"]
+        digest.update(f"{seen}:{status and (status.st_size, status.st_mtime_ns)}".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
 
 
@@ -73,20 +76,26 @@ def manifest(path: Path, settings: CsvSettings) -> Manifest:
 
 
 def _read(path: Path) -> list[Row]:
-    if not path.is_file():
+    if file_status(path) is None:
         raise InputError(f"no such file: {path} (a data set is a name of `bench list datasets` or the path of a CSV)")
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = [name.strip() for name in reader.fieldnames or []]
             reader.fieldnames = columns
-            rows: list[Row] = [
-                {key: (value or "").strip() for key, value in row.items() if key is not None} for row in reader
-            ]
+            rows: list[Row] = []
+            for row in reader:
+                if None in row:
+                    raise InputError(f"{path}, line {reader.line_num}: more values than columns; quote commas")
+                rows.append({key: (value or "").strip() for key, value in row.items()})
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable CSV in UTF-8 ({error})") from error
     if not columns:
         raise InputError(f"{path}: the file is empty; needed: a header line with path and label or tags")
+    if len(set(columns)) < len(columns):
+        raise InputError(f"{path}: a column stands twice: {', '.join(columns)}")
     if "path" not in columns or ("label" in columns) == ("tags" in columns):
         needed = "a column 'path' and one of 'label' (one class a track) and 'tags' (several, with | between)"
         raise InputError(f"{path}: needed are {needed}; found: {', '.join(columns)}")
@@ -112,15 +121,17 @@ def _check_tracks(tracks: pd.DataFrame, rows: list[Row], path: Path) -> None:
         raise InputError(f"{path}, line {wrong[0] + 2}: split '{given}'; known: {', '.join(SPLITS)}")
     if "split" in rows[0] and (empty := tracks.index[tracks["split"] == ""]).size and empty.size < len(tracks):
         raise InputError(f"{path}, line {empty[0] + 2}: no split, while other tracks have one")
-    for column in ("track_id", "path"):
-        splits = tracks.groupby(column)["split"].nunique()
+    # One file has many spellings: a.wav, ./a.wav.
+    same = {"track_id": tracks["track_id"], "path": tracks["path"].map(os.path.normpath)}
+    for column, values in same.items():
+        splits = tracks.groupby(values)["split"].nunique()
         if (splits > 1).any():
             raise InputError(
                 f"{path}: {column} '{splits.index[splits > 1][0]}' stands in two splits; a track belongs to one"
             )
-        twice = np.flatnonzero(tracks[column].duplicated())
+        twice = np.flatnonzero(values.duplicated())
         if twice.size:
-            value = tracks[column].iloc[twice[0]]
+            value = values.iloc[twice[0]]
             raise InputError(f"{path}, line {twice[0] + 2}: {column} '{value}' stands twice")
 
 

@@ -10,7 +10,8 @@ import pkgutil
 
 from torch import Tensor, nn
 
-from bench.config import LogMelSpec, MfccSpec, Spec
+from bench.config import Spec
+from bench.spectra import LogMelSpec, MfccSpec
 
 __path__ = pkgutil.extend_path(__path__, __name__)
 

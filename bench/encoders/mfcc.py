@@ -4,9 +4,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.config import MfccSpec
 from bench.encoders import Encoder as BaseEncoder
 from bench.encoders import Settings as BaseSettings
+from bench.spectra import MfccSpec
 
 PAPER = "Logan, ISMIR 2000; Tzanetakis and Cook, IEEE TSAP 2002"
 COST = "no parameters"

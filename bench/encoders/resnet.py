@@ -10,16 +10,16 @@ the top 11 mel bands without energy.
 """
 
 from collections import OrderedDict
-from typing import Self
+from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from bench.config import LogMelSpec
 from bench.encoders import Encoder as BaseEncoder
 from bench.encoders import Settings as BaseSettings
+from bench.spectra import LogMelSpec
 
 PAPER = "Meseguer-Brocal et al., ICASSP 2024 (arXiv 2404.09177)"
 COST = "2.80 M parameters; a GPU"
@@ -43,7 +43,7 @@ class Settings(BaseSettings):
 
     seconds: float = Field(4.0, gt=0.3, le=60)
     width: int = Field(16, ge=2, multiple_of=2)
-    blocks: tuple[int, ...] = Field((3, 4, 6, 3), min_length=1, max_length=4)
+    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((3, 4, 6, 3), min_length=1, max_length=4)
     heads: int = Field(8, ge=1)
     embedding: int = Field(1024, ge=1)
     mels: int = Field(128, ge=32)

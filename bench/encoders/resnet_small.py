@@ -4,6 +4,8 @@ Same parts as `resnet`. Decibels are shifted and scaled to about unit size: the 
 not enough to unlearn that convolutions pad with 0 dB, which is the loudest value there is.
 """
 
+from typing import Annotated
+
 from pydantic import Field
 
 from bench.encoders.resnet import Encoder as ResNet
@@ -18,7 +20,7 @@ class Settings(ResNetSettings):
     """As the paper's network, smaller; see `bench.encoders.resnet.Settings`."""
 
     seconds: float = Field(3.0, gt=0.3, le=60)
-    blocks: tuple[int, ...] = Field((1, 1, 1, 1), min_length=1, max_length=4)
+    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 1, 1, 1), min_length=1, max_length=4)
     embedding: int = Field(256, ge=1)
     mels: int = Field(64, ge=32)
     f_max: float = Field(8_000.0, gt=0)

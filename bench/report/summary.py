@@ -111,6 +111,9 @@ def _notes(groups: Sequence[Sequence[Cell]]) -> list[str]:
             notes.append(note)
             if result.data["left_out"]:
                 notes.append(f"{result.dataset}: {len(result.data['left_out'])} files left out (see data.left_out)")
+            if counts["leaked_tracks"]:
+                leak = f"pretrained on {counts['leaked_tracks']} of its valid and test tracks"
+                notes.append(f"{spec.method.name} on {result.dataset}: {leak}: scores are too high")
             if counts["short_tracks"]:
                 short = f"{counts['short_tracks']} tracks are shorter than a view"
                 notes.append(f"{result.dataset}: {short}: repeated to length")

@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.config import LogMelSpec, ViewsSpec
+from bench.config import ViewsSpec
 from bench.data import augment
 from bench.data.frontend import to_waveform
 from bench.data.views import Views, ViewSampler
 from bench.method import Batch
+from bench.spectra import LogMelSpec
 
 
 class Batches:

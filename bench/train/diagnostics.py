@@ -16,6 +16,8 @@ def embedding_deviation(embeddings: Tensor) -> float:
     Args:
         embeddings: (tracks, width)
     """
+    if len(embeddings) < 2:
+        return 0.0
     normalised = torch.nn.functional.normalize(embeddings.double(), dim=1)
     return float(normalised.std(dim=0).mean() * embeddings.shape[1] ** 0.5)
 

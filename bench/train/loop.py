@@ -73,10 +73,10 @@ def train(
     """
     device = probe_inputs.device
     optimiser = _optimiser(method, spec)
-    loop = _Loop(method, optimiser, History(), {})
+    pending = _Pending(every=max(1, spec.steps // _CURVE_POINTS))
+    loop = _Loop(method, optimiser, History(), pending, {})
     start = _load(folder / "state.pt", loop, device)
     dtype = autocast_dtype(spec.precision, device)
-    pending = _Pending(every=max(1, spec.steps // _CURVE_POINTS))
     looks = {round(spec.steps * (look + 1) / spec.diagnose_times) for look in range(spec.diagnose_times)}
     began = saved = time.monotonic()
     before = loop.history.seconds
@@ -91,8 +91,7 @@ def train(
             if _out_of_patience(loop.history, spec.patience):
                 report(spec.steps, spec.steps, f"no better on the valid split: stopped at step {step + 1}")
                 break
-        # Only between points of the curve, so that a resumed run keeps the same curve.
-        if pending.empty and now - saved >= spec.checkpoint_seconds:
+        if now - saved >= spec.checkpoint_seconds:
             _save(folder / "state.pt", loop, step + 1)
             saved = time.monotonic()
         views = (step + 1 - start) * len(batch.views) * len(batch.views[0]) / max(now - began, 1e-9)
@@ -110,6 +109,7 @@ class _Loop:
     method: Method
     optimiser: torch.optim.Optimizer
     history: History
+    pending: "_Pending"
     best_state: dict[str, Tensor]
 
 
@@ -121,10 +121,6 @@ class _Pending:
         self.sums: dict[str, Tensor] = {}
         self.count = 0
         self.latest: dict[str, float] = {}
-
-    @property
-    def empty(self) -> bool:
-        return self.count == 0
 
     def add(self, step: int, terms: dict[str, Tensor], curve: list[dict[str, float]]) -> None:
         for name, value in terms.items():
@@ -207,6 +203,7 @@ def _save(path: Path, loop: _Loop, step: int) -> None:
         "method": loop.method.state_dict(),
         "optimiser": loop.optimiser.state_dict(),
         "history": vars(loop.history),
+        "pending": {"sums": loop.pending.sums, "count": loop.pending.count},
         "best_state": loop.best_state,
     }
     buffer = io.BytesIO()
@@ -222,5 +219,6 @@ def _load(path: Path, loop: _Loop, device: torch.device) -> int:
     loop.method.load_state_dict(state["method"])
     loop.optimiser.load_state_dict(state["optimiser"])
     loop.history = History(**state["history"])
+    loop.pending.sums, loop.pending.count = state["pending"]["sums"], state["pending"]["count"]
     loop.best_state = state["best_state"]
     return int(state["step"])

@@ -29,7 +29,7 @@ def measure() -> None:
     frontend = stages.frontend_of(method)
     samples = round(parts.encoder_settings.seconds * registry.describe("encoders", spec.encoder.name)["SAMPLE_RATE"])
     waveforms = torch.randint(-3000, 3000, (2, spec.train.batch_size, samples), dtype=torch.int16)
-    state = loop._Loop(method, loop._optimiser(method, TrainSpec()), loop.History(), {})
+    state = loop._Loop(method, loop._optimiser(method, TrainSpec()), loop.History(), loop._Pending(1), {})
     steps, start = -3, time.monotonic()
     while time.monotonic() - start < SECONDS:
         if steps < 0:
