@@ -1,7 +1,7 @@
 # make demo   first score: installs into .venv, makes music, pretrains, probes, prints the table (under 6 minutes)
 # make test   installs what tests need and runs them all
 # make lint   style, types, import directions
-# make clean  removes .venv, .bench and what the demo wrote
+# make clean  removes .venv, .bench, caches and mlflow.db; results/runs stays
 PYTHON ?= python3
 BIN := .venv/bin
 
