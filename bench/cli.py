@@ -334,9 +334,11 @@ def split_overrides(tokens: Sequence[str]) -> tuple[list[str], dict[str, dict[st
 
 def main(tokens: Sequence[str] | None = None) -> None:
     """Runs the command line; anything that a user can mend is one line and exit status 2."""
-    # OpenMP's threads wait for each other by spinning, which on a machine with other work starves the thread that is
-    # waited for: a training step took 3.3 s instead of 0.85 s beside one other process (tests/benchmarks/threads.py).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # OpenMP's threads wait for each other by spinning, which beside other work starves the thread that is waited for.
+    # A short spin costs up to a fifth alone and gains half or much more beside another training, depending on the
+    # moment (tests/benchmarks/threads.py: 6.0 -> 4.9 and 1.5 -> 2.1 steps/s on 2 cores).
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         rest, overrides = split_overrides(sys.argv[1:] if tokens is None else tokens)
         if overrides and rest[:1] != ["run"]:
