@@ -106,9 +106,11 @@ def run(
         Mirror finished cells into MLflow: `mlflow.db` here, or MLFLOW_TRACKING_URI.
     """
     from bench import plan, registry
+    from bench.data import tracks_csv
     from bench.results import find
     from bench.store import Store
 
+    tracks_csv.fingerprint.cache_clear()  # a second command in one process may find changed files
     if plugins is not None:
         registry.add_plugins(plugins)
     overrides = _overrides.copy()

@@ -152,7 +152,7 @@ def resolve(request: Request) -> RunSpec:
     try:
         return RunSpec.model_validate({**tree, **given})
     except ValidationError as error:
-        raise setting_error(error, tree) from error
+        raise setting_error(error) from error
 
 
 def untrained(request: Request) -> Request:
@@ -188,7 +188,7 @@ def _state(store: Store, stage: str, key: str) -> str:
     return "begun" if store.partial(stage, key) else "missing"
 
 
-def setting_error(error: ValidationError, tree: Tree, prefix: str = "") -> InputError:
+def setting_error(error: ValidationError, prefix: str = "") -> InputError:
     """The first complaint of pydantic as one line with the setting's dotted name."""
     first = error.errors()[0]
     name = prefix + ".".join(str(part) for part in first["loc"])
@@ -225,7 +225,7 @@ class Keys:
 
     def __init__(self, spec: RunSpec, store: Store) -> None:
         """Reads what is known on disk."""
-        self._spec, self._store = spec, store
+        self._spec = spec
         self._traits = traits(spec.method.name)
         self.prepare = prepare_key(spec.dataset, spec.encoder)
         same = spec.pretrain_dataset == spec.dataset

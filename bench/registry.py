@@ -112,16 +112,12 @@ def describe(kind: str, name: str) -> dict[str, Any]:
         raise InputError(f"{path}: {error}") from error
     found: dict[str, Any] = {"summary": (ast.get_docstring(tree) or "").partition("\n")[0]}
     for node in tree.body:
-        target = (
-            node.targets[0]
-            if isinstance(node, ast.Assign)
-            else node.target
-            if isinstance(node, ast.AnnAssign)
-            else None
-        )
-        if isinstance(target, ast.Name) and target.id.isupper() and isinstance(node, ast.Assign | ast.AnnAssign):
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        if isinstance(target, ast.Name) and target.id.isupper():
             try:
-                found[target.id] = ast.literal_eval(node.value) if node.value else None
+                found[target.id] = ast.literal_eval(node.value)
             except ValueError:
                 continue  # a constant that is computed is of no use to a reader of the file's text
     return found

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +22,8 @@ from bench.errors import InputError, unknown
 from bench.probe.score import Scores, score
 from bench.progress import progress, say
 from bench.store import Store, read_json, write_atomically, write_json
+
+Validated = TypeVar("Validated", bound=Spec)
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ def check(spec: RunSpec) -> stages.Parts:
         _dataset_settings(dataset, section)
     return stages.Parts(
         method,
-        _settings(method, spec.method, "method"),
+        _validated(method.Settings, spec.method, "method"),
         encoder,
-        _settings(encoder, spec.encoder, "encoder"),
+        _validated(encoder.Settings, spec.encoder, "encoder"),
         plan.traits(spec.method.name),
     )
 
@@ -215,15 +216,11 @@ def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Pa
 def _dataset_settings(dataset: PlugIn, section: str) -> Spec:
     if tracks_csv.is_csv(dataset.name):
         return _validated(tracks_csv.CsvSettings, dataset, section)
-    checked: Spec = _settings(registry.load("datasets", dataset.name), dataset, section)
+    checked: Spec = _validated(registry.load("datasets", dataset.name).Settings, dataset, section)
     return checked
 
 
-def _settings(module: ModuleType, plug_in: PlugIn, section: str) -> Any:
-    return _validated(module.Settings, plug_in, section)
-
-
-def _validated(settings: type[Spec], plug_in: PlugIn, section: str) -> Spec:
+def _validated(settings: type[Validated], plug_in: PlugIn, section: str) -> Validated:
     for name in plug_in.settings:
         if name not in settings.model_fields:
             raise unknown(
@@ -232,10 +229,9 @@ def _validated(settings: type[Spec], plug_in: PlugIn, section: str) -> Spec:
                 [f"{section}.{known}" for known in settings.model_fields],
             )
     try:
-        checked: Spec = settings.model_validate(plug_in.settings)
-        return checked
+        return settings.model_validate(plug_in.settings)
     except ValidationError as error:
-        raise plan.setting_error(error, {}, prefix=f"{section}.") from error
+        raise plan.setting_error(error, prefix=f"{section}.") from error
 
 
 def _device(name: str) -> torch.device:

@@ -1,10 +1,8 @@
 """What each stage does, with objects in place of names: prepare, pretrain, embed, probe. Each fills one folder."""
 
-import json
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,7 +26,7 @@ from bench.probe.probes import fit
 from bench.probe.subsets import labelled_subset, tags_without_positive
 from bench.progress import progress, say
 from bench.randomness import seed_for
-from bench.store import write_atomically, write_json
+from bench.store import write_array, write_atomically, write_json
 from bench.train.batches import Batches
 from bench.train.loop import History, train, warning
 
@@ -210,7 +208,7 @@ def embed_all(parts: Parts, spec: RunSpec, method: Method, data: Prepared, devic
     with progress(f"embed {spec.method.name}", "tracks") as report:
         seconds = parts.encoder_settings.seconds
         embedded = embed(method.encoder, frontend, data.audio, data.rows("all"), seconds, spec.embed, device, report)
-    _write_array(folder / "embeddings.npy", embedded)
+    write_array(folder / "embeddings.npy", embedded)
     write_json(folder / "run.json", {"seconds": time.monotonic() - started, "width": int(embedded.shape[1])})
 
 
@@ -231,8 +229,8 @@ def probe(
         )  # fmt: skip
         logits = fitted.logits(embedded[test])
         chosen = {"kind": spec.probe.kind, "chosen": fitted.chosen, "sweep": fitted.sweep}
-    _write_array(folder / "logits.npy", logits)
-    write_json(folder / "run.json", {"seconds": time.monotonic() - started, **json.loads(json.dumps(chosen))})
+    write_array(folder / "logits.npy", logits)
+    write_json(folder / "run.json", {"seconds": time.monotonic() - started, **chosen})
 
 
 def pick_device(name: str) -> torch.device:
@@ -251,9 +249,3 @@ def tell(notes: list[str], title: str) -> None:
     """Says what a stage had to do otherwise than asked."""
     for note in notes:
         say(f"{title}: {note}")
-
-
-def _write_array(path: Path, array: NDArray[Any]) -> None:
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_atomically(path, buffer.getvalue())

@@ -13,8 +13,12 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.errors import InputError
 
@@ -58,6 +62,13 @@ def _this_process() -> str:
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON atomically. NaN is refused: it is no JSON, and other readers would choke on it."""
     write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Writes one array as .npy, atomically."""
+    buffer = BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue())
 
 
 def read_json(path: Path) -> Any:

@@ -1,10 +1,7 @@
 """Resamples are multinomial, reproducible and nested; the interval covers what it says."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 
 from bench.config import ScoreSpec
 from bench.intervals import basic, percentile
@@ -13,14 +10,7 @@ from bench.probe.metrics import ranking
 from bench.probe.score import score
 from bench.randomness import generator
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Problems this small gain nothing from threads, and lose much where other processes want the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_counts_are_a_function_of_the_arguments() -> None:

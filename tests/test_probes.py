@@ -1,7 +1,6 @@
 """Probes: the grid in one program is the grid one by one, the valid split chooses, small subsets do not break it."""
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -18,13 +17,7 @@ from bench.probe.probes import Fit, fit
 SMALL = ProbeSpec(learning_rates=(1e-3, 1e-2), weight_decays=(1e-3, 1.0), steps=40, batch_size=32, evaluate_every=8)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Problems this small gain nothing from threads, and lose much where other processes want the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Problem:

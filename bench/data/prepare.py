@@ -1,9 +1,8 @@
 """Prepare: a manifest and its audio files become a PCM store, once a sample rate. A killed attempt is taken up again.
 
 Product (a folder): `manifest.parquet` (with a hash of each track's samples, `audio_hash`), `audio.i16`, `index.npy`
-(offset and length of each track in samples),
-`report.csv` (every file that was left out or changed, with the reason), `data.json` (all that planning needs) and
-`run.json` (the time that it took).
+(offset and length of each track in samples), `report.csv` (every file that was left out or changed, with the reason),
+`data.json` (all that planning needs) and `run.json` (the time that it took).
 """
 
 import hashlib
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from bench.data.decode import Decoded, UnreadableError, decode
 from bench.data.manifest import SPLITS, InputError, Manifest, Progress
 from bench.data.pcm import PcmStore
-from bench.store import read_json, write_atomically, write_json
+from bench.store import read_json, write_array, write_atomically, write_json
 
 _BLOCK = 64  # tracks between two journal lines: what a kill can cost
 
@@ -79,7 +78,7 @@ def prepare(manifest: Manifest, root: Path, sample_rate: int, folder: Path, prog
     report = _report(manifest.tracks, journal)
     _require_splits(manifest, tracks, report)
     offsets = np.cumsum(lengths) - lengths
-    _write_array(folder / "index.npy", np.stack([offsets[kept], lengths[kept]], axis=1))
+    write_array(folder / "index.npy", np.stack([offsets[kept], lengths[kept]], axis=1))
     stored = tracks.assign(tags=pd.Series([list(tags) for tags in tracks["tags"]], dtype=object))
     buffer = BytesIO()
     stored.to_parquet(buffer, index=False)
@@ -213,9 +212,3 @@ def _facts(
         "lowered": int((report["what"] == "lowered").sum()),
         "notes": list(manifest.notes),
     }
-
-
-def _write_array(path: Path, array: NDArray[Any]) -> None:
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_atomically(path, buffer.getvalue())

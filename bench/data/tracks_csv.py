@@ -4,6 +4,7 @@ import csv
 import hashlib
 import os
 from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -34,8 +35,12 @@ def is_csv(name: str) -> bool:
     return name.lower().endswith(".csv")
 
 
+@cache
 def fingerprint(path: Path) -> str:
-    """Digest of the CSV's bytes and of the size and time of every file that it names; no audio is read."""
+    """Digest of the CSV's bytes and of the size and time of every file that it names; no audio is read.
+
+    Every key of every cell asks for it, so the files are looked at once; `fingerprint.cache_clear()` looks again.
+    """
     rows = _read(path)
     digest = hashlib.sha256(path.read_bytes())
     for row in rows:
@@ -187,8 +192,3 @@ def _draw(tracks: pd.DataFrame, shares: dict[str, float], seed: int) -> list[str
     if not all(sizes.values()):
         raise InputError(f"the groups are too unequal to draw a split: {dict(sizes)}; give a column 'split'")
     return dealt
-
-
-def present_splits(tracks: pd.DataFrame) -> dict[str, int]:
-    """Number of tracks of each split."""
-    return {split: int(np.sum(tracks["split"] == split)) for split in SPLITS}

@@ -1,6 +1,5 @@
 """From int16 views in memory to encoder inputs on the device."""
 
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -64,6 +63,3 @@ class Batches:
     def close(self) -> None:
         """Stops the reader."""
         self._pool.shutdown(cancel_futures=True)
-
-
-StepBatches = Callable[[int], Batch]
