@@ -1,9 +1,7 @@
 """The command `bench`: flags in, one call out. Nothing heavy is imported before a command runs."""
 
-import contextlib
 import json as json_module
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from bench import __version__
+from bench import __version__, cli_scores
+from bench.cli_flags import (
+    Flag,
+    Home,
+    Plugins,
+    Results,
+    labelled_sets,
+    method_names,
+    overrides,
+    seeds,
+    split_overrides,
+    with_flags,
+)
 from bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,29 +39,31 @@ app = App(
     First score, from nothing, on music that the project makes itself: `bench run --method vicreg --fraction 0.1`.
     What there is to compare: `bench list methods`. When something does not work: `bench doctor`.""",
 )
-_PLACES = Group("Places", sort_key=2)
-_COST = Group("Budget and device", sort_key=1)
+app.command(cli_scores.compare)
+app.command(cli_scores.rescore)
+app.command(cli_scores.subsets)
 
-Home = Annotated[Path, Parameter(env_var="BENCH_HOME", group=_PLACES, help="Holds what can be made again.")]
-Results = Annotated[Path, Parameter(env_var="BENCH_RESULTS", group=_PLACES, help="Holds the scores.")]
-Plugins = Annotated[
-    Path | None, Parameter(group=_PLACES, help="Folder with methods/, datasets/, encoders/ or recipes/ of your own.")
-]
-_OVERRIDE = re.compile(r"--([a-z_-]+)\.([a-z_.-]+?)(?:=(.*))?$", re.DOTALL)
+_COST = Group("Budget and device", sort_key=1)
+_LABELS = Group("Published label subsets", sort_key=1)
+_TAKE_SETTINGS = (["run"], ["rescore"], ["subsets"])
 
 
 @app.command
 def run(
     *,
     method: str,
-    fraction: str = "1.0",
-    draws: int = 1,
+    fraction: str | None = None,
+    draws: int | None = None,
+    preset: Annotated[Literal["deezer", "clmr"] | None, Parameter(group=_LABELS)] = None,
+    subset: Annotated[str | None, Parameter(group=_LABELS)] = None,
     dataset: str = "midiband",
     pretrain_dataset: str | None = None,
     encoder: str | None = None,
     recipe: str = "quick",
-    probe: Literal["linear", "mlp"] | None = None,
-    seed: int = 0,
+    probe: Literal["linear", "mlp", "knn", "finetune"] | None = None,
+    seed: str = "0",
+    probe_seeds: int = 1,
+    resamples: int | None = None,
     steps: Annotated[int | None, Parameter(group=_COST)] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], Parameter(group=_COST)] = "auto",
     tracks: Annotated[int | None, Parameter(group=_COST)] = None,
@@ -59,24 +71,31 @@ def run(
     home: Home = Path(".bench"),
     results: Results = Path("results"),
     plugins: Plugins = None,
-    dry_run: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    conventions: Flag = False,
+    dry_run: Flag = False,
+    json: Flag = False,
     track: Annotated[bool, Parameter(env_var="BENCH_TRACK", negative="")] = False,
 ) -> None:
     """Pretrain a method, probe it on a labelled fraction, score it with intervals.
 
     Every stage is stored, so that nothing is done twice: a killed run goes on from its last checkpoint, and a finished
     cell is printed at once. Any other setting is set by its dotted name, such as `--train.learning_rate 1e-3`,
-    `--method.temperature 0.2`, `--views.augment log_mel` or `--probe.hidden 256`.
+    `--method.temperature 0.2`, `--views.augment log_mel`, `--labels.scheme uniform` or `--probe.hidden 256`.
 
     Parameters
     ----------
     method
         Name of `bench list methods`; several with commas.
     fraction
-        Share of the training tracks whose labels may be used, in (0, 1]; several with commas: 0.01,0.1,1.0.
+        Share of the training tracks whose labels may be used, in (0, 1], or a number of tracks; several with commas:
+        0.01,0.1,259,1.0 (1.0).
     draws
-        How many draws of the labelled tracks (a fraction of 1 has but one).
+        How many draws of the labelled tracks (a fraction of 1 has but one) (1).
+    preset
+        Fractions, draws and scheme of a published work: deezer (uniform; 1, 5, 10, 20 % in 4 draws, 100 %), clmr
+        (balanced over tags; 1 to 100 % of all tracks).
+    subset
+        Labelled tracks of `bench subsets import`, by hash; several with commas. In place of fraction and draws.
     dataset
         Name of `bench list datasets`, or a CSV with `path` and `label` or `tags` (| between tags), optionally
         `split`, `group`, `track_id`.
@@ -87,9 +106,13 @@ def run(
     recipe
         Name of `bench list recipes`, or a TOML file.
     probe
-        What is trained on the frozen embeddings, if not the recipe's.
+        What is trained on the frozen embeddings, if not the recipe's; finetune trains the encoder on.
     seed
-        Of pretraining and probe.
+        Of pretraining; several with commas.
+    probe_seeds
+        How many seeds of the probe.
+    resamples
+        Bootstrap resamples of the test tracks (1000); others than before need no training.
     steps
         Optimiser steps of pretraining, if not the recipe's.
     device
@@ -98,6 +121,8 @@ def run(
         Size of a data set that is made, such as midiband (600).
     seconds
         Length of its tracks, in seconds (10).
+    conventions
+        Print the scores of the same logits under other conventions too (always where test tracks have no tag).
     dry_run
         Say what would be done and what is already there; do nothing.
     json
@@ -113,32 +138,46 @@ def run(
     tracks_csv.fingerprint.cache_clear()  # a second command in one process may find changed files
     if plugins is not None:
         registry.add_plugins(plugins)
-    overrides = _overrides.copy()
-    made = {("dataset", "tracks"): tracks, ("dataset", "seconds"): seconds}
-    for (section, name), value in {**made, ("train", "steps"): steps, ("probe", "kind"): probe}.items():
-        if value is not None and name in overrides.get(section, {}):
-            raise InputError(f"{section}.{name} is given twice, by a flag of its own and by its dotted name")
-        if value is not None and (section, name) in made:
-            overrides[section] = {**overrides.get(section, {}), name: value}
-    if draws < 1:
-        raise InputError(f"--draws {draws}: give 1 or more")
-    if seed < 0:
-        raise InputError(f"--seed {seed}: give 0 or more")
-    requests = [
-        plan.Request(one, share, draw, seed, recipe, dataset, pretrain_dataset, encoder, steps, probe, overrides)
-        for one in _names(method)
-        for share in _fractions(fraction)
-        for draw in range(draws if share < 1 else 1)
-    ]
-    specs = [plan.resolve(request) for request in requests]
+    flags = {
+        ("dataset", "tracks"): tracks,
+        ("dataset", "seconds"): seconds,
+        ("train", "steps"): steps,
+        ("probe", "kind"): probe,
+        ("score", "resamples"): resamples,
+    }
+    settings = with_flags(overrides, flags)
+    if probe_seeds < 1:
+        raise InputError(f"--probe-seeds {probe_seeds}: give 1 or more")
     store = Store(home)
+    sets = labelled_sets(fraction, draws, preset, subset, settings, store.home)
+    requests = [
+        plan.Request(
+            one, share, draw, pretraining_seed, probe_seed, recipe, dataset, pretrain_dataset, encoder,
+            {**settings, "labels": {**settings.get("labels", {}), **labels}},
+        )
+        for one in method_names(method)
+        for pretraining_seed in seeds(seed)
+        for share, draw, labels in sets
+        for probe_seed in range(1 if plan.traits(one).uses_labels else probe_seeds)
+    ]  # fmt: skip
+    specs = [plan.resolve(request) for request in requests]
     if dry_run:
         _print_plan(specs, store, results, as_json=json)
         return
     known = [find(results, spec, keys.cell) if (keys := plan.Keys(spec, store)).known else None for spec in specs]
-    _check([spec for spec, stored in zip(specs, known, strict=True) if stored is None], store, results)
-    found = [stored or _compute(spec, store, results, device) for spec, stored in zip(specs, known, strict=True)]
-    _finish(requests, found, store, results, as_json=json, track=track)
+    missing = [index for index, stored in enumerate(known) if stored is None]
+    _check([specs[index] for index in missing], store, results)
+    found = {index: stored for index, stored in enumerate(known) if stored is not None}
+    found |= _compute({index: specs[index] for index in missing}, store, results, device)
+    _finish(
+        requests,
+        [found[index] for index in range(len(specs))],
+        store,
+        results,
+        as_json=json,
+        track=track,
+        always=conventions,
+    )
 
 
 def _check(missing: "list[RunSpec]", store: Any, results: Path) -> None:
@@ -157,33 +196,47 @@ def _check(missing: "list[RunSpec]", store: Any, results: Path) -> None:
         check(spec)
 
 
-def _compute(spec: "RunSpec", store: Any, results: Path, device: str) -> "Result":
+def _compute(specs: "dict[int, RunSpec]", store: Any, results: Path, device: str) -> "dict[int, Result]":
+    """The results of cells that are not stored yet, by their index."""
+    if not specs:
+        return {}
     from bench.progress import say
     from bench.run import Place
-    from bench.run import run as run_cell
+    from bench.run import run as run_cells
 
-    result = run_cell(spec, Place(store, results, device))
-    score = result.metrics["map_macro"].value
-    say(f"{spec.method.name}, fraction {spec.fraction:g}, draw {spec.draw}: mAP {score:.3f}")
-    return result
+    indices, found = list(specs), {}
+    for place, result in run_cells(list(specs.values()), Place(store, results, device)):
+        found[indices[place]] = result
+        spec, score = result.spec, result.metrics["map_macro"].value
+        say(f"{spec.method.name}, fraction {spec.fraction:g}, draw {spec.draw}: mAP {score:.3f}")
+    return found
 
 
 def _finish(
-    requests: "list[Request]", found: "list[Result]", store: Any, results: Path, *, as_json: bool, track: bool
-) -> None:
+    requests: "list[Request]", found: "list[Result]", store: Any, results: Path, *, as_json: bool, track: bool,
+    always: bool,
+) -> None:  # fmt: skip
     """Prints the rows or the table, names the files, mirrors."""
     from bench.progress import say
+    from bench.report.summary import by_convention
     from bench.results import file_stem
     from bench.table import show
 
     table = _summary(requests, found, store, results)
     files = [str(results / "runs" / f"{file_stem(result.spec, result.cell)}.json") for result in found]
     if as_json:
-        print(json_module.dumps({"rows": [row for result in found for row in result.rows()], "files": files}, indent=1))
+        rows = [row for result in found for row in result.rows()]
+        others = [row for result in found for row in result.other_rows()]
+        print(json_module.dumps({"rows": rows, "other_conventions": others, "files": files}, indent=1))
         for note in table.notes:
             say(note)
     else:
         show(table)
+        untagged = any("untagged" in name for result in found for name in result.conventions)
+        other = by_convention(found) if always or untagged else None
+        if other:
+            print("\nthe same logits under other conventions:")
+            show(other)
         print("\nresults:\n" + "\n".join(f"  {name}" for name in files), flush=True)
     if track:
         from bench.tracking import mirror
@@ -196,9 +249,10 @@ def _summary(requests: "list[Request]", found: "list[Result]", store: Any, resul
     from bench.report.summary import Cell, read_cell, summarise
     from bench.results import find
 
-    groups: dict[tuple[str, float], list[tuple[Request, Cell]]] = {}
+    groups: dict[tuple[str, str, float], list[tuple[Request, Cell]]] = {}
     for request, result in zip(requests, found, strict=True):
-        groups.setdefault((request.method, request.fraction), []).append((request, read_cell(results, result)))
+        subset = result.spec.labels.subset
+        groups.setdefault((request.method, subset, request.fraction), []).append((request, read_cell(results, result)))
     baselines: list[list[Cell] | None] = []
     for group in groups.values():
         cells = []
@@ -224,6 +278,8 @@ def _print_plan(specs: "list[RunSpec]", store: Any, results: Path, *, as_json: b
                     "method": spec.method.name,
                     "fraction": spec.fraction,
                     "draw": spec.draw,
+                    "seed": spec.seed,
+                    "probe_seed": spec.probe_seed,
                     "stage": stage,
                     "state": state,
                 }
@@ -234,7 +290,8 @@ def _print_plan(specs: "list[RunSpec]", store: Any, results: Path, *, as_json: b
     from bench.table import Table, show
 
     texts = [[str(value) for value in row.values()] for row in rows]
-    show(Table(["method", "fraction", "draw", "stage", "state"], texts, ["nothing was done (--dry-run)"]))
+    columns = ["method", "fraction", "draw", "seed", "probe seed", "stage", "state"]
+    show(Table(columns, texts, ["nothing was done (--dry-run)"]))
 
 
 @app.command(name="list")
@@ -274,66 +331,6 @@ def doctor(*, home: Home = Path(".bench"), results: Results = Path("results")) -
     sys.exit(1 if any(finding.state == "bad" for finding in findings) else 0)
 
 
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise InputError("--method: give a name of `bench list methods`")
-    return list(dict.fromkeys(names))
-
-
-def _fractions(text: str) -> list[float]:
-    """Shares in (0, 1] from a comma list.
-
-    Raises:
-        InputError: no number, or out of range.
-    """
-    shares = []
-    for part in text.split(","):
-        try:
-            share = float(part)
-        except ValueError:
-            raise InputError(
-                f"--fraction '{part}' is no number; give shares in (0, 1], such as 0.1 or 0.01,0.1,1.0"
-            ) from None
-        if not 0 < share <= 1:
-            raise InputError(
-                f"--fraction {part.strip()} is out of range; give shares above 0 and up to 1 (0.1 is 10 %)"
-            )
-        shares.append(share)
-    return list(dict.fromkeys(shares))
-
-
-_overrides: dict[str, dict[str, Any]] = {}
-
-
-def split_overrides(tokens: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """Takes dotted flags out of the command line: `--train.learning_rate 1e-3` or `--train.learning_rate=1e-3`.
-
-    Values are read as JSON, and as text where they are none: 0.2, true, [1, 2], log_mel.
-
-    Raises:
-        InputError: a dotted flag without a value.
-    """
-    rest: list[str] = []
-    overrides: dict[str, dict[str, Any]] = {}
-    waiting = list(tokens)
-    while waiting:
-        token = waiting.pop(0)
-        match = _OVERRIDE.match(token)
-        if not match:
-            rest.append(token)
-            continue
-        section, name, value = match.groups()
-        if value is None:
-            if not waiting or waiting[0].startswith("--"):
-                raise InputError(f"{token} needs a value")
-            value = waiting.pop(0)
-        with contextlib.suppress(json_module.JSONDecodeError):
-            value = json_module.loads(value)
-        overrides.setdefault(section.replace("-", "_"), {})[name.replace("-", "_")] = value
-    return rest, overrides
-
-
 def main(tokens: Sequence[str] | None = None) -> None:
     """Runs the command line; anything that a user can mend is one line and exit status 2."""
     # OpenMP's threads wait for each other by spinning, which beside other work starves the thread that is waited for.
@@ -342,11 +339,11 @@ def main(tokens: Sequence[str] | None = None) -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        rest, overrides = split_overrides(sys.argv[1:] if tokens is None else tokens)
-        if overrides and rest[:1] != ["run"]:
+        rest, found = split_overrides(sys.argv[1:] if tokens is None else tokens)
+        if found and rest[:1] not in _TAKE_SETTINGS:
             raise InputError(f"dotted settings belong to `bench run`, not to `bench {' '.join(rest[:1])}`")
-        _overrides.clear()
-        _overrides.update(overrides)
+        overrides.clear()
+        overrides.update(found)
         app(rest, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _fail(" ".join(str(error).split()))

@@ -13,12 +13,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench import registry, results
-from bench.config import PlugIn, RunSpec, digest
+from bench.config import PlugIn, RunSpec, ScoreSpec, digest
 from bench.data import tracks_csv
 from bench.errors import InputError, unknown
 from bench.store import Store, read_json
 
-_SECTIONS = ("method", "encoder", "dataset", "pretrain_dataset", "views", "train", "embed", "probe", "score")
+_SECTIONS = (
+    *("method", "encoder", "dataset", "pretrain_dataset", "views", "train", "embed"),
+    *("labels", "probe", "finetune", "score"),
+)
 _PLUGINS = {"method": "methods", "encoder": "encoders", "dataset": "datasets", "pretrain_dataset": "datasets"}
 _DEFAULT_ENCODER = "resnet_small"
 Tree = dict[str, Any]
@@ -31,26 +34,34 @@ _CODE = {
         *("bench.data.views", "bench.data.augment", "bench.data.frontend", "bench.data.pcm"),
         *("bench.heads", "bench.method", "bench.randomness", "bench.stages", "bench.spectra"),
     ),
-    "embed": ("bench.probe.embed", "bench.data.views", "bench.data.frontend", "bench.spectra"),
-    "probe": ("bench.probe.probes", "bench.probe.subsets", "bench.probe.metrics"),
-    "score": ("bench.probe.score", "bench.probe.metrics", "bench.probe.bootstrap", "bench.intervals"),
+    "embed": (
+        *("bench.probe.embed", "bench.probe.retrieval", "bench.data.views", "bench.data.frontend", "bench.spectra"),
+    ),
+    "probe": (
+        *("bench.probing", "bench.probe.probes", "bench.probe.stacked", "bench.probe.inputs", "bench.probe.products"),
+        *("bench.probe.valid_map", "bench.probe.aggregate", "bench.probe.knn", "bench.probe.subsets"),
+        "bench.randomness",
+    ),
+    "score": (
+        *("bench.probe.score", "bench.probe.metrics", "bench.probe.influence", "bench.probe.bootstrap"),
+        *("bench.probe.retrieval", "bench.intervals", "bench.randomness", "bench.scoring"),
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for on the command line, for one fraction and draw."""
+    """What was asked for on the command line, for one fraction, draw and seed."""
 
     method: str
     fraction: float
     draw: int = 0
     seed: int = 0
+    probe_seed: int = 0
     recipe: str = "quick"
     dataset: str = "midiband"
     pretrain_dataset: str | None = None
     encoder: str | None = None
-    steps: int | None = None
-    probe: str | None = None
     overrides: Tree = field(default_factory=dict)
 
 
@@ -134,10 +145,6 @@ def resolve(request: Request) -> RunSpec:
     tree["encoder"].setdefault("name", _DEFAULT_ENCODER)
     tree["method"]["name"] = request.method
     tree["dataset"]["name"] = request.dataset
-    if request.steps is not None:
-        tree["train"]["steps"] = request.steps
-    if request.probe is not None:
-        tree["probe"]["kind"] = request.probe
     _merge(tree, request.overrides)
     if about.uses_labels or not about.trains:
         tree["pretrain_dataset"] = tree["dataset"]
@@ -148,7 +155,7 @@ def resolve(request: Request) -> RunSpec:
     for section, kind in _PLUGINS.items():
         if not (kind == "datasets" and tracks_csv.is_csv(tree[section]["name"])):
             registry.find(kind, tree[section]["name"])
-    given = {"recipe": request.recipe, "fraction": request.fraction, "draw": request.draw, "seed": request.seed}
+    given = {name: getattr(request, name) for name in ("recipe", "fraction", "draw", "seed", "probe_seed")}
     try:
         return RunSpec.model_validate({**tree, **given})
     except ValidationError as error:
@@ -247,7 +254,7 @@ class Keys:
             train = spec.train.model_dump(mode="json", exclude={"checkpoint_seconds"})
             parts += [spec.views, train, self.pretrain_data]
         if about.uses_labels:
-            parts += [self.data, spec.fraction, spec.draw, spec.embed]
+            parts += [self.data, spec.labels, spec.fraction, spec.draw, spec.embed]
         plugins = (registry.find("methods", spec.method.name), registry.find("encoders", spec.encoder.name))
         modules = {*_CODE["pretrain"], "bench.encoders", *(found.module for found in plugins)}
         if about.uses_labels:
@@ -263,14 +270,23 @@ class Keys:
     def probe(self) -> str:
         """Key of the logits of the test tracks."""
         spec = self._spec
-        return digest(
-            [self.embed, spec.probe, spec.fraction, spec.draw, spec.seed, registry.code_digest(*_CODE["probe"])]
-        )
+        parts: list[Any] = [self.embed, spec.probe.model_dump(mode="json", exclude={"memory_mb"})]
+        parts += [spec.labels, spec.fraction, spec.draw, spec.probe_seed]
+        modules = set(_CODE["probe"])
+        if spec.probe.kind == "finetune" and not self._traits.uses_labels:
+            parts += [spec.finetune, spec.views, spec.train.model_dump(mode="json", exclude={"checkpoint_seconds"})]
+            modules |= {*_CODE["pretrain"], registry.find("methods", "supervised").module}
+        return digest([parts, registry.code_digest(*modules)])
 
     @property
     def cell(self) -> str:
         """Key of the scores."""
-        return digest([self.probe, self._spec.score, registry.code_digest(*_CODE["score"])])
+        return cell_key(self.probe, self._spec.score)
+
+
+def cell_key(probe: str, score: ScoreSpec) -> str:
+    """Key of the scores that are made of the logits of a probe product."""
+    return digest([probe, score, registry.code_digest(*_CODE["score"])])
 
 
 def dataset_identity(dataset: PlugIn) -> str:

@@ -7,6 +7,7 @@ to be saved: a restart, another worker or another rank asks for the same coordin
 import hashlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def seed_for(seed: int, purpose: str, step: int = 0) -> int:
@@ -22,3 +23,12 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
     """
     key = int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:16], "little")
     return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, step]))
+
+
+def raw(seed: int, purpose: str, step: int, size: int) -> NDArray[np.uint64]:
+    """(size,) random 64-bit numbers for the coordinates, the first ones the same for every size.
+
+    numpy promises that only these bits never change between its versions, not what `Generator` makes of them.
+    """
+    bits = generator(seed, purpose, step).bit_generator
+    return np.asarray(bits.random_raw(size), dtype=np.uint64)

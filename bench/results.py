@@ -1,31 +1,47 @@
 """Results: one JSON a cell, beside the resampled values. Figures, tables and tests read these and nothing else."""
 
 import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 import bench
 from bench.config import RunSpec, Spec
 from bench.errors import InputError
+from bench.progress import say
 from bench.store import read_json, write_atomically, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 _LONGEST_NAME = 80  # characters of a CSV's name that go into file names
 _LIBRARIES = ("torch", "torchaudio", "lightly", "numpy", "soundfile", "soxr", "pydantic", "symusic")
 
 
 class Metric(Spec):
-    """One score with its interval; `low` and `high` are None without resamples."""
+    """One score with its intervals; ends are None without resamples.
+
+    Attributes:
+        value: the score.
+        low: lower end of the interval that tables show (`bench.intervals.interval`).
+        high: upper end.
+        percentile: both ends of the percentile interval.
+        bca: both ends of the bias-corrected and accelerated interval.
+        bias: how far the score is expected to lie above that of endless test tracks; the interval takes it off.
+    """
 
     value: float
     low: float | None
     high: float | None
+    percentile: tuple[float | None, float | None] = (None, None)
+    bca: tuple[float | None, float | None] = (None, None)
+    bias: float = 0.0
 
 
 class Result(Spec):
@@ -39,10 +55,13 @@ class Result(Spec):
         protocol: split, aggregation, probe, resamples and seeds in words that a table can print.
         data: hash, kind, split, number of tracks, tags, files left out, notes of the probed and the pretraining set.
         counts: tracks and tags scored, labelled tracks and tags without a positive among them, short clips.
-        metrics: every metric with its interval.
+        metrics: every metric with its interval, under the convention that was asked for.
+        convention: name of that convention (see `bench.probe.score.conventions`).
+        conventions: the same logits scored otherwise: name of the convention -> metrics.
         per_tag: average precision, ROC-AUC and number of test positives of every tag; null where not defined.
         training: loss curve, diagnostics, warning, parameters.
-        probe: chosen hyper-parameters and the whole sweep on the valid split.
+        probe: chosen hyper-parameters, the whole sweep on the valid split, and the hash of the labelled tracks.
+        products: keys of the products in home that the cell was made from, stage by stage; for re-scoring.
         seconds: time that each stage took when its product was made.
         code: version, commit and whether the checkout had changes.
         versions: of Python and the libraries.
@@ -58,9 +77,12 @@ class Result(Spec):
     data: dict[str, Any]
     counts: dict[str, int]
     metrics: dict[str, Metric]
+    convention: str
+    conventions: dict[str, dict[str, Metric]]
     per_tag: dict[str, list[float | None]]
     training: dict[str, Any]
     probe: dict[str, Any]
+    products: dict[str, str]
     seconds: dict[str, float]
     code: dict[str, Any]
     versions: dict[str, str]
@@ -73,7 +95,14 @@ class Result(Spec):
         return dataset_name(self.spec.dataset.name)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a metric, in the form that `--json` prints."""
+        """One row a metric under the convention that was asked for, in the form that `--json` prints."""
+        return self._rows(self.convention, self.metrics)
+
+    def other_rows(self) -> list[dict[str, Any]]:
+        """The rows under the other conventions."""
+        return [row for name, metrics in self.conventions.items() for row in self._rows(name, metrics)]
+
+    def _rows(self, convention: str, metrics: dict[str, Metric]) -> list[dict[str, Any]]:
         spec = self.spec
         shared = {
             "method": spec.method.name,
@@ -84,14 +113,19 @@ class Result(Spec):
             "fraction": spec.fraction,
             "draw": spec.draw,
             "seed": spec.seed,
+            "probe_seed": spec.probe_seed,
+            "labelled_tracks": self.counts["labelled_tracks"],
             "probe": self.protocol["probe"],
+            "convention": convention,
         }
         counted = {
             "resamples": spec.score.resamples,
             "tracks": self.counts["test_tracks"],
             "tags": self.counts["scored_tags"],
         }
-        return [{**shared, "metric": name, **metric.model_dump(), **counted} for name, metric in self.metrics.items()]
+        return [
+            {**shared, "metric": name, **metric.model_dump(mode="json"), **counted} for name, metric in metrics.items()
+        ]
 
 
 def dataset_name(name: str) -> str:
@@ -108,16 +142,21 @@ def file_stem(spec: RunSpec, cell: str) -> str:
         f"f{spec.fraction:g}",
         f"d{spec.draw}",
         f"s{spec.seed}",
+        f"p{spec.probe_seed}",
     ]
     return "-".join([*parts, cell])
 
 
 def find(folder: Path, spec: RunSpec, cell: str) -> Result | None:
-    """The stored result of a cell; None when it is not there or was written in another form."""
+    """The stored result of a cell; None when it is not there, cannot be read or was written in another form."""
     path = folder / "runs" / f"{file_stem(spec, cell)}.json"
     if not path.is_file() or not path.with_suffix(".npz").is_file():
         return None
-    return read(path)
+    try:
+        return read(path)
+    except InputError as error:
+        say(f"{error}; it is made again")
+        return None
 
 
 def read(path: Path) -> Result:
@@ -127,35 +166,99 @@ def read(path: Path) -> Result:
         InputError: the file is not a result of this schema.
     """
     try:
-        return Result.model_validate(read_json(path))
+        content = read_json(path)
     except ValueError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path} is not a result of schema {SCHEMA} ({reason}); move it away and run the cell again"
-        ) from error
+        raise InputError(f"{path} is no whole JSON ({str(error).splitlines()[0]})") from error
+    found = content.get("schema_version") if isinstance(content, dict) else None
+    if found != SCHEMA:
+        what = f"a result of schema {found}" if isinstance(found, int) else "no result of this harness"
+        raise InputError(f"{path} is {what}; this version reads schema {SCHEMA}")
+    try:
+        return Result.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path} is no whole result ({where}: {first['msg'].lower()})") from error
 
 
-def read_all(folder: Path) -> list[Result]:
-    """All results under a results folder, in the order of their names."""
-    return [read(path) for path in sorted((folder / "runs").glob("*.json"))]
+def read_all(folder: Path) -> tuple[list[Result], list[str]]:
+    """All results under a results folder, in the order of their names, and a line for each file left out."""
+    found, left_out = [], []
+    for path in sorted((folder / "runs").glob("*.json")):
+        try:
+            result = read(path)
+        except InputError as error:
+            left_out.append(str(error))
+            continue
+        if not path.with_suffix(".npz").is_file():
+            left_out.append(f"{path} has lost its resampled values ({path.with_suffix('.npz').name})")
+        elif path.stem != file_stem(result.spec, result.cell):
+            left_out.append(f"{path} is a copy: its cell's file is {file_stem(result.spec, result.cell)}.json")
+        else:
+            found.append(result)
+    return found, left_out
 
 
-def resampled(folder: Path, result: Result) -> dict[str, NDArray[np.float64]]:
-    """The value of every metric in every resample: name -> (resamples,)."""
-    with np.load(folder / "runs" / f"{file_stem(result.spec, result.cell)}.npz", allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+@dataclass(frozen=True)
+class Values:
+    """What is stored of a cell beside its JSON, for comparisons.
+
+    Attributes:
+        resampled: metric -> (resamples,) its value in every resample.
+        influence: metric -> (test tracks,) what an infinitesimal weight more on a track adds to the metric.
+        jackknife: metric -> (test tracks,) what the metric would lose without a track.
+        groups: (test tracks,) int: which tracks are of one group.
+    """
+
+    resampled: dict[str, NDArray[np.float64]]
+    influence: dict[str, NDArray[np.float64]]
+    jackknife: dict[str, NDArray[np.float64]]
+    groups: NDArray[np.int64]
 
 
-def write(folder: Path, result: Result, values: dict[str, NDArray[np.float64]]) -> Path:
+def path_of(folder: Path, result: Result) -> Path:
+    """Where a cell's JSON lies in a results folder."""
+    return folder / "runs" / f"{file_stem(result.spec, result.cell)}.json"
+
+
+def read_values(path: Path) -> Values:
+    """The stored arrays of a cell, from beside its JSON.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = path.with_suffix(".npz")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            parts: dict[str, dict[str, NDArray[np.float64]]] = {"resampled": {}, "influence": {}, "jackknife": {}}
+            for name in stored.files:
+                part, _, metric = name.partition(".")
+                if part in parts:
+                    parts[part][metric] = stored[name].astype(np.float64)
+            return Values(**parts, groups=stored["groups"])
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}): run the cell again") from error
+
+
+def write(folder: Path, result: Result, values: Values) -> Path:
     """Writes a cell's files; the JSON last, since its presence says that the cell is done. Returns the JSON's path."""
     runs = folder / "runs"
     runs.mkdir(parents=True, exist_ok=True)
-    path = runs / f"{file_stem(result.spec, result.cell)}.json"
+    path = path_of(folder, result)
     buffer = BytesIO()
-    np.savez_compressed(buffer, **values)  # type: ignore[arg-type]
+    # float32 halves the file; the metrics themselves stand in the JSON as they are.
+    arrays: dict[str, Any] = {}
+    for part in ("resampled", "influence", "jackknife"):
+        arrays |= {f"{part}.{name}": column.astype(np.float32) for name, column in getattr(values, part).items()}
+    np.savez_compressed(buffer, **arrays, groups=values.groups.astype(np.int32))
     write_atomically(path.with_suffix(".npz"), buffer.getvalue())
     write_json(path, result.model_dump(mode="json"))
     return path
+
+
+def now() -> str:
+    """The time, as results state it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def code_version() -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""One cell from first to last: names become objects here, and only objects go down."""
+"""Cells from first to last: names become objects here, and only objects go down."""
 
 import platform
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,17 +14,23 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bench import plan, registry, results, stages
-from bench.config import PlugIn, RunSpec, Spec
+from bench import plan, probing, registry, results, stages
+from bench.config import PlugIn, RunSpec, ScoreSpec, Spec, digest
 from bench.data import tracks_csv
 from bench.data.manifest import Manifest
 from bench.data.prepare import Prepared, open_prepared, prepare
 from bench.errors import InputError, unknown
-from bench.probe.score import Scores, score
+from bench.probe.embed import Embeddings, open_embeddings
+from bench.probe.subsets import stored
 from bench.progress import progress, say
+from bench.scoring import Scored, score_cell
 from bench.store import Store, read_json, write_atomically, write_json
 
 Validated = TypeVar("Validated", bound=Spec)
+_AGGREGATION = {
+    "mean_embedding": "mean embedding of non-overlapping",
+    "mean_probability": "mean probability over non-overlapping",
+}
 
 
 @dataclass(frozen=True)
@@ -59,78 +66,188 @@ def check(spec: RunSpec) -> stages.Parts:
     )
 
 
-def run(spec: RunSpec, place: Place) -> results.Result:
-    """Computes one cell, or finds it; every product on the way is stored and taken up again.
+@dataclass(frozen=True)
+class Cell:
+    """A cell with everything opened that it is computed from.
+
+    Attributes:
+        index: place among the cells asked for.
+        spec: the cell.
+        parts: its plug-ins.
+        data: the probed data set.
+        audio: the data set that is pretrained on.
+        keys: of its products.
+        labels: its labelled tracks.
+    """
+
+    index: int
+    spec: RunSpec
+    parts: stages.Parts
+    data: Prepared
+    audio: Prepared
+    keys: plan.Keys
+    labels: stages.Labelled
+
+
+class Session:
+    """What several cells share while they are computed: opened data sets and the resamples of a test split."""
+
+    def __init__(self, place: Place) -> None:
+        """Opens nothing yet."""
+        self.place = place
+        self._prepared: dict[str, Prepared] = {}
+        self._counts: dict[str, NDArray[np.int32]] = {}
+
+    def cell(self, index: int, spec: RunSpec) -> Cell:
+        """Opens what a cell is computed from; data sets are prepared where they are not.
+
+        Raises:
+            InputError: a setting, the data or the labelled subset cannot be used.
+        """
+        parts = check(spec)
+        data = self.prepared(spec.dataset, spec.encoder, "dataset")
+        same = spec.pretrain_dataset == spec.dataset or not parts.traits.trains
+        audio = data if same else self.prepared(spec.pretrain_dataset, spec.encoder, "pretrain_dataset")
+        _require_scorable(data)
+        if parts.traits.trains and len(audio.rows(spec.views.splits)) < 2:
+            number = len(audio.rows(spec.views.splits))
+            raise InputError(f"{spec.pretrain_dataset.name}: {number} tracks to pretrain on; at least 2 are needed")
+        imported = stored(self.place.store.home, spec.labels.subset) if spec.labels.subset else []
+        labels = probing.labelled(data, spec, imported)
+        return Cell(index, spec, parts, data, audio, plan.Keys(spec, self.place.store), labels)
+
+    def prepared(self, dataset: PlugIn, encoder: PlugIn, section: str) -> Prepared:
+        """The data set's PCM store, made if it is not there."""
+        key = plan.prepare_key(dataset, encoder)
+        if key not in self._prepared:
+            self._prepared[key] = _prepared(dataset, encoder, self.place.store, section)
+        return self._prepared[key]
+
+    def counts(self, data: Prepared, spec: ScoreSpec) -> NDArray[np.int32]:
+        """The resamples of a test split."""
+        key = digest([data.facts["tracks_hash"], spec])
+        if key not in self._counts:
+            self._counts = {key: probing.test_split(data).resamples(spec)}  # of one data set: 50 MB for 12 000 tracks
+        return self._counts[key]
+
+
+def run(specs: Sequence[RunSpec], place: Place) -> Iterator[tuple[int, results.Result]]:
+    """Computes cells, or finds them; every product on the way is stored and taken up again.
+
+    Cells of the same embeddings are computed together: their probes are one program.
 
     Args:
-        spec: the cell.
+        specs: the cells.
         place: where to compute and to store.
 
+    Yields:
+        (index of the spec, result) as they are finished.
+
     Raises:
-        InputError: something in the spec or in the data cannot be used.
+        InputError: something in a spec or in the data cannot be used.
     """
-    parts = check(spec)
-    data = _prepared(spec.dataset, spec.encoder, place.store, "dataset")
-    same = spec.pretrain_dataset == spec.dataset or not parts.traits.trains
-    audio = data if same else _prepared(spec.pretrain_dataset, spec.encoder, place.store, "pretrain_dataset")
-    keys = plan.Keys(spec, place.store)
-    found = results.find(place.results, spec, keys.cell)
-    if found:
-        return found
-    device = _device(place.device)
-    _require_scorable(data)
-    rows = audio.rows(spec.views.splits)
-    if parts.traits.trains and len(rows) < 2:
-        raise InputError(f"{spec.pretrain_dataset.name}: {len(rows)} tracks to pretrain on; at least 2 are needed")
-    leaked = _leaked(data, audio, rows) if parts.traits.trains and not parts.traits.uses_labels else 0
+    session = Session(place)
+    groups: dict[str, list[Cell]] = {}
+    for index, spec in enumerate(specs):
+        cell = session.cell(index, spec)
+        groups.setdefault(cell.keys.embed, []).append(cell)
+    for cells in groups.values():
+        yield from _together(session, cells)
+
+
+def _together(session: Session, cells: Sequence[Cell]) -> Iterator[tuple[int, results.Result]]:
+    """The results of cells of the same embeddings."""
+    waiting: list[Cell] = []
+    for cell in cells:
+        found = results.find(session.place.results, cell.spec, cell.keys.cell)
+        if found:
+            yield cell.index, found
+        else:
+            waiting.append(cell)
+    if not waiting:
+        return
+    first = waiting[0]
+    device = _device(session.place.device)
+    leaked = _leaked(first) if first.parts.traits.trains and not first.parts.traits.uses_labels else 0
     if leaked:
-        where = f"valid or test tracks of {spec.dataset.name}"
-        say(f"{spec.pretrain_dataset.name}: {leaked} of the tracks pretrained on are {where}")
-    labels = stages.labelled(data, spec)
-    short = int((data.audio.frames < round(parts.encoder_settings.seconds * data.audio.sample_rate)).sum())
-    folders = {"prepare": place.store.folder("prepared", keys.prepare)}
-    folders |= _products(parts, spec, place.store, keys, data, audio, labels, device)
-    logits = np.load(folders["probe"] / "logits.npy")
-    test = data.rows("test")
-    scores = score(logits, labels.targets[test], data.kind, spec.score, f"test tracks of {data.facts['tracks_hash']}")
-    runs = {stage: read_json(folder / "run.json") for stage, folder in folders.items()}
-    counted = {"short_tracks": short, "leaked_tracks": leaked}
-    result = _result(parts, spec, keys, data, audio, labels, scores, runs, counted)
-    results.write(place.results, result, {name: metric.resampled for name, metric in scores.metrics.items()})
-    return result
+        where = f"valid or test tracks of {first.spec.dataset.name}"
+        say(f"{first.spec.pretrain_dataset.name}: {leaked} of the tracks pretrained on are {where}")
+    frames = round(first.parts.encoder_settings.seconds * first.data.audio.sample_rate)
+    counted = {"short_tracks": int((first.data.audio.frames < frames).sum()), "leaked_tracks": leaked}
+    folders = {"prepare": session.place.store.folder("prepared", first.keys.prepare)}
+    folders |= _encoded(session.place.store, first, device)
+    for cell, folder in _probed(session.place.store, waiting, folders, device):
+        yield cell.index, _score(session, cell, {**folders, "probe": folder}, counted)
 
 
-def _products(
-    parts: stages.Parts, spec: RunSpec, store: Store, keys: plan.Keys, data: Prepared, audio: Prepared,
-    labels: stages.Labelled, device: torch.device,
-) -> dict[str, Path]:  # fmt: skip
-    """Makes, or finds, what pretrain, embed and probe leave; returns their folders."""
-    own = parts.traits.uses_labels
-    multi_label, outputs = data.kind == "tags", len(data.tags)
+def _encoded(store: Store, cell: Cell, device: torch.device) -> dict[str, Path]:
+    """Makes, or finds, the frozen encoder of a cell and its embeddings; returns their folders."""
+    parts, spec = cell.parts, cell.spec
+    labels = cell.labels if parts.traits.uses_labels else None
     pretrained = store.produce(
         "pretrained",
-        keys.pretrain,
-        lambda folder: stages.pretrain(parts, spec, audio, labels if own else None, device, folder),
+        cell.keys.pretrain,
+        lambda folder: stages.pretrain(parts, spec, cell.audio, labels, device, folder),
     )
     (pretrained / "state.pt").unlink(missing_ok=True)  # not before: a kill would have cost the whole training
     run = read_json(pretrained / "run.json")
     stages.tell([*run["notes"], *([run["warning"]] if run["warning"] else [])], f"pretrain {spec.method.name}")
-
-    def load() -> Any:
-        return stages.load(parts, spec, outputs, multi_label, pretrained, device)
-
     embedded = store.produce(
-        "embedded", keys.embed, lambda folder: stages.embed_all(parts, spec, load(), data, device, folder)
+        "embedded",
+        cell.keys.embed,
+        lambda folder: stages.embed_all(parts, spec, _load(cell, pretrained, device), cell.data, device, folder),
     )
-    vectors = np.load(embedded / "embeddings.npy", mmap_mode="r")
-    probed = store.produce(
-        "probed",
-        keys.probe,
-        lambda folder: stages.probe(
-            parts, spec, data, labels, np.asarray(vectors), load() if own else None, device, folder
-        ),
+    return {"pretrain": pretrained, "embed": embedded}
+
+
+def _probed(
+    store: Store, cells: Sequence[Cell], folders: dict[str, Path], device: torch.device
+) -> Iterator[tuple[Cell, Path]]:
+    """Makes, or finds, the logits of cells of the same embeddings; yields each folder as it is finished."""
+    first = cells[0]
+    embedded = open_embeddings(folders["embed"])
+    together: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if store.has("probed", cell.keys.probe):
+            yield cell, store.folder("probed", cell.keys.probe)
+        elif first.parts.traits.uses_labels:
+            yield cell, store.produce("probed", cell.keys.probe, partial(_end_to_end, cell, folders, embedded, device))
+        elif cell.spec.probe.kind == "finetune":
+            yield cell, store.produce("probed", cell.keys.probe, partial(_finetune, cell, folders, device))
+        else:
+            together.setdefault(digest(cell.spec.probe), []).append(cell)
+    for alike in together.values():
+        specs, labels = [cell.spec for cell in alike], [cell.labels for cell in alike]
+        title = f"{first.spec.probe.kind} probes of {len(alike)} cells of {first.spec.method.name}"
+        for index, made in probing.probe_all(specs, labels, first.data, embedded, device, title):
+            yield alike[index], store.produce("probed", alike[index].keys.probe, made.write)
+
+
+def _end_to_end(cell: Cell, folders: dict[str, Path], embedded: Embeddings, device: torch.device, folder: Path) -> None:
+    probing.end_to_end(_load(cell, folders["pretrain"], device), cell.data, embedded, device).write(folder)
+
+
+def _finetune(cell: Cell, folders: dict[str, Path], device: torch.device, folder: Path) -> None:
+    module = registry.load("methods", "supervised")
+    supervised = replace(cell.parts, method=module, method_settings=module.Settings(), traits=plan.traits("supervised"))
+    probing.finetune(
+        supervised, cell.parts, cell.spec, cell.data, cell.labels, folders["pretrain"], device, folder
+    ).write(folder)
+
+
+def _load(cell: Cell, pretrained: Path, device: torch.device) -> Any:
+    return stages.load(cell.parts, cell.spec, len(cell.data.tags), cell.data.kind == "tags", pretrained, device)
+
+
+def _score(session: Session, cell: Cell, folders: dict[str, Path], counted: dict[str, int]) -> results.Result:
+    """Scores the logits of a cell and writes its result."""
+    counts = session.counts(cell.data, cell.spec.score)
+    scored = score_cell(cell.spec, cell.data, counts, folders["embed"], folders["probe"])
+    result = _result(
+        cell, scored, {stage: read_json(folder / "run.json") for stage, folder in folders.items()}, counted
     )
-    return {"pretrain": pretrained, "embed": embedded, "probe": probed}
+    results.write(session.place.results, result, scored.values)
+    return result
 
 
 def _prepared(dataset: PlugIn, encoder: PlugIn, store: Store, section: str) -> Prepared:
@@ -180,10 +297,11 @@ def _require_scorable(data: Prepared) -> None:
         raise InputError(f"{name}: no tag has a positive and a negative among the {len(test)} test tracks")
 
 
-def _leaked(data: Prepared, audio: Prepared, rows: NDArray[np.int64]) -> int:
+def _leaked(cell: Cell) -> int:
     """How many of the tracks pretrained on are, sample for sample, valid or test tracks of the probed data set."""
-    held_out = data.tracks["audio_hash"][data.tracks["split"] != "train"]
-    return int(audio.tracks["audio_hash"].iloc[rows].isin(held_out).sum())
+    held_out = cell.data.tracks["audio_hash"][cell.data.tracks["split"] != "train"]
+    rows = cell.audio.rows(cell.spec.views.splits)
+    return int(cell.audio.tracks["audio_hash"].iloc[rows].isin(held_out).sum())
 
 
 def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Path]:
@@ -243,13 +361,9 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _result(
-    parts: stages.Parts, spec: RunSpec, keys: plan.Keys, data: Prepared, audio: Prepared,
-    labels: stages.Labelled, scores: Scores, runs: dict[str, Any], counted: dict[str, int],
-) -> results.Result:  # fmt: skip
-    probe = runs["probe"]
-    run = runs["pretrain"]
-    test = data.rows("test")
+def _result(cell: Cell, scored: Scored, runs: dict[str, Any], counted: dict[str, int]) -> results.Result:
+    spec, parts, data, probe, run = cell.spec, cell.parts, cell.data, runs["probe"], runs["pretrain"]
+    keys = cell.keys
     return results.Result(
         cell=keys.cell,
         spec=spec,
@@ -262,16 +376,19 @@ def _result(
         protocol={
             "split": data.facts["split_name"],
             "probe": probe["kind"],
-            "aggregation": f"mean embedding of non-overlapping {parts.encoder_settings.seconds:g} s segments",
+            "trained_on": "segments" if probe["kind"] in ("end_to_end", "finetune") else spec.probe.train_on,
+            "aggregation": f"{_AGGREGATION[spec.probe.aggregation]} {parts.encoder_settings.seconds:g} s segments",
+            "untagged": spec.score.untagged,
+            "labels": _labels_in_words(spec),
             "chosen_on": "valid split, macro average precision",
-            "interval": f"basic bootstrap, {spec.score.resamples} resamples of tracks, {spec.score.confidence:.0%}",
+            "interval": scored.interval,
             "steps": spec.train.steps if parts.traits.trains else 0,
             "pretrained_on": "labelled tracks" if parts.traits.uses_labels else spec.views.splits,
         },
         data={
             "hash": data.facts["data_hash"],
             "tracks_hash": data.facts["tracks_hash"],
-            "pretrain_hash": audio.facts["data_hash"],
+            "pretrain_hash": cell.audio.facts["data_hash"],
             "kind": data.kind,
             "split": data.facts["split_name"],
             "tags": list(data.tags),
@@ -280,32 +397,29 @@ def _result(
             **{f"{split}_tracks": number for split, number in data.facts["tracks"].items()},
         },
         counts={
-            "test_tracks": scores.tracks,
-            "scored_tags": int(scores.valid.sum()),
+            **scored.counts,
             "all_tags": len(data.tags),
-            "labelled_tracks": len(labels.rows),
-            "tags_without_labelled_positive": labels.without_positive,
+            "labelled_tracks": len(cell.labels.rows),
+            "tags_without_labelled_positive": cell.labels.without_positive,
             **counted,
         },
-        metrics={
-            name: results.Metric(value=metric.value, low=_number(metric.low), high=_number(metric.high))
-            for name, metric in scores.metrics.items()
-        },
-        per_tag={
-            **{name: [_number(value) for value in values] for name, values in scores.per_tag.items()},
-            "test_positives": [float(number) for number in data.labels[test].sum(axis=0)],
-        },
+        **scored.fields,
         training={
             name: run[name] for name in ("curve", "diagnostics", "best", "warning", "parameters", "threads", "notes")
         },
-        probe={"chosen": probe["chosen"], "sweep": probe["sweep"]},
+        probe={"chosen": probe["chosen"], "sweep": probe["sweep"], "subset": cell.labels.subset},
+        products={"prepare": keys.prepare, "pretrain": keys.pretrain, "embed": keys.embed, "probe": keys.probe},
         seconds={stage: float(found["seconds"]) for stage, found in runs.items()},
         code=results.code_version(),
         versions={"python": platform.python_version(), **results.library_versions()},
         device=run["device"],
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=results.now(),
     )
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _labels_in_words(spec: RunSpec) -> str:
+    labels = spec.labels
+    if labels.subset:
+        return f"imported subset {labels.subset}"
+    unit = "groups" if labels.by == "group" else "tracks"
+    return f"{labels.scheme} over {unit}" + (f", seed {labels.seed}" if labels.seed else "")

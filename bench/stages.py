@@ -1,4 +1,4 @@
-"""What each stage does, with objects in place of names: prepare, pretrain, embed, probe. Each fills one folder."""
+"""What pretrain and embed do, with objects in place of names. Each fills one folder."""
 
 import time
 from contextlib import closing
@@ -22,8 +22,7 @@ from bench.method import Method, Settings, Task
 from bench.plan import Traits
 from bench.probe.embed import embed
 from bench.probe.metrics import mean_average_precision, one_vs_rest
-from bench.probe.probes import fit
-from bench.probe.subsets import labelled_subset, tags_without_positive
+from bench.probe.retrieval import RECALL_AT, nearest
 from bench.progress import progress, say
 from bench.randomness import seed_for
 from bench.store import write_array, write_atomically, write_json
@@ -70,21 +69,13 @@ class Labelled:
         rows: tracks of the training split whose labels may be used.
         targets: (tracks of the data set, tags) bool, or (tracks,) int for classes.
         without_positive: tags that no labelled track has.
+        subset: hash of the labelled tracks' ids.
     """
 
     rows: NDArray[np.int64]
     targets: NDArray[np.bool_] | NDArray[np.int64]
     without_positive: int
-
-
-def labelled(data: Prepared, spec: RunSpec) -> Labelled:
-    """Draws the labelled tracks: a function of data set, split, fraction, draw and seed, the same for every method."""
-    train_rows = data.rows("train")
-    one_hot = data.labels[train_rows]
-    # The pretraining seed must not change which tracks are labelled, or seeds could not be compared.
-    subset = labelled_subset(one_hot, spec.fraction, spec.draw, 0, f"labelled {data.facts['tracks_hash']}")
-    targets = data.labels.argmax(axis=1) if data.kind == "classes" else data.labels
-    return Labelled(train_rows[subset], targets, tags_without_positive(one_hot, subset))
+    subset: str
 
 
 def pretrain(
@@ -105,7 +96,8 @@ def pretrain(
     notes: list[str] = []
     history = History()
     if parts.traits.trains:
-        history, notes = _train(parts, spec, audio, labels, method, device, folder)
+        title = f"pretrain {spec.method.name}" + (f" on {len(labels.rows)} labelled tracks" if labels else "")
+        history, notes = train_method(parts, spec, audio, labels, method, device, folder, title)
     kept = {name: value for name, value in method.state_dict().items() if name.startswith(("encoder.", "classifier."))}
     content = safetensors.torch.save({name: value.cpu().contiguous() for name, value in kept.items()})
     write_atomically(folder / "weights.safetensors", content)
@@ -123,15 +115,25 @@ def pretrain(
     write_json(folder / "run.json", run)
 
 
-def _train(
-    parts: Parts,
-    spec: RunSpec,
-    audio: Prepared,
-    labels: Labelled | None,
-    method: Method,
-    device: torch.device,
-    folder: Path,
-) -> tuple[History, list[str]]:
+def train_method(
+    parts: Parts, spec: RunSpec, audio: Prepared, labels: Labelled | None, method: Method, device: torch.device,
+    folder: Path, title: str,
+) -> tuple[History, list[str]]:  # fmt: skip
+    """Trains a method in place, from the checkpoint in `folder` if one is there.
+
+    Args:
+        parts: the plug-ins of the method that is trained.
+        spec: the cell: views, optimisation, budget and seed.
+        audio: the data set.
+        labels: for methods that use labels; they train on the labelled tracks alone and stop by the valid split.
+        method: on its device.
+        device: where to train.
+        folder: holds the checkpoint.
+        title: of the progress bar.
+
+    Returns:
+        The run's history, and what had to be done otherwise than asked.
+    """
     rows = labels.rows if labels else audio.rows(spec.views.splits)
     seconds = parts.encoder_settings.seconds
     notes = []
@@ -160,9 +162,8 @@ def _train(
         assert isinstance(trained, Method)
         assert labels is not None
         embedded = embed(trained.encoder, frontend, audio.audio, valid, seconds, spec.embed, device)
-        return _valid_map(classify(trained, embedded, device), labels.targets[valid], audio.kind)
+        return _valid_map(classify(trained, embedded.tracks, device), labels.targets[valid], audio.kind)
 
-    title = f"pretrain {spec.method.name}" + (f" on {len(rows)} labelled tracks" if labels else "")
     with closing(batches), progress(title, "steps") as report:
         history = train(method, batches, inputs, spec.train, spec.seed, folder, report, validate if labels else None)
     return history, notes
@@ -202,35 +203,28 @@ def load(parts: Parts, spec: RunSpec, outputs: int, multi_label: bool, folder: P
 
 
 def embed_all(parts: Parts, spec: RunSpec, method: Method, data: Prepared, device: torch.device, folder: Path) -> None:
-    """Embeds every track of the probed data set; `embeddings.npy` is (tracks, width), in the manifest's order."""
+    """Embeds every track of the probed data set, in the manifest's order, and finds the test tracks' neighbours.
+
+    Leaves `segments.npy`, `first.npy`, `tracks.npy` (see `bench.probe.embed.Embeddings`) and `nearest.npy`, the test
+    tracks' nearest test tracks.
+    """
     started = time.monotonic()
     frontend = frontend_of(method).to(device)
+
+    def allocate(shape: tuple[int, int]) -> NDArray[np.float32]:
+        # A large data set's segments do not fit into memory. What a killed attempt left is overwritten.
+        return np.lib.format.open_memmap(folder / "segments.npy", mode="w+", dtype=np.float32, shape=shape)
+
     with progress(f"embed {spec.method.name}", "tracks") as report:
         seconds = parts.encoder_settings.seconds
-        embedded = embed(method.encoder, frontend, data.audio, data.rows("all"), seconds, spec.embed, device, report)
-    write_array(folder / "embeddings.npy", embedded)
-    write_json(folder / "run.json", {"seconds": time.monotonic() - started, "width": int(embedded.shape[1])})
-
-
-def probe(
-    parts: Parts, spec: RunSpec, data: Prepared, labels: Labelled, embedded: NDArray[np.float32], method: Method | None,
-    device: torch.device, folder: Path,
-) -> None:  # fmt: skip
-    """Stores the logits of every test track (`logits.npy`): of a probe, or of the method's own classifier."""
-    started = time.monotonic()
-    test, valid = data.rows("test"), data.rows("valid")
-    if method is not None:
-        logits = classify(method, embedded[test], device)
-        chosen: dict[str, Any] = {"kind": "end_to_end", "chosen": {}, "sweep": []}
-    else:
-        fitted = fit(
-            embedded[labels.rows], labels.targets[labels.rows], embedded[valid], labels.targets[valid],
-            data.kind, spec.probe, spec.seed, str(device), classes=len(data.tags),
-        )  # fmt: skip
-        logits = fitted.logits(embedded[test])
-        chosen = {"kind": spec.probe.kind, "chosen": fitted.chosen, "sweep": fitted.sweep}
-    write_array(folder / "logits.npy", logits)
-    write_json(folder / "run.json", {"seconds": time.monotonic() - started, **chosen})
+        embedded = embed(
+            method.encoder, frontend, data.audio, data.rows("all"), seconds, spec.embed, device, report, allocate
+        )
+    embedded.segments.flush()  # type: ignore[attr-defined]  # a memory map
+    write_array(folder / "first.npy", embedded.first)
+    write_array(folder / "tracks.npy", embedded.tracks)
+    write_array(folder / "nearest.npy", nearest(embedded.tracks[data.rows("test")], max(RECALL_AT)))
+    write_json(folder / "run.json", {"seconds": time.monotonic() - started, "width": int(embedded.tracks.shape[1])})
 
 
 def pick_device(name: str) -> torch.device:

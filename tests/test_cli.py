@@ -83,7 +83,7 @@ def test_tags_and_every_kind_of_method(main, tmp_path):
     assert "accuracy" not in out
     for line in out.split("results:")[1].split():
         stored = json.loads(Path(line).read_text())
-        assert stored["schema_version"] == 1
+        assert stored["schema_version"] == 2
         assert stored["data"]["tags"] == ["even", "high", "low", "middle"]
         assert stored["protocol"]["probe"] == (
             "end_to_end" if stored["spec"]["method"]["name"] == "supervised" else "linear"
@@ -421,13 +421,17 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(bench, tones, l
     assert [row["value"] for row in again["rows"]] == [row["value"] for row in clean["rows"]]
 
 
-def test_a_damaged_result_is_named(main, tones):
+@pytest.mark.parametrize("text", ['{"schema_version": 99}', '{"schema_version": 2, "cell"', "[]"])
+def test_a_damaged_result_is_named_and_made_again(main, tones, text):
     main(*RUN, "--dataset", tones)
     (stored,) = Path("results/runs").glob("*.json")
-    stored.write_text('{"schema_version": 99}')
+    whole = json.loads(stored.read_text())
+    stored.write_text(text)
     status, _, err = main(*RUN, "--dataset", tones)
-    assert status == 2
+    assert status == 0
     assert str(stored) in err
+    assert "it is made again" in err
+    assert json.loads(stored.read_text())["metrics"] == whole["metrics"]
 
 
 def test_list_names_every_plug_in(main):

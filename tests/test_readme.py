@@ -8,6 +8,7 @@ import pytest
 
 import bench
 from bench import registry
+from tests.conftest import TINY
 
 ROOT = Path(bench.__file__).resolve().parent.parent
 
@@ -27,9 +28,19 @@ def test_readme_command(main, command, tones):
     words = [str(files.get(word, word)) for word in words]
     if words[1] == "run" and "--dry-run" not in words:
         words.append("--dry-run")
+    if words[1] in ("compare", "rescore"):
+        store_cells(main, tones)
     status, out, err = main(*words[1:])
     assert status == 0, err
     assert out
+
+
+def store_cells(main, tones):
+    """Results of the methods and probes that the README compares."""
+    run = ["run", "--method", "simclr,vicreg,random_init", "--fraction", "0.1", "--steps", "2", *TINY]
+    for probe in ("linear", "mlp"):
+        status, _, err = main(*run, "--probe", probe, "--dataset", tones)
+        assert status == 0, err
 
 
 def test_readme_make_targets_exist():

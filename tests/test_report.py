@@ -11,8 +11,8 @@ import pytest
 
 from bench import doctor, results
 from bench.errors import InputError
-from bench.intervals import basic
-from bench.report.summary import Cell, paired, read_cell, summarise
+from bench.intervals import percentile
+from bench.report.summary import Cell, difference, read_cell, summarise
 from tests.conftest import TINY, make_tones
 
 RUN = ["run", "--steps", "3", *TINY]
@@ -30,18 +30,22 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def groups(folder: Path) -> dict[tuple[str, float], list[Cell]]:
     found: dict[tuple[str, float], list[Cell]] = {}
-    for result in results.read_all(folder):
+    for result in results.read_all(folder)[0]:
         found.setdefault((result.spec.method.name, result.spec.fraction), []).append(read_cell(folder, result))
     return found
 
 
 def test_results_hold_what_figures_and_tests_need(stored):
-    for result in results.read_all(stored):
-        values = results.resampled(stored, result)
-        assert set(values) == set(result.metrics)
+    for result in results.read_all(stored)[0]:
+        values = results.read_values(results.path_of(stored, result))
+        assert set(result.metrics) <= set(values.resampled)
         for name, metric in result.metrics.items():
-            low, high = basic(metric.value, values[name], 0.95)
-            assert (metric.low, metric.high) == (pytest.approx(low), pytest.approx(high))
+            low, high = percentile(values.resampled[name], 0.95)
+            assert metric.percentile == (pytest.approx(low), pytest.approx(high))
+            assert 0 <= metric.low <= metric.value <= metric.high <= 1
+        assert set(result.conventions) == {"mean_probability"}
+        assert "map_macro, mean_probability" in values.resampled
+        assert len(values.influence["map_macro"]) == len(values.groups) == result.counts["test_tracks"]
         assert len(result.per_tag["average_precision"]) == len(result.data["tags"]) == 4
         known = [value for value in result.per_tag["average_precision"] if value is not None]
         assert result.metrics["map_macro"].value == pytest.approx(np.mean(known))
@@ -57,14 +61,13 @@ def test_the_same_resamples_serve_every_method(stored):
     """Micro scores of two methods on shared resamples move together; on resamples of their own they would not."""
     cells = groups(stored)
     first, second = cells["simclr", 1.0][0], cells["random_init", 1.0][0]
-    difference, limits = paired([first], [second], "map_macro")
-    assert difference == pytest.approx(
+    found = difference([first], [second], "map_macro")
+    assert found.difference == pytest.approx(
         first.result.metrics["map_macro"].value - second.result.metrics["map_macro"].value
     )
-    assert limits is not None
-    assert limits[0] <= limits[1]
-    same, none = paired([first], [first], "map_macro")
-    assert (same, none) == (0, (0, 0))
+    assert found.low <= found.high
+    same = difference([first], [first], "map_macro")
+    assert (same.difference, same.low, same.high) == (0, 0, 0)
 
 
 def test_table_has_a_row_a_group_and_the_difference_to_random_init(stored):
@@ -81,7 +84,7 @@ def test_table_has_a_row_a_group_and_the_difference_to_random_init(stored):
     assert table.rows[0][-1][0] in "+-"
     assert table.rows[2][-1] == ""
     assert "split csv" in table.notes[0]
-    assert "50 test resamples" in table.notes[0]
+    assert "50 resamples of tracks" in table.notes[0]
     alone = summarise([cells["simclr", 1.0]], [None])
     assert "mAP above random_init" not in alone.columns
 
@@ -89,9 +92,11 @@ def test_table_has_a_row_a_group_and_the_difference_to_random_init(stored):
 def test_a_result_of_another_form_is_refused(tmp_path):
     path = tmp_path / "runs/x.json"
     path.parent.mkdir()
-    path.write_text(json.dumps({"schema_version": 2}))
-    with pytest.raises(InputError, match=r"x\.json is not a result of schema 1"):
-        results.read_all(tmp_path)
+    path.write_text(json.dumps({"schema_version": 1}))
+    with pytest.raises(InputError, match=r"x\.json is a result of schema 1; this version reads schema 2"):
+        results.read(path)
+    found, left_out = results.read_all(tmp_path)
+    assert (found, len(left_out)) == ([], 1)
 
 
 def test_mlflow_mirror_is_complete_and_made_once(stored, tmp_path):
@@ -101,7 +106,7 @@ import sys
 from pathlib import Path
 from bench import results
 from bench.tracking import mirror
-stored = results.read_all(Path({str(stored)!r}))
+stored = results.read_all(Path({str(stored)!r}))[0]
 for _ in range(2):
     mirror(stored, Path({str(stored)!r}))
 import json, mlflow
@@ -118,7 +123,7 @@ print(json.dumps([len(runs), one.data.metrics, one.data.params, len(curve), arti
     )
     assert done.returncode == 0, done.stderr
     count, metrics, params, curve, artifacts = json.loads(done.stdout.splitlines()[-1])
-    assert count == len(results.read_all(stored)) == 6
+    assert count == len(results.read_all(stored)[0]) == 6
     assert {"map_macro", "map_macro_low", "map_macro_high"} <= set(metrics)
     assert params["train.steps"] == "3"
     assert params["settings.method.temperature"]

@@ -3,19 +3,34 @@
 A resample is a vector of counts per track, so a metric of it is scikit-learn's with `sample_weight`; the tests hold the
 two equal. The scores of a tag are compared with those of its positives once, whatever the number of resamples: the
 positives' distinct scores are thresholds, every track falls into a slot at or between them, and sums of counts a slot,
-accumulated from the lowest to the highest threshold, are all that a ranking metric needs.
+accumulated from the highest to the lowest threshold, are all that a ranking metric needs.
+
+The influence of a track is the derivative of a metric with respect to the track's weight at weight one (the
+infinitesimal jackknife; Efron, "The Jackknife, the Bootstrap and Other Resampling Plans", SIAM 1982, chapter 6). The
+sum of its squares estimates the metric's variance.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-_ELEMENTS = 2**20
-"""Largest number of float64 values in one table of slots; about ten such tables exist at once (some 80 MB)."""
+_COLUMNS = 250
+"""Resamples a piece of work: the counts of 5000 tracks then take 5 MB, and each operation is worth its call."""
+
+_ROWS = 512
+"""Thresholds a piece of work: a table of sums then takes 1 MB in float32, however long the ranking."""
+
+_EXACT = 2**24
+"""Integers up to here are exact in float32."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -33,29 +48,79 @@ def one_thread(needed: bool = True) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _Slots(NamedTuple):
-    """Where tracks fall among the thresholds of a ranking (the distinct scores of its positives, ascending).
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """`[function(item) for item in items]` on as many threads as torch may use, each operation on one of them.
+
+    Worth it where an item is many operations that release Python's lock. No result depends on the number of threads.
+    """
+    threads = torch.get_num_threads()
+    with one_thread():
+        if threads == 1:
+            return [function(item) for item in items]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(function, items))
+
+
+class _Ranking(NamedTuple):
+    """A ranking of (track, label) pairs, cut at its thresholds: the distinct scores of its positives, descending.
 
     Attributes:
-        place: (tags, tracks) int64: 3 j for a negative between thresholds j - 1 and j, 3 j + 1 for one tied with
-            threshold j, 3 j + 2 for a positive with that score.
-        thresholds: number of thresholds.
+        rows: (pairs,) int32 track of each pair, slot by slot. Slot 2 j holds the negatives from threshold j up to,
+            without, threshold j - 1; slot 2 j + 1 the positives with the score of threshold j; the last slot the
+            negatives below all thresholds.
+        starts: (2 thresholds + 2,) int32 first pair of each slot, and the number of pairs.
+        tied_rows: (tied pairs,) int32 track of each negative that has the score of a threshold.
+        tied_starts: (thresholds + 1,) int32 the same for these, threshold by threshold; empty where there is none.
     """
 
-    place: Tensor
-    thresholds: int
+    rows: Tensor
+    starts: Tensor
+    tied_rows: Tensor
+    tied_starts: Tensor
 
 
-def _slots(scores: np.ndarray, labels: np.ndarray) -> _Slots:
-    """Slots of one ranking of all (track, tag) pairs; scores and labels are (tracks, tags)."""
-    thresholds = np.unique(scores[labels])
-    place = np.searchsorted(thresholds, scores.ravel()).reshape(scores.shape)  # the first threshold >= score
-    tied = np.append(thresholds, np.nan)[place] == scores
-    slots = 3 * place + tied + labels
-    return _Slots(torch.from_numpy(np.ascontiguousarray(slots.T)), len(thresholds))
+def threshold_places(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where pairs fall among the thresholds of their ranking.
+
+    Args:
+        scores: (tracks, tags) of one ranking of all pairs.
+        labels: (tracks, tags) bool.
+
+    Returns:
+        Thresholds, (thresholds,), descending; (tracks, tags) int64 number of thresholds above each score; (tracks,
+        tags) bool, whether the score is that of a threshold.
+    """
+    ascending = np.unique(scores[labels])
+    below = np.searchsorted(ascending, scores.ravel(), side="right").reshape(scores.shape)
+    tied = (below > 0) & (np.append(ascending, np.nan)[below - 1] == scores)
+    return ascending[::-1], len(ascending) - below, tied
 
 
-def _areas(slots: _Slots, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rank(scores: np.ndarray, labels: np.ndarray) -> _Ranking:
+    """The one ranking of all pairs of (tracks, tags) scores and bool labels."""
+    thresholds, place, tied = threshold_places(scores, labels)
+    row = np.broadcast_to(np.arange(len(scores))[:, None], scores.shape)
+    rows, starts = _by_slot(2 * place + labels, row, 2 * len(thresholds) + 1)
+    only = tied & ~labels
+    tied_rows, tied_starts = _by_slot(place[only], row[only], len(thresholds) if only.any() else 0)
+    return _Ranking(rows, starts, tied_rows, tied_starts)
+
+
+def _by_slot(slot: np.ndarray, row: np.ndarray, slots: int) -> tuple[Tensor, Tensor]:
+    """Rows ordered by slot, and the first place of each of so many slots and the number of rows, (slots + 1,)."""
+    tracks = int(row.max(initial=0)) + 1
+    keys = np.sort((slot * tracks + row).ravel())  # numbers sort faster than indices
+    starts = np.searchsorted(keys, np.arange(slots + 1) * tracks)
+    return torch.from_numpy((keys % tracks).astype(np.int32)), torch.from_numpy(starts.astype(np.int32))
+
+
+def _sums(counts: Tensor, rows: Tensor, starts: Tensor, first: int, last: int) -> Tensor:
+    """Sums of counts of the slots from `first` up to `last`: (slots, resamples)."""
+    begin, end = int(starts[first]), int(starts[last])
+    return functional.embedding_bag(rows[begin:end], counts, starts[first:last] - begin, mode="sum")
+
+
+def _areas(ranking: _Ranking, counts: Tensor) -> tuple[Tensor, Tensor]:
     """ROC-AUC and average precision of one ranking.
 
     ROC-AUC is the share of (positive, negative) pairs in the right order, a tie counting one half (Hanley and McNeil,
@@ -63,42 +128,59 @@ def _areas(slots: _Slots, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from the highest to the lowest, without interpolation (scikit-learn's definition).
 
     Args:
-        slots: of (tags, tracks).
-        counts: (tracks, resamples) float64.
+        ranking: of pairs of the tracks.
+        counts: (tracks, resamples) float32 or float64.
 
     Returns:
         Two (resamples,) float64, NaN where there is no positive, and for ROC-AUC where there is no negative.
     """
-    table = np.zeros((3 * slots.thresholds + 1, counts.shape[1]))
-    for place in slots.place:
-        # Only this is torch's, since numpy's `add.at` is slow.
-        torch.from_numpy(table).index_add_(0, place, torch.from_numpy(counts))
-    between, tied, positive = table[:-1:3], table[1::3], table[2::3]
-    negative_up_to = (between + tied).cumsum(0)
-    positive_up_to = positive.cumsum(0)
-    negatives, positives = table[0::3].sum(0) + tied.sum(0), positive.sum(0)
-    ordered_pairs = (positive * (negative_up_to - 0.5 * tied)).sum(0)
-    true_above = positives - positive_up_to + positive  # with a score at or above the threshold
-    all_above = true_above + negatives - negative_up_to + tied
-    # A threshold that no track of the resample reaches has no positive either: its term is zero, never 0 / 0.
-    precision = true_above / np.maximum(all_above, np.finfo(np.float64).tiny)
-    with np.errstate(invalid="ignore"):  # 0 / 0 where there is no positive or no negative: NaN, as said
-        return ordered_pairs / (positives * negatives), (positive * precision).sum(0) / positives
+    resamples, thresholds = counts.shape[1], len(ranking.starts) // 2 - 1
+    above = counts.new_zeros(2 * resamples)  # negatives and positives down to the threshold
+    reversed_pairs = torch.zeros(resamples, dtype=torch.float64)
+    precision = torch.zeros(resamples, dtype=torch.float64)
+    for start in range(0, thresholds, _ROWS):
+        stop = min(start + _ROWS, thresholds)
+        table = _sums(counts, ranking.rows, ranking.starts, 2 * start, 2 * stop).view(stop - start, -1)
+        running = table.cumsum(0).add_(above)
+        above = running[-1].clone()  # in float64 the operations below are in place
+        positive = table[:, resamples:].double()
+        negatives, positives = running[:, :resamples].double(), running[:, resamples:].double()
+        reversed_pairs += (positive * negatives).sum(0)
+        # A threshold that no track of the resample reaches has no positive either: its term is zero, never 0 / 0.
+        all_above = (negatives.add_(positives)).clamp_min_(torch.finfo(torch.float64).tiny)
+        precision += positives.div_(all_above).mul_(positive).sum(0)
+        if len(ranking.tied_starts) > 1:
+            tied = _sums(counts, ranking.tied_rows, ranking.tied_starts, start, stop)
+            reversed_pairs -= 0.5 * (positive * tied).sum(0)
+    below = _sums(counts, ranking.rows, ranking.starts, 2 * thresholds, 2 * thresholds + 1)[0]
+    negatives, positives = (above[:resamples] + below).double(), above[resamples:].double()
+    return 1 - reversed_pairs / (positives * negatives), precision / positives
 
 
-def _rank(rankings: list[_Slots], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ROC-AUC and average precision of several rankings, each (resamples, rankings); a few resamples at a time."""
-    tracks, resamples = counts.shape
-    rows = max([tracks] + [3 * slots.thresholds + 1 for slots in rankings])
-    chunk = max(1, min(128, _ELEMENTS // rows))  # more than 128 columns fall out of the processor's cache
+def _resampled(rankings: list[_Ranking], labels_a_track: int, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ROC-AUC and average precision of several rankings of the same tracks, each (resamples, rankings)."""
+    resamples = counts.shape[1]
     auroc = np.empty((resamples, len(rankings)))
     precision = np.empty_like(auroc)
-    with one_thread():
-        for start in range(0, resamples, chunk):
-            part = np.ascontiguousarray(counts[:, start : start + chunk], dtype=np.float64)
-            for index, slots in enumerate(rankings):
-                auroc[start : start + chunk, index], precision[start : start + chunk, index] = _areas(slots, part)
+
+    def work(start: int) -> None:
+        part = slice(start, start + _COLUMNS)
+        columns = _columns(counts[:, part], labels_a_track)
+        for index, ranking in enumerate(rankings):
+            found = _areas(ranking, columns)
+            auroc[part, index], precision[part, index] = found[0].numpy(), found[1].numpy()
+
+    in_threads(work, range(0, resamples, _COLUMNS))
     return auroc, precision
+
+
+def _columns(counts: np.ndarray, labels_a_track: int) -> Tensor:
+    """Counts as float32 where every sum of them over the pairs of a ranking is exact in it, else as float64."""
+    if counts.dtype.kind in "iub":
+        single = torch.from_numpy(np.ascontiguousarray(counts, dtype=np.float32))
+        if labels_a_track * float(single.sum(0, dtype=torch.float64).max()) < _EXACT:
+            return single
+    return torch.from_numpy(np.ascontiguousarray(counts, dtype=np.float64))
 
 
 def ranking(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,14 +189,15 @@ def ranking(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> tuple
     Args:
         scores: (tracks, tags) finite; logits will do, since only their order counts.
         labels: (tracks, tags) bool.
-        counts: (tracks, resamples) weights; a column of ones is the metric without resampling.
+        counts: (tracks, resamples) weights, none negative; a column of ones is the metric without resampling. Integers
+            are several times faster than floats.
 
     Returns:
         Two (resamples, tags) float64: ROC-AUC and average precision, NaN where the resample holds no positive of the
         tag, and for ROC-AUC where it holds no negative.
     """
-    columns = range(scores.shape[1])
-    return _rank([_slots(scores[:, tag : tag + 1], labels[:, tag : tag + 1]) for tag in columns], counts)
+    rankings = in_threads(lambda tag: _rank(scores[:, tag, None], labels[:, tag, None]), range(scores.shape[1]))
+    return _resampled(rankings, 1, counts)
 
 
 def ranking_micro(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,12 +206,12 @@ def ranking_micro(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) ->
     Args:
         scores: (tracks, tags) finite, comparable between tags.
         labels: (tracks, tags) bool.
-        counts: (tracks, resamples) weights.
+        counts: (tracks, resamples) weights, as for `ranking`.
 
     Returns:
         Two (resamples,) float64: ROC-AUC and average precision.
     """
-    auroc, precision = _rank([_slots(scores, labels)], counts)
+    auroc, precision = _resampled([_rank(scores, labels)], scores.shape[1], counts)
     return auroc[:, 0], precision[:, 0]
 
 

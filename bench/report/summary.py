@@ -5,56 +5,66 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.intervals import basic, percentile
-from bench.results import Result, resampled
+from bench.intervals import by_group, interval, percentile
+from bench.results import Metric, Result, Values, path_of, read_values
+from bench.statistics.paired import Paired, paired
 from bench.table import Table
 
+_SEEDS = {"seed": "seeds", "probe_seed": "probe seeds"}
 _TITLES = {"map_macro": "mAP", "roc_auc_macro": "ROC-AUC", "accuracy": "accuracy", "f1_macro": "macro-F1"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A result and the values of its metrics in each resample."""
+    """A result and its stored arrays."""
 
     result: Result
-    values: dict[str, NDArray[np.float64]]
+    values: Values
 
 
 def read_cell(folder: Path, result: Result) -> Cell:
-    """A stored cell with its resampled values."""
-    return Cell(result, resampled(folder, result))
+    """A stored cell with its arrays."""
+    return Cell(result, read_values(path_of(folder, result)))
 
 
-def paired(first: Sequence[Cell], second: Sequence[Cell], metric: str) -> tuple[float, tuple[float, float]]:
-    """Difference of a metric, first minus second, averaged over draws, and its interval from the shared resamples.
+def difference(first: Sequence[Cell], second: Sequence[Cell], metric: str) -> Paired:
+    """Difference of a metric, first minus second, averaged over matched cells, from the resamples that all share.
 
-    Both must be scored on the same test tracks with the same resamples; draws are matched in order.
+    Both must be scored on the same test tracks with the same seed of the resamples; cells are matched in order, and
+    where one has more resamples than the other the first of them are those of the other.
     """
-    difference = _mean(first, metric) - _mean(second, metric)
-    spread = np.mean([cell.values[metric] for cell in first], axis=0) - np.mean(
-        [cell.values[metric] for cell in second], axis=0
+    shared = min(len(cell.values.resampled[metric]) for cell in (*first, *second))
+    values_a, values_b = (np.array([_value(cell, metric) for cell in cells]) for cells in (first, second))
+    resampled_a, resampled_b = (
+        np.stack([cell.values.resampled[metric][:shared] for cell in cells]) for cells in (first, second)
     )
-    return difference, percentile(spread, first[0].result.spec.score.confidence)
+    return paired(values_a, values_b, resampled_a, resampled_b, first[0].result.spec.score.confidence)
+
+
+def _value(cell: Cell, metric: str) -> float:
+    return cell.result.metrics[metric].value
 
 
 def summarise(groups: Sequence[Sequence[Cell]], baselines: Sequence[Sequence[Cell] | None]) -> Table:
     """One row a group; a group holds the draws of one method, data set and fraction.
 
     Args:
-        groups: cells that differ in the draw alone.
-        baselines: for each group the same draws of `random_init`, None where they are not stored.
+        groups: cells that differ in draw and seeds alone.
+        baselines: for each group the same cells of `random_init`, None where they are not stored.
     """
     results = [cell.result for group in groups for cell in group]
     metrics = [name for name in _TITLES if any(name in result.metrics for result in results)]
     compared = any(baselines)
-    columns = ["method", "data set", "fraction", "draws", *(_TITLES[name] for name in metrics)]
+    several = [name for name in _SEEDS if any(len(_levels(group, name)) > 1 for group in groups)]
+    columns = ["method", "data set", "fraction", "draws", *(_SEEDS[name] for name in several)]
+    columns += [_TITLES[name] for name in metrics]
     columns += ["mAP above random_init"] if compared else []
     rows = []
     for group, baseline in zip(groups, baselines, strict=True):
         spec = group[0].result.spec
-        row = [spec.method.name, group[0].result.dataset, f"{spec.fraction:g}", str(len(group))]
+        row = [spec.method.name, group[0].result.dataset, f"{spec.fraction:g}", str(len(_levels(group, "draw")))]
+        row += [str(len(_levels(group, name))) for name in several]
         row += [_score(group, name) for name in metrics]
         if compared:
             row.append(_against(group, baseline))
@@ -62,23 +72,63 @@ def summarise(groups: Sequence[Sequence[Cell]], baselines: Sequence[Sequence[Cel
     return Table(columns, rows, _notes(groups))
 
 
-def _mean(group: Sequence[Cell], metric: str) -> float:
-    return float(np.mean([cell.result.metrics[metric].value for cell in group]))
-
-
 def _score(group: Sequence[Cell], metric: str) -> str:
     if metric not in group[0].result.metrics:
         return ""
-    spread = np.mean([cell.values[metric] for cell in group], axis=0)
-    value = _mean(group, metric)
-    return _text(value, basic(value, spread, group[0].result.spec.score.confidence))
+    value = float(np.mean([_value(cell, metric) for cell in group]))
+    return _text(value, mean_interval(group, metric))
+
+
+def _levels(group: Sequence[Cell], name: str) -> set[int]:
+    """Draws, or seeds, that a group is made of."""
+    return {getattr(cell.result.spec, name) for cell in group}
+
+
+def mean_interval(group: Sequence[Cell], metric: str) -> tuple[float, float]:
+    """Interval of a metric's mean over cells of the same test tracks; of the choice of test tracks alone."""
+    if len(group) == 1:  # as it is stored
+        stored = group[0].result.metrics[metric]
+        return (np.nan, np.nan) if stored.low is None or stored.high is None else (stored.low, stored.high)
+    value = float(np.mean([_value(cell, metric) for cell in group]))
+    resampled = np.mean([cell.values.resampled[metric] for cell in group], axis=0)
+    spec = group[0].result.spec.score
+    if metric not in group[0].values.jackknife:
+        return percentile(resampled, spec.confidence)
+    jackknife = np.mean([cell.values.jackknife[metric] for cell in group], axis=0)
+    if spec.by == "group":
+        jackknife = by_group(jackknife, group[0].values.groups)
+    bias = float(np.mean([cell.result.metrics[metric].bias for cell in group]))
+    return interval(value, resampled, jackknife, spec.confidence, bias)
+
+
+def by_convention(found: Sequence[Result]) -> Table | None:
+    """The scores of the same logits under each convention, where there are any but the one asked for.
+
+    One row a method, data set, fraction and convention, averaged over draws and seeds.
+    """
+    groups: dict[tuple[str, str, float, str], list[dict[str, Metric]]] = {}
+    for result in found:
+        shared = (result.spec.method.name, result.dataset, result.spec.fraction)
+        for name, metrics in {result.convention: result.metrics, **result.conventions}.items():
+            groups.setdefault((*shared, name), []).append(metrics)
+    if len(groups) == len({key[:3] for key in groups}):
+        return None
+    named = [name for name in _TITLES if any(name in metrics for several in groups.values() for metrics in several)]
+    rows = []
+    for (method, dataset, fraction, convention), several in groups.items():
+        means = [
+            f"{np.mean([metrics[name].value for metrics in several]):.3f}" if name in several[0] else ""
+            for name in named
+        ]
+        rows.append([method, dataset, f"{fraction:g}", convention, *means])
+    return Table(["method", "data set", "fraction", "convention", *(_TITLES[name] for name in named)], rows, words=4)
 
 
 def _against(group: Sequence[Cell], baseline: Sequence[Cell] | None) -> str:
     if baseline is None or group[0].result.spec.method.name == "random_init":
         return ""
-    difference, limits = paired(group, baseline, "map_macro")
-    return _text(difference, limits, sign="+")
+    found = difference(group, baseline, "map_macro")
+    return _text(found.difference, (found.low, found.high), sign="+")
 
 
 def _text(value: float, limits: tuple[float, float], sign: str = "") -> str:
@@ -104,8 +154,8 @@ def _notes(groups: Sequence[Sequence[Cell]]) -> list[str]:
         note = (
             f"{result.dataset}: split {protocol['split']}, {counts['test_tracks']} test tracks, macro over {scored}; "
             f"probe {' / '.join(probes)}, chosen on the valid split; {protocol['aggregation']}; "
-            f"{spec.score.confidence:.0%} bootstrap intervals (basic), {spec.score.resamples} test resamples; "
-            f"encoder {spec.encoder.name}, seed {spec.seed}"
+            f"labels {protocol['labels']}; {protocol['interval']}; encoder {spec.encoder.name}, "
+            f"seed {' '.join(str(seed) for seed in sorted(_levels(group, 'seed')))}"
         )
         if note not in notes:
             notes.append(note)

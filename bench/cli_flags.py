@@ -1,0 +1,168 @@
+"""What the commands share: the types of flags, dotted settings, and comma lists."""
+
+import contextlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from bench.errors import InputError
+
+PLACES = Group("Places", sort_key=2)
+Home = Annotated[Path, Parameter(env_var="BENCH_HOME", group=PLACES, help="Holds what can be made again.")]
+Results = Annotated[Path, Parameter(env_var="BENCH_RESULTS", group=PLACES, help="Holds the scores.")]
+Plugins = Annotated[
+    Path | None, Parameter(group=PLACES, help="Folder with methods/, datasets/, encoders/ or recipes/ of your own.")
+]
+Flag = Annotated[bool, Parameter(negative="")]
+Tree = dict[str, dict[str, Any]]
+LabelledSets = list[tuple[float, int, dict[str, Any]]]
+"""Labelled sets, as (fraction, draw, settings of `labels`)."""
+
+_OVERRIDE = re.compile(r"--([a-z_-]+)\.([a-z_.-]+?)(?:=(.*))?$", re.DOTALL)
+
+
+overrides: Tree = {}
+"""The dotted settings of the command line, by section."""
+
+
+def split_overrides(tokens: Sequence[str]) -> tuple[list[str], Tree]:
+    """Takes dotted flags out of the command line: `--train.learning_rate 1e-3` or `--train.learning_rate=1e-3`.
+
+    Values are read as JSON, and as text where they are none: 0.2, true, [1, 2], log_mel.
+
+    Raises:
+        InputError: a dotted flag without a value.
+    """
+    rest: list[str] = []
+    found: Tree = {}
+    waiting = list(tokens)
+    while waiting:
+        token = waiting.pop(0)
+        match = _OVERRIDE.match(token)
+        if not match:
+            rest.append(token)
+            continue
+        section, name, value = match.groups()
+        if value is None:
+            if not waiting or waiting[0].startswith("--"):
+                raise InputError(f"{token} needs a value")
+            value = waiting.pop(0)
+        with contextlib.suppress(json.JSONDecodeError):
+            value = json.loads(value)
+        found.setdefault(section.replace("-", "_"), {})[name.replace("-", "_")] = value
+    return rest, found
+
+
+def with_flags(settings: Tree, flags: dict[tuple[str, str], Any]) -> Tree:
+    """Dotted settings, joined by flags that have a name of their own.
+
+    Raises:
+        InputError: a setting is given both ways.
+    """
+    joined = {section: dict(values) for section, values in settings.items()}
+    for (section, name), value in flags.items():
+        if value is None:
+            continue
+        if name in joined.get(section, {}):
+            raise InputError(f"{section}.{name} is given twice, by a flag of its own and by its dotted name")
+        joined.setdefault(section, {})[name] = value
+    return joined
+
+
+def labelled_sets(
+    fraction: str | None, draws: int | None, preset: str | None, subset: str | None, settings: Tree, home: Path
+) -> LabelledSets:
+    """Every labelled set that is asked for.
+
+    Raises:
+        InputError: flags that exclude each other, or values out of range.
+    """
+    if draws is not None and draws < 1:
+        raise InputError(f"--draws {draws}: give 1 or more")
+    if subset is not None:
+        if preset or fraction or draws:
+            raise InputError("--subset says which tracks are labelled: leave --fraction, --draws and --preset out")
+        return _imported(subset, home)
+    if preset is None:
+        shares, several = fractions("1.0" if fraction is None else fraction), draws or 1
+        labels: dict[str, Any] = {}
+    else:
+        from bench.probe.subsets import PRESETS
+
+        if fraction or draws or "labels" in settings:
+            raise InputError(
+                f"--preset {preset} says which tracks are labelled: leave --fraction, --draws, --labels out"
+            )
+        chosen = PRESETS[preset]
+        shares, several, labels = list(chosen.fractions), chosen.draws, chosen.labels.model_dump()
+    return [(share, draw, labels) for share in shares for draw in range(several if share != 1 else 1)]
+
+
+def _imported(text: str, home: Path) -> LabelledSets:
+    from bench.probe.subsets import stored
+
+    sets = []
+    for name in dict.fromkeys(part.strip() for part in text.split(",") if part.strip()):
+        tracks = len(stored(home, name))
+        if tracks == 1:
+            raise InputError(f"subset {name} is of one track; a probe needs more")
+        sets.append((float(tracks), 0, {"subset": name}))
+    if not sets:
+        raise InputError("--subset: give a hash that `bench subsets import` printed")
+    return sets
+
+
+def fractions(text: str) -> list[float]:
+    """Shares in (0, 1] and numbers of tracks from a comma list.
+
+    Raises:
+        InputError: no number, or out of range.
+    """
+    shares = []
+    for part in text.split(","):
+        try:
+            share = float(part)
+        except ValueError:
+            raise InputError(
+                f"--fraction '{part}' is no number; give shares in (0, 1], such as 0.1 or 0.01,0.1,1.0"
+            ) from None
+        if not 0 < share < float("inf") or (share > 1 and not share.is_integer()):
+            raise InputError(
+                f"--fraction {part.strip()} is out of range; give shares above 0 and up to 1 (0.1 is 10 %), "
+                "or a whole number of tracks"
+            )
+        shares.append(share)
+    return list(dict.fromkeys(shares))
+
+
+def method_names(text: str) -> list[str]:
+    """Names from a comma list.
+
+    Raises:
+        InputError: none.
+    """
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise InputError("--method: give a name of `bench list methods`")
+    return list(dict.fromkeys(found))
+
+
+def seeds(text: str) -> list[int]:
+    """Seeds from a comma list.
+
+    Raises:
+        InputError: no whole number, or negative.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        try:
+            found.append(int(part))
+        except ValueError:
+            raise InputError(f"--seed '{part}' is no whole number; give one or several with commas: 0,1,2") from None
+        if found[-1] < 0:
+            raise InputError(f"--seed {part.strip()}: give 0 or more")
+    return list(dict.fromkeys(found))

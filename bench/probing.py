@@ -1,0 +1,211 @@
+"""What the probe stage does, with objects in place of names: labelled subsets, then logits of every test track.
+
+A product holds the logits under each aggregation (`mean_embedding.npy`, `mean_probability.npy`) and what was chosen on
+the valid split (`run.json`).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.config import FinetuneSpec, RunSpec
+from bench.data.prepare import Prepared
+from bench.errors import InputError
+from bench.method import Method
+from bench.probe import subsets
+from bench.probe.aggregate import mean_probability
+from bench.probe.embed import Embeddings, embed
+from bench.probe.inputs import rows_of
+from bench.probe.probes import Subset, fit_all
+from bench.probe.score import AGGREGATIONS, HeldOut
+from bench.progress import progress
+from bench.stages import Labelled, Parts, frontend_of, load, train_method
+from bench.store import write_array, write_json
+
+_TRACKS = 512  # whose segments are classified at a time
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What the probe stage makes of one cell.
+
+    Attributes:
+        logits: aggregation -> (test tracks, outputs).
+        kind: of the probe.
+        chosen: hyper-parameters that were best on the valid split.
+        sweep: one row a grid point.
+        seconds: the cell's share of the time.
+    """
+
+    logits: dict[str, NDArray[np.float32]]
+    kind: str
+    chosen: dict[str, Any]
+    sweep: list[dict[str, Any]]
+    seconds: float
+
+    def write(self, folder: Path) -> None:
+        """Writes the product."""
+        for name, values in self.logits.items():
+            write_array(folder / f"{name}.npy", values)
+        write_json(
+            folder / "run.json",
+            {"seconds": self.seconds, "kind": self.kind, "chosen": self.chosen, "sweep": self.sweep},
+        )
+
+
+def read_logits(folder: Path) -> dict[str, NDArray[np.float32]]:
+    """The logits of a product: aggregation -> (test tracks, outputs)."""
+    return {name: np.load(folder / f"{name}.npy") for name in AGGREGATIONS}
+
+
+def pool(data: Prepared) -> subsets.Pool:
+    """The tracks of the training split, which may be labelled."""
+    rows = data.rows("train")
+    # The same for encoders of different sample rates, and whatever the seed of pretraining is.
+    purpose = f"labelled {data.facts['tracks_hash']}"
+    ids, groups = (data.tracks[name].to_numpy(str)[rows] for name in ("track_id", "group"))
+    return subsets.Pool(ids, data.labels[rows], groups, len(data.tracks), purpose)
+
+
+def labelled(data: Prepared, spec: RunSpec, imported: list[str]) -> Labelled:
+    """Draws the labelled tracks: a function of data set, split, fraction, draw and seed, the same for every method.
+
+    Args:
+        data: the data set.
+        spec: the cell.
+        imported: ids of an imported subset; empty for one that is drawn.
+    """
+    candidates = pool(data)
+    if imported:
+        subset = subsets.places(candidates, imported, f"subset {spec.labels.subset}")
+    else:
+        subset = subsets.labelled_subset(candidates, spec.fraction, spec.draw, spec.labels)
+    targets = data.labels.argmax(axis=1) if data.kind == "classes" else data.labels
+    without = subsets.tags_without_positive(candidates.labels, subset)
+    identity = subsets.subset_hash([str(name) for name in candidates.ids[subset]])
+    return Labelled(data.rows("train")[subset], targets, without, identity)
+
+
+def test_split(data: Prepared) -> HeldOut:
+    """The test split, as scores need it."""
+    rows = data.rows("test")
+    labels = data.labels.argmax(axis=1) if data.kind == "classes" else data.labels
+    groups = data.tracks["group"].to_numpy(str)[rows]
+    return HeldOut(labels[rows], data.kind, groups, f"test tracks of {data.facts['tracks_hash']}")
+
+
+def probe_all(
+    specs: Sequence[RunSpec], labels: Sequence[Labelled], data: Prepared, embedded: Embeddings, device: torch.device,
+    title: str,
+) -> Iterator[tuple[int, Probed]]:  # fmt: skip
+    """Trains the probes of several cells on the same embeddings as one program; yields each as it is finished.
+
+    Args:
+        specs: the cells; their probe's settings are the same.
+        labels: the labelled tracks of each.
+        data: the probed data set.
+        embedded: its embeddings.
+        device: where to train.
+        title: of the progress bar.
+    """
+    probe = specs[0].probe
+    cells = [Subset(found.rows, spec.probe_seed) for spec, found in zip(specs, labels, strict=True)]
+    valid, test = data.rows("valid"), data.rows("test")
+    started = time.monotonic()
+    with progress(title, "steps") as report:
+        fitted = fit_all(
+            embedded, labels[0].targets, data.kind, len(data.tags), valid, test, cells, probe, str(device),
+            lambda done, total: report(done, total, ""),
+        )  # fmt: skip
+        for index, found in fitted:
+            # They are trained together: each is given an equal share of the time.
+            share = (time.monotonic() - started) / len(specs)
+            yield index, Probed(found.logits, probe.kind, found.chosen, found.sweep, share)
+
+
+def end_to_end(method: Method, data: Prepared, embedded: Embeddings, device: torch.device) -> Probed:
+    """The logits of a method's own classifier."""
+    started = time.monotonic()
+    logits = _classified(method, data, embedded, data.rows("test"), device)
+    return Probed(logits, "end_to_end", {}, [], time.monotonic() - started)
+
+
+def _classified(
+    method: Method, data: Prepared, embedded: Embeddings, rows: NDArray[np.int64], device: torch.device
+) -> dict[str, NDArray[np.float32]]:
+    """Logits of a method's own classifier under each aggregation."""
+    assert method.classifier is not None
+    classifier = method.classifier.float()
+
+    @torch.no_grad()
+    def forward(inputs: NDArray[np.float32]) -> torch.Tensor:
+        logits: torch.Tensor = classifier(torch.from_numpy(np.ascontiguousarray(inputs)).to(device))
+        return logits.cpu()
+
+    means = []
+    for start in range(0, len(rows), _TRACKS):
+        places, first = rows_of(embedded, rows[start : start + _TRACKS], "segments")
+        means.append(mean_probability(forward(embedded.segments[places]), first, data.kind))
+    logits = {"mean_embedding": forward(embedded.tracks[rows]), "mean_probability": torch.cat(means)}
+    return {name: values.numpy() for name, values in logits.items()}
+
+
+def finetune(
+    supervised: Parts, parts: Parts, spec: RunSpec, data: Prepared, labels: Labelled, pretrained: Path,
+    device: torch.device, folder: Path,
+) -> Probed:  # fmt: skip
+    """Trains the frozen encoder on, with a linear classifier, once for each learning rate of the grid.
+
+    Args:
+        supervised: the method that learns from labels, with the cell's encoder.
+        parts: of the cell.
+        spec: the cell.
+        data: the probed data set.
+        labels: the labelled tracks.
+        pretrained: folder of the pretrained encoder.
+        device: where to train.
+        folder: of the product; holds a checkpoint for each learning rate of an earlier attempt.
+    """
+    started = time.monotonic()
+    best: tuple[float, dict[str, Any], Method] | None = None
+    sweep = []
+    for rate in spec.finetune.learning_rates:
+        tuned = _continued(spec, spec.finetune, rate)
+        method = supervised.build(tuned, len(data.tags), data.kind == "tags").to(device)
+        frozen = load(parts, spec, len(data.tags), data.kind == "tags", pretrained, device)
+        method.encoder.load_state_dict(frozen.encoder.state_dict())
+        place = folder / f"learning_rate_{rate:g}"
+        place.mkdir(exist_ok=True)
+        history, _ = train_method(supervised, tuned, data, labels, method, device, place, f"fine-tune at {rate:g}")
+        if "valid_map" not in history.best:
+            raise InputError(f"fine-tuning at learning rate {rate:g} never had a score on the valid split")
+        row = {"learning_rate": rate, "step": int(history.best["step"]), "valid_map": history.best["valid_map"]}
+        sweep.append(row)
+        if best is None or row["valid_map"] > best[0]:
+            best = row["valid_map"], row, method
+    assert best is not None
+    _, chosen, method = best
+    seconds = parts.encoder_settings.seconds
+    test = data.rows("test")
+    embedded = embed(
+        method.eval().encoder, frontend_of(method).to(device), data.audio, test, seconds, spec.embed, device
+    )
+    logits = _classified(method, data, embedded, np.arange(len(test)), device)
+    for rate in spec.finetune.learning_rates:
+        state = folder / f"learning_rate_{rate:g}"
+        (state / "state.pt").unlink(missing_ok=True)
+        state.rmdir()
+    return Probed(logits, "finetune", chosen, sweep, time.monotonic() - started)
+
+
+def _continued(spec: RunSpec, tuning: FinetuneSpec, learning_rate: float) -> RunSpec:
+    """The cell with the budget of fine-tuning in place of that of pretraining, and the probe's seed."""
+    shared = tuning.model_dump(exclude={"learning_rates"})
+    train = spec.train.model_copy(update={**shared, "learning_rate": learning_rate})
+    return spec.model_copy(update={"train": train, "seed": spec.probe_seed})

@@ -1,0 +1,82 @@
+"""Scores stored logits anew, with other resamples or conventions; nothing is trained."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench import plan, probing, results
+from bench.config import ScoreSpec
+from bench.data.prepare import Prepared, open_prepared
+from bench.progress import progress
+from bench.scoring import score_cell
+from bench.store import Store
+
+
+def rescore(folder: Path, store: Store, settings: dict[str, Any]) -> Iterator[tuple[results.Result | None, str]]:
+    """Scores every stored cell with other settings, and writes the results beside the old ones.
+
+    Args:
+        folder: results folder.
+        store: home, which holds the logits.
+        settings: of `ScoreSpec`, in place of those that each cell has.
+
+    Yields:
+        (result, "") for each cell, (None, why) for each that is left out.
+
+    Raises:
+        InputError: an unknown setting or a value out of range.
+    """
+    try:
+        ScoreSpec.model_validate(settings)
+    except ValidationError as error:
+        raise plan.setting_error(error, prefix="score.") from error
+    stored, left_out = results.read_all(folder)
+    for line in left_out:
+        yield None, line
+    opened: dict[str, Prepared] = {}
+    known: set[str] = {result.cell for result in stored}
+    with progress("rescore", "cells") as report:
+        for number, old in enumerate(stored):
+            result, why = _one(old, settings, store, opened, folder, known)
+            report(number + 1, len(stored), "")
+            if result is not None or why:
+                yield result, why
+
+
+def _one(
+    old: results.Result, settings: dict[str, Any], store: Store, opened: dict[str, Prepared], folder: Path,
+    known: set[str],
+) -> tuple[results.Result | None, str]:  # fmt: skip
+    """The cell scored anew; None with the reason where that cannot be, or without where it is there already."""
+    spec = old.spec.model_copy(update={"score": old.spec.score.model_copy(update=settings)})
+    cell = plan.cell_key(old.products["probe"], spec.score)
+    if cell in known:
+        return None, ""
+    stages = {"prepare": "prepared", "embed": "embedded", "probe": "probed"}
+    folders = {stage: store.folder(place, old.products[stage]) for stage, place in stages.items()}
+    missing = [str(path) for path in folders.values() if not path.is_dir()]
+    if missing:
+        return None, f"{results.file_stem(old.spec, old.cell)}: {missing[0]} is not there; `bench run` makes it"
+    key = old.products["prepare"]
+    if key not in opened:
+        opened.clear()  # one data set at a time
+        opened[key] = open_prepared(folders["prepare"])
+    data = opened[key]
+    counts = probing.test_split(data).resamples(spec.score)
+    scored = score_cell(spec, data, counts, folders["embed"], folders["probe"])
+    update = {
+        "cell": cell,
+        "spec": spec,
+        "protocol": {**old.protocol, "interval": scored.interval, "untagged": spec.score.untagged},
+        "counts": {**old.counts, **scored.counts},
+        "code": results.code_version(),
+        "versions": {**old.versions, **results.library_versions()},
+        "created": results.now(),
+        **scored.fields,
+    }
+    result = old.model_copy(update=update)
+    results.write(folder, result, scored.values)
+    known.add(cell)
+    return result, ""
