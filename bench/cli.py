@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from bench import __version__, cli_scores
+from bench import __version__, cli_data, cli_scores
 from bench.cli_flags import (
     Flag,
     Home,
     Plugins,
     Results,
+    exclusion_hash,
     labelled_sets,
     method_names,
     overrides,
@@ -42,10 +43,11 @@ app = App(
 app.command(cli_scores.compare)
 app.command(cli_scores.rescore)
 app.command(cli_scores.subsets)
+app.command(cli_data.data)
 
 _COST = Group("Budget and device", sort_key=1)
 _LABELS = Group("Published label subsets", sort_key=1)
-_TAKE_SETTINGS = (["run"], ["rescore"], ["subsets"])
+_TAKE_SETTINGS = (["run"], ["rescore"], ["subsets"], ["data"])
 
 
 @app.command
@@ -58,6 +60,7 @@ def run(
     subset: Annotated[str | None, Parameter(group=_LABELS)] = None,
     dataset: str = "midiband",
     pretrain_dataset: str | None = None,
+    exclude: Path | None = None,
     encoder: str | None = None,
     recipe: str = "quick",
     probe: Literal["linear", "mlp", "knn", "finetune"] | None = None,
@@ -101,6 +104,8 @@ def run(
         `split`, `group`, `track_id`.
     pretrain_dataset
         Where to pretrain, if not on `--dataset`.
+    exclude
+        File of `bench data leaks --out`: tracks that are not pretrained on.
     encoder
         Name of `bench list encoders`, if not the recipe's.
     recipe
@@ -144,6 +149,7 @@ def run(
         ("train", "steps"): steps,
         ("probe", "kind"): probe,
         ("score", "resamples"): resamples,
+        ("views", "exclude"): exclusion_hash(exclude, home) if exclude else None,
     }
     settings = with_flags(overrides, flags)
     if probe_seeds < 1:

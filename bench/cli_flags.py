@@ -116,6 +116,25 @@ def _imported(text: str, home: Path) -> LabelledSets:
     return sets
 
 
+def exclusion_hash(path: Path, home: Path) -> str:
+    """Takes a list of excluded tracks up into home; returns its hash, by which a cell names it.
+
+    Raises:
+        InputError: no exclusion file, or a home that cannot be written.
+    """
+    from bench.config import digest
+    from bench.data.leaks import read_exclusions
+    from bench.store import require_writable, write_json
+
+    ids = sorted(read_exclusions(path))
+    name = digest(ids)
+    target = home / "exclusions" / f"{name}.json"
+    if not target.is_file():
+        require_writable(target.parent)
+        write_json(target, ids)
+    return name
+
+
 def fractions(text: str) -> list[float]:
     """Shares in (0, 1] and numbers of tracks from a comma list.
 

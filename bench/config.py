@@ -46,12 +46,14 @@ class ViewsSpec(Spec):
         min_gap_seconds: least silence between the end of one segment and the start of the other, in seconds.
         augment: "none", or "log_mel": gain, noise and masks on the log-mel spectrogram (see `bench.data.augment`).
         splits: which tracks are pretrained on: the training split alone, or every track of the data set.
+        exclude: hash of a list of tracks that are not pretrained on (`bench data leaks` writes them); "" for none.
     """
 
     mode: Literal["segments", "same"] = "segments"
     min_gap_seconds: float = Field(0.5, ge=0, le=3600)
     augment: Literal["none", "log_mel"] = "none"
     splits: Literal["train", "all"] = "train"
+    exclude: str = Field("", pattern="^([0-9a-f]{16})?$")
 
 
 class TrainSpec(Spec):

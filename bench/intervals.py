@@ -5,7 +5,7 @@ and once more in each resample, where a track drawn twice lifts its own rank. Pe
 biases into the interval; reflecting them (`basic`) or correcting their median (`bca`) sees but half of the first. So
 `interval`, the default, takes a bias that is estimated apart (`bench.probe.metrics.precision_bias`) and a jackknife
 standard error. In a paired difference the biases nearly cancel, and `percentile` serves. How often each kind holds the
-truth is printed by `tests/benchmarks/coverage.py`.
+truth is printed by `tests/benchmarks/bench_coverage.py`.
 """
 
 from statistics import NormalDist
@@ -117,8 +117,8 @@ def interval(
     rather than too small (Efron and Stein 1981). Where the bias is larger than that, the interval is widened to the
     value, since a score outside its own interval helps no reader.
 
-    Measured by `tests/benchmarks/coverage.py`, % of nominal 95 % intervals of macro ROC-AUC / average precision over 50
-    tags that hold the truth (2000 test sets in the first two rows, standard error 0.5; 400 in the others, 1.1):
+    Measured by `tests/benchmarks/bench_coverage.py`, % of nominal 95 % intervals of macro ROC-AUC / average precision
+    over 50 tags that hold the truth (2000 test sets in the first two rows, standard error 0.5; 400 in the others, 1.1):
 
     | tags                           | tracks | percentile  | basic       | bca         | interval    |
     |---|---|---|---|---|---|

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench import registry, results
+from bench import registry, results, sources
 from bench.config import PlugIn, RunSpec, ScoreSpec, digest
 from bench.data import tracks_csv
 from bench.errors import InputError, unknown
@@ -23,12 +23,22 @@ _SECTIONS = (
     *("labels", "probe", "finetune", "score"),
 )
 _PLUGINS = {"method": "methods", "encoder": "encoders", "dataset": "datasets", "pretrain_dataset": "datasets"}
-_DEFAULT_ENCODER = "resnet_small"
+DEFAULT_ENCODER = "resnet_small"
 Tree = dict[str, Any]
 
 # The code that makes each stage's product, besides the plug-ins by name.
 _CODE = {
-    "prepare": ("bench.data.prepare", "bench.data.decode", "bench.data.tracks_csv", "bench.data.manifest"),
+    "prepare": (
+        *(
+            "bench.data.prepare",
+            "bench.data.prepared",
+            "bench.data.decode",
+            "bench.data.decoders",
+            "bench.data.sources",
+        ),
+        *("bench.data.ending", "bench.data.shards", "bench.data.journal", "bench.data.reuse"),
+        *("bench.data.tracks_csv", "bench.data.manifest"),
+    ),
     "pretrain": (
         *("bench.train.loop", "bench.train.schedule", "bench.train.batches", "bench.train.diagnostics"),
         *("bench.data.views", "bench.data.augment", "bench.data.frontend", "bench.data.pcm"),
@@ -142,7 +152,7 @@ def resolve(request: Request) -> RunSpec:
     encoder = about.encoder or request.encoder
     if encoder and encoder != tree["encoder"].get("name"):
         tree["encoder"] = {"name": encoder}  # the recipe's settings are another encoder's
-    tree["encoder"].setdefault("name", _DEFAULT_ENCODER)
+    tree["encoder"].setdefault("name", DEFAULT_ENCODER)
     tree["method"]["name"] = request.method
     tree["dataset"]["name"] = request.dataset
     _merge(tree, request.overrides)
@@ -234,9 +244,9 @@ class Keys:
         """Reads what is known on disk."""
         self._spec = spec
         self._traits = traits(spec.method.name)
-        self.prepare = prepare_key(spec.dataset, spec.encoder)
+        self.prepare = prepare_key(spec.dataset, spec.encoder, store)
         same = spec.pretrain_dataset == spec.dataset
-        self.prepare_pretrain = self.prepare if same else prepare_key(spec.pretrain_dataset, spec.encoder)
+        self.prepare_pretrain = self.prepare if same else prepare_key(spec.pretrain_dataset, spec.encoder, store)
         self.data = data_hash(store, self.prepare)
         self.pretrain_data = self.data if same else data_hash(store, self.prepare_pretrain)
 
@@ -289,16 +299,14 @@ def cell_key(probe: str, score: ScoreSpec) -> str:
     return digest([probe, score, registry.code_digest(*_CODE["score"])])
 
 
-def dataset_identity(dataset: PlugIn) -> str:
-    """What a data set is before audio is read: name, settings and code, or the CSV and its files' sizes and times."""
-    if tracks_csv.is_csv(dataset.name):
-        return digest(["csv", tracks_csv.fingerprint(Path(dataset.name)), dataset.settings])
-    return digest([dataset, registry.code_digest(registry.find("datasets", dataset.name).module)])
-
-
-def prepare_key(dataset: PlugIn, encoder: PlugIn) -> str:
+def prepare_key(dataset: PlugIn, encoder: PlugIn, store: Store) -> str:
     """Key of a data set's PCM store at the encoder's sample rate."""
-    return digest([dataset_identity(dataset), sample_rate(encoder), registry.code_digest(*_CODE["prepare"])])
+    return prepared_key(dataset, sample_rate(encoder), store)
+
+
+def prepared_key(dataset: PlugIn, rate: int, store: Store) -> str:
+    """Key of a data set's PCM store at a sample rate, in Hz."""
+    return digest([sources.identity(dataset, store), rate, registry.code_digest(*_CODE["prepare"])])
 
 
 def sample_rate(encoder: PlugIn) -> int:

@@ -182,7 +182,9 @@ def finetune(
         method.encoder.load_state_dict(frozen.encoder.state_dict())
         place = folder / f"learning_rate_{rate:g}"
         place.mkdir(exist_ok=True)
-        history, _ = train_method(supervised, tuned, data, labels, method, device, place, f"fine-tune at {rate:g}")
+        history, _ = train_method(
+            supervised, tuned, data, labels.rows, labels, method, device, place, f"fine-tune at {rate:g}"
+        )
         if "valid_map" not in history.best:
             raise InputError(f"fine-tuning at learning rate {rate:g} never had a score on the valid split")
         row = {"learning_rate": rate, "step": int(history.best["step"]), "valid_map": history.best["valid_map"]}

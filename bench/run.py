@@ -4,27 +4,23 @@ import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from bench import plan, probing, registry, results, stages
 from bench.config import PlugIn, RunSpec, ScoreSpec, Spec, digest
-from bench.data import tracks_csv
-from bench.data.manifest import Manifest
-from bench.data.prepare import Prepared, open_prepared, prepare
-from bench.errors import InputError, unknown
+from bench.data.prepare import Prepared
+from bench.errors import InputError
+from bench.preparing import dataset_settings, prepared, validated
 from bench.probe.embed import Embeddings, open_embeddings
 from bench.probe.subsets import stored
-from bench.progress import progress, say
+from bench.progress import say
 from bench.scoring import Scored, score_cell
-from bench.store import Store, read_json, write_atomically, write_json
+from bench.store import Store, read_json
 
 Validated = TypeVar("Validated", bound=Spec)
 _AGGREGATION = {
@@ -56,12 +52,12 @@ def check(spec: RunSpec) -> stages.Parts:
     """
     method, encoder = registry.load("methods", spec.method.name), registry.load("encoders", spec.encoder.name)
     for section, dataset in (("dataset", spec.dataset), ("pretrain_dataset", spec.pretrain_dataset)):
-        _dataset_settings(dataset, section)
+        dataset_settings(dataset, section)
     return stages.Parts(
         method,
-        _validated(method.Settings, spec.method, "method"),
+        validated(method.Settings, spec.method, "method"),
         encoder,
-        _validated(encoder.Settings, spec.encoder, "encoder"),
+        validated(encoder.Settings, spec.encoder, "encoder"),
         plan.traits(spec.method.name),
     )
 
@@ -76,6 +72,7 @@ class Cell:
         parts: its plug-ins.
         data: the probed data set.
         audio: the data set that is pretrained on.
+        rows: its tracks that are pretrained on.
         keys: of its products.
         labels: its labelled tracks.
     """
@@ -85,6 +82,7 @@ class Cell:
     parts: stages.Parts
     data: Prepared
     audio: Prepared
+    rows: NDArray[np.int64]
     keys: plan.Keys
     labels: stages.Labelled
 
@@ -109,18 +107,18 @@ class Session:
         same = spec.pretrain_dataset == spec.dataset or not parts.traits.trains
         audio = data if same else self.prepared(spec.pretrain_dataset, spec.encoder, "pretrain_dataset")
         _require_scorable(data)
-        if parts.traits.trains and len(audio.rows(spec.views.splits)) < 2:
-            number = len(audio.rows(spec.views.splits))
-            raise InputError(f"{spec.pretrain_dataset.name}: {number} tracks to pretrain on; at least 2 are needed")
+        rows = _pretraining_rows(audio, spec, self.place.store)
+        if parts.traits.trains and len(rows) < 2:
+            raise InputError(f"{spec.pretrain_dataset.name}: {len(rows)} tracks to pretrain on; at least 2 are needed")
         imported = stored(self.place.store.home, spec.labels.subset) if spec.labels.subset else []
         labels = probing.labelled(data, spec, imported)
-        return Cell(index, spec, parts, data, audio, plan.Keys(spec, self.place.store), labels)
+        return Cell(index, spec, parts, data, audio, rows, plan.Keys(spec, self.place.store), labels)
 
     def prepared(self, dataset: PlugIn, encoder: PlugIn, section: str) -> Prepared:
         """The data set's PCM store, made if it is not there."""
-        key = plan.prepare_key(dataset, encoder)
+        key = plan.prepare_key(dataset, encoder, self.place.store)
         if key not in self._prepared:
-            self._prepared[key] = _prepared(dataset, encoder, self.place.store, section)
+            self._prepared[key] = prepared(dataset, plan.sample_rate(encoder), self.place.store, section)
         return self._prepared[key]
 
     def counts(self, data: Prepared, spec: ScoreSpec) -> NDArray[np.int32]:
@@ -187,7 +185,7 @@ def _encoded(store: Store, cell: Cell, device: torch.device) -> dict[str, Path]:
     pretrained = store.produce(
         "pretrained",
         cell.keys.pretrain,
-        lambda folder: stages.pretrain(parts, spec, cell.audio, labels, device, folder),
+        lambda folder: stages.pretrain(parts, spec, cell.audio, cell.rows, labels, device, folder),
     )
     (pretrained / "state.pt").unlink(missing_ok=True)  # not before: a kill would have cost the whole training
     run = read_json(pretrained / "run.json")
@@ -250,39 +248,6 @@ def _score(session: Session, cell: Cell, folders: dict[str, Path], counted: dict
     return result
 
 
-def _prepared(dataset: PlugIn, encoder: PlugIn, store: Store, section: str) -> Prepared:
-    """The data set's PCM store, made if it is not there."""
-    key = plan.prepare_key(dataset, encoder)
-
-    def make(folder: Path) -> None:
-        manifest, root = _manifest(dataset, store, section)
-        with progress(f"prepare {results.dataset_name(dataset.name)}", "tracks") as report:
-            prepare(manifest, root, plan.sample_rate(encoder), folder, report)
-
-    fresh = not store.has("prepared", key)
-    folder = store.produce("prepared", key, make)
-    prepared = open_prepared(folder)
-    if fresh:
-        _tell_prepared(prepared, dataset, folder)
-    return prepared
-
-
-def _tell_prepared(prepared: Prepared, dataset: PlugIn, folder: Path) -> None:
-    """Says what was left out or changed, by number and by name."""
-    facts = prepared.facts
-    counts = ", ".join(f"{number} {split}" for split, number in facts["tracks"].items())
-    about = f"{len(facts['tags'])} {facts['kind']}, split {facts['split_name']}"
-    say(f"{dataset.name}: {len(prepared.tracks)} tracks ({counts}), {about}")
-    for note in facts["notes"]:
-        say(f"{dataset.name}: {note}")
-    left_out = facts["left_out"]
-    if left_out:
-        some = "; ".join(left_out[:5]) + (f"; and {len(left_out) - 5} more" if len(left_out) > 5 else "")
-        say(f"{dataset.name}: {len(left_out)} files left out, all in {folder / 'report.csv'}: {some}")
-    if facts["lowered"]:
-        say(f"{dataset.name}: {facts['lowered']} files lowered in level so that no sample clips")
-
-
 def _require_scorable(data: Prepared) -> None:
     """Refuses a data set that could not be scored, before anything is trained for it.
 
@@ -297,59 +262,21 @@ def _require_scorable(data: Prepared) -> None:
         raise InputError(f"{name}: no tag has a positive and a negative among the {len(test)} test tracks")
 
 
+def _pretraining_rows(audio: Prepared, spec: RunSpec, store: Store) -> NDArray[np.int64]:
+    """The tracks that are pretrained on: of the splits asked for, without those of an exclusion list."""
+    rows = audio.rows(spec.views.splits)
+    if not spec.views.exclude:
+        return rows
+    excluded = read_json(store.home / "exclusions" / f"{spec.views.exclude}.json")
+    if not audio.tracks["track_id"].isin(excluded).any():
+        raise InputError(f"{spec.pretrain_dataset.name}: none of the {len(excluded)} tracks to exclude is in it")
+    return rows[~audio.tracks["track_id"].iloc[rows].isin(excluded).to_numpy()]
+
+
 def _leaked(cell: Cell) -> int:
     """How many of the tracks pretrained on are, sample for sample, valid or test tracks of the probed data set."""
     held_out = cell.data.tracks["audio_hash"][cell.data.tracks["split"] != "train"]
-    rows = cell.audio.rows(cell.spec.views.splits)
-    return int(cell.audio.tracks["audio_hash"].iloc[rows].isin(held_out).sum())
-
-
-def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Path]:
-    """The data set's manifest, and what its paths are relative to."""
-    settings = _dataset_settings(dataset, section)
-    if tracks_csv.is_csv(dataset.name):
-        assert isinstance(settings, tracks_csv.CsvSettings)
-        path = Path(dataset.name)
-        return tracks_csv.manifest(path, settings), path.parent
-    module = registry.load("datasets", dataset.name)
-
-    def make(folder: Path) -> None:
-        with progress(f"make {dataset.name}", "tracks") as report:
-            made: Manifest = module.manifest(folder, settings, report)
-        buffer = BytesIO()
-        made.tracks.to_parquet(buffer, index=False)
-        write_atomically(folder / "tracks.parquet", buffer.getvalue())
-        write_json(
-            folder / "manifest.json",
-            {"tags": made.tags, "kind": made.kind, "split_name": made.split_name, "notes": made.notes},
-        )
-
-    root = store.produce("datasets", plan.dataset_identity(dataset), make)
-    facts = read_json(root / "manifest.json")
-    tracks = pd.read_parquet(root / "tracks.parquet")
-    tracks["tags"] = [list(tags) for tags in tracks["tags"]]
-    return Manifest(tracks, tuple(facts["tags"]), facts["kind"], facts["split_name"], tuple(facts["notes"])), root
-
-
-def _dataset_settings(dataset: PlugIn, section: str) -> Spec:
-    if tracks_csv.is_csv(dataset.name):
-        return _validated(tracks_csv.CsvSettings, dataset, section)
-    checked: Spec = _validated(registry.load("datasets", dataset.name).Settings, dataset, section)
-    return checked
-
-
-def _validated(settings: type[Validated], plug_in: PlugIn, section: str) -> Validated:
-    for name in plug_in.settings:
-        if name not in settings.model_fields:
-            raise unknown(
-                f"setting of {plug_in.name}",
-                f"{section}.{name}",
-                [f"{section}.{known}" for known in settings.model_fields],
-            )
-    try:
-        return settings.model_validate(plug_in.settings)
-    except ValidationError as error:
-        raise plan.setting_error(error, prefix=f"{section}.") from error
+    return int(cell.audio.tracks["audio_hash"].iloc[cell.rows].isin(held_out).sum())
 
 
 def _device(name: str) -> torch.device:
@@ -370,8 +297,8 @@ def _result(cell: Cell, scored: Scored, runs: dict[str, Any], counted: dict[str,
         settings={
             "method": parts.method_settings.model_dump(mode="json"),
             "encoder": parts.encoder_settings.model_dump(mode="json"),
-            "dataset": _dataset_settings(spec.dataset, "dataset").model_dump(mode="json"),
-            "pretrain_dataset": _dataset_settings(spec.pretrain_dataset, "pretrain_dataset").model_dump(mode="json"),
+            "dataset": dataset_settings(spec.dataset, "dataset").model_dump(mode="json"),
+            "pretrain_dataset": dataset_settings(spec.pretrain_dataset, "pretrain_dataset").model_dump(mode="json"),
         },
         protocol={
             "split": data.facts["split_name"],
@@ -384,6 +311,7 @@ def _result(cell: Cell, scored: Scored, runs: dict[str, Any], counted: dict[str,
             "interval": scored.interval,
             "steps": spec.train.steps if parts.traits.trains else 0,
             "pretrained_on": "labelled tracks" if parts.traits.uses_labels else spec.views.splits,
+            "excluded": len(cell.audio.rows(spec.views.splits)) - len(cell.rows),
         },
         data={
             "hash": data.facts["data_hash"],

@@ -79,14 +79,16 @@ class Labelled:
 
 
 def pretrain(
-    parts: Parts, spec: RunSpec, audio: Prepared, labels: Labelled | None, device: torch.device, folder: Path
-) -> None:
+    parts: Parts, spec: RunSpec, audio: Prepared, rows: NDArray[np.int64], labels: Labelled | None,
+    device: torch.device, folder: Path,
+) -> None:  # fmt: skip
     """Trains a method; stores the frozen encoder (`weights.safetensors`) and what a reader asks of it (`run.json`).
 
     Args:
         parts: the plug-ins.
         spec: the cell.
         audio: the data set that is pretrained on.
+        rows: its tracks that are pretrained on.
         labels: for methods that use labels; they train on the labelled tracks of `audio` alone.
         device: where to train.
         folder: of the product; holds the checkpoint of an earlier attempt.
@@ -96,8 +98,9 @@ def pretrain(
     notes: list[str] = []
     history = History()
     if parts.traits.trains:
-        title = f"pretrain {spec.method.name}" + (f" on {len(labels.rows)} labelled tracks" if labels else "")
-        history, notes = train_method(parts, spec, audio, labels, method, device, folder, title)
+        rows = labels.rows if labels else rows
+        title = f"pretrain {spec.method.name}" + (f" on {len(rows)} labelled tracks" if labels else "")
+        history, notes = train_method(parts, spec, audio, rows, labels, method, device, folder, title)
     kept = {name: value for name, value in method.state_dict().items() if name.startswith(("encoder.", "classifier."))}
     content = safetensors.torch.save({name: value.cpu().contiguous() for name, value in kept.items()})
     write_atomically(folder / "weights.safetensors", content)
@@ -116,8 +119,8 @@ def pretrain(
 
 
 def train_method(
-    parts: Parts, spec: RunSpec, audio: Prepared, labels: Labelled | None, method: Method, device: torch.device,
-    folder: Path, title: str,
+    parts: Parts, spec: RunSpec, audio: Prepared, rows: NDArray[np.int64], labels: Labelled | None, method: Method,
+    device: torch.device, folder: Path, title: str,
 ) -> tuple[History, list[str]]:  # fmt: skip
     """Trains a method in place, from the checkpoint in `folder` if one is there.
 
@@ -125,7 +128,8 @@ def train_method(
         parts: the plug-ins of the method that is trained.
         spec: the cell: views, optimisation, budget and seed.
         audio: the data set.
-        labels: for methods that use labels; they train on the labelled tracks alone and stop by the valid split.
+        rows: its tracks that are trained on.
+        labels: of these tracks, for methods that use labels; they stop by the valid split.
         method: on its device.
         device: where to train.
         folder: holds the checkpoint.
@@ -134,7 +138,6 @@ def train_method(
     Returns:
         The run's history, and what had to be done otherwise than asked.
     """
-    rows = labels.rows if labels else audio.rows(spec.views.splits)
     seconds = parts.encoder_settings.seconds
     notes = []
     batch_size = spec.train.batch_size

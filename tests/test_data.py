@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.config import ViewsSpec
-from bench.data.decode import UnreadableError, decode
-from bench.data.pcm import PcmStore
+from bench.data.decode import decode
+from bench.data.pcm import PcmStore, shard_name
+from bench.data.shards import lay_out
+from bench.data.sources import UnreadableError
 from bench.data.tracks_csv import CsvSettings, _draw, manifest
 from bench.data.views import ViewSampler, segment_starts
 from bench.randomness import generator, seed_for
@@ -25,9 +27,8 @@ def store_of(folder: Path, lengths: list[int]) -> PcmStore:
         np.array([number * 1000 + place % 1000 for place in range(length)], np.int16)
         for number, length in enumerate(lengths)
     ]
-    np.concatenate(tracks).tofile(folder / "audio.i16")
-    frames = np.array(lengths, np.int64)
-    return PcmStore(folder / "audio.i16", np.cumsum(frames) - frames, frames, sample_rate=100)
+    np.concatenate(tracks).tofile(folder / shard_name(0))
+    return PcmStore(folder, lay_out(np.array(lengths, np.int64)), sample_rate=100)
 
 
 def sampler(store: PcmStore, seed: int = 0, batch_size: int = 4, views: int = 2, **spec: object) -> ViewSampler:

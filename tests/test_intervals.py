@@ -25,12 +25,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def coverage() -> ModuleType:
     """The benchmark's own simulations."""
-    path = Path(__file__).parent / "benchmarks" / "coverage.py"
-    spec = importlib.util.spec_from_file_location("interval_coverage", path)
+    path = Path(__file__).parent / "benchmarks" / "bench_coverage.py"
+    spec = importlib.util.spec_from_file_location("coverage", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["interval_coverage"] = module  # dataclasses look their module up
+    sys.modules["coverage"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 

@@ -30,6 +30,10 @@ def test_readme_command(main, command, tones):
         words.append("--dry-run")
     if words[1] in ("compare", "rescore"):
         store_cells(main, tones)
+    if words[1] == "data":
+        words = [str(tones) if word == "midiband" else "9" if word == "40" else word for word in words]
+    if "--exclude" in words:
+        assert main("data", "leaks", tones, tones, "--out", words[words.index("--exclude") + 1])[0] == 0
     status, out, err = main(*words[1:])
     assert status == 0, err
     assert out

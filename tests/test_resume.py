@@ -75,32 +75,6 @@ def test_kill_9_in_the_middle_of_pretraining_changes_nothing(tones, tmp_path, me
     assert ours["training"]["diagnostics"] == theirs["training"]["diagnostics"]
 
 
-def test_kill_9_while_preparing_takes_up_the_journal(tones, tmp_path):
-    from bench.data import prepare as module
-    from bench.data.tracks_csv import CsvSettings, manifest
-
-    described = manifest(tones, CsvSettings())
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for folder in (whole, killed):
-        folder.mkdir()
-    module.prepare(described, tones.parent, 8000, whole, lambda *_: None)
-    block, module._BLOCK = module._BLOCK, 8
-    decoded: list[Path] = []
-    attempt = module._attempt
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            module.prepare(described, tones.parent, 8000, killed, _stop_at(16))
-        with open(killed / "audio.i16", "ab") as file:
-            file.write(b"half a block that was never entered in the journal")
-        module._attempt = lambda path, rate: (decoded.append(path), attempt(path, rate))[1]
-        module.prepare(described, tones.parent, 8000, killed, lambda *_: None)
-    finally:
-        module._BLOCK, module._attempt = block, attempt
-    assert len(decoded) == 36 - 16
-    for name in ("audio.i16", "index.npy", "manifest.parquet", "data.json"):
-        assert (whole / name).read_bytes() == (killed / name).read_bytes()
-
-
 def _stop_at(limit: int):
     def progress(done: int, total: int) -> None:
         if done >= limit:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from bench.data.ending import cut_off
+from bench.data.sources import Source, UnreadableError, opened
+
+VERSION = f"1 libsndfile {soundfile.__libsndfile_version__} soxr {soxr.__version__}"
+"""Names all that samples depend on besides the file: samples of another version are decoded again. Raise the number
+with any change of the samples."""
+
 _SILENT_PEAK = 2.0**-15  # below one step of 16 bits nothing is left of the signal
-_OPEN_ENDED = 0xFFFFFFFF  # the length that a streamed WAV carries in place of a true one
-
-
-class UnreadableError(Exception):
-    """The file is left out; the message is the reason, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -25,42 +28,43 @@ class Decoded:
     Attributes:
         samples: (frames,) int16, mono.
         gain_db: what the level was lowered by so that no sample clips; 0 for almost every file.
+        lost_seconds: what its header promises beyond what was read. Only of mp3, where it is no proof: a clip cut from
+            a longer file often keeps the header of the whole.
     """
 
     samples: NDArray[np.int16]
     gain_db: float
+    lost_seconds: float = 0.0
 
 
 def decode(path: Path, sample_rate: int) -> Decoded:
     """Reads, mixes to mono (mean of the channels), resamples (soxr, HQ) and quantises to 16 bits.
 
     Args:
-        path: any file that libsndfile reads (wav, flac, ogg, opus, mp3, aiff, au).
+        path: any file that libsndfile reads (wav, flac, ogg, opus, mp3, aiff, au); m4a and aac where PyAV is installed.
         sample_rate: of the result, in Hz.
 
     Raises:
         UnreadableError: not there, not audio, empty, truncated, silent, or holds values that are not finite.
     """
-    status = file_status(path)
-    if status is None:
-        raise UnreadableError("file not found")
-    if status.st_size == 0:
-        raise UnreadableError("file is empty (0 bytes)")
+    _require_content(path)
+    mixed = _Mixed()
     try:
-        with soundfile.SoundFile(path) as file:
-            promised, rate = file.frames, file.samplerate
-            channels = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise UnreadableError(f"not readable as audio ({str(error).rpartition(': ')[2].rstrip('.')})") from error
-    mono = channels.mean(axis=1) if len(channels) else np.zeros(0, np.float32)
-    _check(path, mono, promised)
-    resampled = soxr.resample(mono, rate, sample_rate, quality="HQ") if rate != sample_rate else mono
-    if not len(resampled):
-        raise UnreadableError(f"too short ({len(mono)} frames at {rate} Hz)")
-    peak = float(np.abs(resampled).max())
+        with opened(path) as source:
+            parts = list(_resampled(source, sample_rate, mixed))
+    except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError, MemoryError) as error:
+        words = str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
+        raise UnreadableError(f"not readable as audio ({words})") from error
+    mp3 = path.suffix.lower() == ".mp3"
+    _check(path, mixed, 0 if mp3 else source.promised)
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        raise UnreadableError(f"too short ({mixed.frames} frames at {source.rate} Hz)")
+    peak = max(max(float(part.max()), -float(part.min())) for part in parts)
     scale = 1.0 if peak <= 1.0 else 1.0 / peak
-    samples = np.round(resampled * (scale * 32767)).astype(np.int16)
-    return Decoded(samples, 20 * float(np.log10(scale)) if scale < 1 else 0.0)
+    samples = np.concatenate([_quantised(part, scale) for part in parts])
+    lost = max(0, source.promised - mixed.frames) / source.rate if mp3 else 0.0
+    return Decoded(samples, 20 * float(np.log10(scale)) if scale < 1 else 0.0, lost)
 
 
 def file_status(path: Path) -> os.stat_result | None:
@@ -72,46 +76,63 @@ def file_status(path: Path) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
-def _check(path: Path, mono: NDArray[np.float32], promised: int) -> None:
-    if not len(mono):
+def _require_content(path: Path) -> None:
+    status = file_status(path)
+    if status is None:
+        raise UnreadableError("file not found")
+    if status.st_size == 0:
+        raise UnreadableError("file is empty (0 bytes)")
+
+
+@dataclass
+class _Mixed:
+    """What was seen of the mono signal at the file's own rate."""
+
+    frames: int = 0
+    peak: float = 0.0
+    not_finite: int = 0
+
+
+def _resampled(source: Source, sample_rate: int, mixed: _Mixed) -> Iterator[NDArray[np.float32]]:
+    """The mono signal at the store's rate, block by block; bit for bit what one call for the whole would give."""
+    stream = soxr.ResampleStream(source.rate, sample_rate, 1, dtype="float32", quality="HQ")
+    same = source.rate == sample_rate
+    for block in source.blocks:
+        mono = _mono(block)
+        high, low = float(mono.max()), float(mono.min())
+        if not (np.isfinite(high) and np.isfinite(low)):
+            mixed.not_finite += int((~np.isfinite(mono)).sum())
+        mixed.peak = max(mixed.peak, high, -low)
+        mixed.frames += len(mono)
+        if not mixed.not_finite:
+            yield mono if same else stream.resample_chunk(mono)
+    yield np.zeros(0, np.float32) if same or mixed.not_finite else stream.resample_chunk(np.zeros(0, np.float32), True)
+
+
+def _quantised(part: NDArray[np.float32], scale: float) -> NDArray[np.int16]:
+    part *= scale * 32767
+    return np.rint(part, out=part).astype(np.int16)
+
+
+def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    if block.shape[1] == 1:
+        return block[:, 0].copy()  # the block's memory is used again
+    if block.shape[1] == 2:  # the same bits as the mean, which takes forty times as long
+        mixed = block[:, 0] + block[:, 1]
+        mixed *= np.float32(0.5)
+        return mixed
+    mean: NDArray[np.float32] = block.mean(axis=1)
+    return mean
+
+
+def _check(path: Path, mixed: _Mixed, promised: int) -> None:
+    if not mixed.frames:
         raise UnreadableError("holds no audio (0 frames)")
-    if not np.isfinite(mono).all():
-        raise UnreadableError(f"{int((~np.isfinite(mono)).sum())} samples are NaN or infinite")
-    if np.abs(mono).max() < _SILENT_PEAK:
+    if mixed.not_finite:
+        raise UnreadableError(f"{mixed.not_finite} samples are NaN or infinite")
+    if mixed.peak < _SILENT_PEAK:
         raise UnreadableError("silent")
-    if len(mono) < promised and path.suffix.lower() != ".mp3":  # headers of VBR mp3s often promise too much
-        raise UnreadableError(f"truncated ({len(mono)} of {promised} frames)")
-    if _cut_off(path):
+    if mixed.frames < promised:
+        raise UnreadableError(f"truncated ({mixed.frames} of {promised} frames)")
+    if cut_off(path):
         raise UnreadableError("truncated (the file ends before its own end mark)")
-
-
-def _cut_off(path: Path) -> bool:
-    """Whether a WAV, AIFF, AU or Ogg file ends early. libsndfile reads such files without a word."""
-    with open(path, "rb") as file:
-        head = file.read(12)
-        size = path.stat().st_size
-        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            while len(chunk := file.read(8)) == 8:
-                length = int.from_bytes(chunk[4:], "little")
-                if chunk[:4] == b"data":
-                    return length not in (0, _OPEN_ENDED) and file.tell() + length > size
-                file.seek(length + length % 2, 1)
-        if head[:4] == b"FORM":
-            return int.from_bytes(head[4:8], "big") + 8 > size
-        if head[:4] == b".snd":
-            length = int.from_bytes(head[8:12], "big")
-            return length != _OPEN_ENDED and int.from_bytes(head[4:8], "big") + length > size
-        if head[:4] == b"OggS":
-            # RFC 3533: a page is at most 65 307 bytes; bit 2 of the sixth byte marks the last page of a stream.
-            file.seek(max(0, size - 65_307))
-            tail = file.read()
-            page = tail.rfind(b"OggS")
-            return page < 0 or not _whole_last_page(tail[page:])
-    return False
-
-
-def _whole_last_page(page: bytes) -> bool:
-    if len(page) < 27 or not page[5] & 4:
-        return False
-    segments = page[26]
-    return len(page) >= 27 + segments + sum(page[27 : 27 + segments])

@@ -1,63 +1,67 @@
 """Prepare: a manifest and its audio files become a PCM store, once a sample rate. A killed attempt is taken up again.
 
-Product (a folder): `manifest.parquet` (with a hash of each track's samples, `audio_hash`), `audio.i16`, `index.npy`
-(offset and length of each track in samples), `report.csv` (every file that was left out or changed, with the reason),
-`data.json` (all that planning needs) and `run.json` (the time that it took).
+Product (a folder): `audio-00000.i16` and so on, `manifest.parquet` (with each file's size and time when it was read,
+and a hash of its samples, `audio_hash`), `labels.npy` ((tracks, tags) bool), `report.csv` (every file that was left
+out or is not as it was, with the reason), `data.json` (all that planning needs), `run.json` (the time that it took, and
+what it was made from) and, written last, `index.npy` (file, offset and length of each track in samples).
 """
 
 import hashlib
-import json
-import os
+import inspect
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from bench.data import estimate
+from bench.data.decode import VERSION
+from bench.data.decoders import Answer, Decoders, Outcome, cores, decoders
+from bench.data.journal import Journal, take_up
+from bench.data.manifest import InputError, Manifest, Progress
+from bench.data.prepared import Prepared as Prepared
+from bench.data.prepared import open_prepared as open_prepared
+from bench.data.prepared import write_description
+from bench.data.reuse import Finished
+from bench.data.shards import SHARD_BYTES, ShardWriter, lay_out
+from bench.store import write_array, write_json
 
-from bench.data.decode import Decoded, UnreadableError, decode
-from bench.data.manifest import SPLITS, InputError, Manifest, Progress
-from bench.data.pcm import PcmStore
-from bench.store import read_json, write_array, write_atomically, write_json
-
-_BLOCK = 64  # tracks between two journal lines: what a kill can cost
+_SYNC_SECONDS = 5.0  # between two times that the samples are forced to the disk
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A prepared data set.
+class _Order:
+    """What is asked for."""
 
-    Attributes:
-        tracks: the manifest's rows of the tracks that could be read.
-        audio: their samples, in the same order.
-        tags: names of the outputs.
-        labels: (tracks, tags) bool.
-        facts: what `data.json` holds: data_hash, tracks_hash, kind, split_name, sample_rate, tracks, left_out, notes.
-    """
-
-    tracks: pd.DataFrame
-    audio: PcmStore
-    tags: tuple[str, ...]
-    labels: NDArray[np.bool_]
-    facts: dict[str, Any]
+    paths: list[str]
+    root: Path
+    sample_rate: int
+    folder: Path
+    on_bad: Literal["report", "fail"]
+    shortest_seconds: float
+    shard_bytes: int
 
     @property
-    def kind(self) -> Literal["tags", "classes"]:
-        """Whether a track has several tags or one class."""
-        return "classes" if self.facts["kind"] == "classes" else "tags"
-
-    def rows(self, split: str) -> NDArray[np.int64]:
-        """Places of the tracks of one split, or of all with "all"."""
-        wanted = np.ones(len(self.tracks), bool) if split == "all" else (self.tracks["split"] == split).to_numpy()
-        return np.flatnonzero(wanted)
+    def identity(self) -> str:
+        """Digest of all that the samples in the store depend on, so that no other attempt's are taken up."""
+        what = [*self.paths, str(self.sample_rate), str(self.shortest_seconds), str(self.shard_bytes), VERSION]
+        return hashlib.sha256("\0".join(what).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def prepare(manifest: Manifest, root: Path, sample_rate: int, folder: Path, progress: Progress) -> None:
+def prepare(
+    manifest: Manifest,
+    root: Path,
+    sample_rate: int,
+    folder: Path,
+    progress: Progress,
+    workers: int | None = None,
+    on_bad: Literal["report", "fail"] = "report",
+    previous: Path | None = None,
+    shortest_seconds: float = 0.0,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
     """Decodes every track of a manifest into `folder`.
 
     Args:
@@ -65,150 +69,101 @@ def prepare(manifest: Manifest, root: Path, sample_rate: int, folder: Path, prog
         root: what the manifest's paths are relative to.
         sample_rate: of the store, in Hz.
         folder: where the product is built; holds what an earlier attempt left.
-        progress: called with (done, total) tracks.
+        progress: called with (done, total) tracks and, where it takes three, with how fast it goes.
+        workers: processes that decode; None for as many as there are cores.
+        on_bad: "report" leaves out a file that cannot be used and lists it; "fail" stops at the first.
+        previous: a finished product of the same root at the same sample rate: files that have not changed in size and
+            time since are copied from it.
+        shortest_seconds: tracks shorter than this are left out.
+        shard_bytes: most bytes a file of the store.
 
     Raises:
-        InputError: no file of the train or of the test split could be read.
+        InputError: no file of a split could be read; the disk cannot hold the store; with `on_bad="fail"`, a file
+            cannot be used.
     """
     started = time.monotonic()
-    journal = _decode_all(manifest, root, sample_rate, folder, progress)
-    lengths = np.array([entry["frames"] for entry in journal], np.int64)
-    kept = lengths > 0
-    tracks = manifest.tracks.assign(audio_hash=[entry["hash"] for entry in journal])[kept].reset_index(drop=True)
-    report = _report(manifest.tracks, journal)
-    _require_splits(manifest, tracks, report)
-    offsets = np.cumsum(lengths) - lengths
-    write_array(folder / "index.npy", np.stack([offsets[kept], lengths[kept]], axis=1))
-    stored = tracks.assign(tags=pd.Series([list(tags) for tags in tracks["tags"]], dtype=object))
-    buffer = BytesIO()
-    stored.to_parquet(buffer, index=False)
-    write_atomically(folder / "manifest.parquet", buffer.getvalue())
-    write_atomically(folder / "report.csv", report.to_csv(index=False).encode())
-    write_json(folder / "data.json", _facts(manifest, tracks, sample_rate, report, folder / "audio.i16"))
-    write_json(folder / "run.json", {"seconds": time.monotonic() - started})
+    paths = [str(path) for path in manifest.tracks["path"]]
+    order = _Order(paths, root, sample_rate, folder, on_bad, shortest_seconds, shard_bytes)
+    finished = Finished(previous, sample_rate) if previous else None
+    journal = take_up(folder, order.identity, shard_bytes)
+    with decoders(workers or cores()) as pool:
+        estimate.require_room(folder, root, paths, sample_rate, there=2 * sum(journal.frames), decoders=pool)
+        _store_all(order, journal, _answers(order, len(journal), finished, pool), _Teller(progress, order))
+    write_description(manifest, sample_rate, folder, journal)
+    run = {"seconds": time.monotonic() - started, "root": str(root.resolve()), "version": VERSION}
+    write_json(folder / "run.json", run)
+    frames = journal.lengths()
+    write_array(folder / "index.npy", lay_out(frames[frames > 0], shard_bytes))
     (folder / "journal.jsonl").unlink()
 
 
-def open_prepared(folder: Path) -> Prepared:
-    """Opens a product of `prepare`."""
-    facts = read_json(folder / "data.json")
-    tracks = pd.read_parquet(folder / "manifest.parquet")
-    index = np.load(folder / "index.npy")
-    tags = tuple(facts["tags"])
-    place = {tag: number for number, tag in enumerate(tags)}
-    labels = np.zeros((len(tracks), len(tags)), bool)
-    for row, several in enumerate(tracks["tags"]):
-        for tag in several:
-            labels[row, place[tag]] = True
-    return Prepared(
-        tracks, PcmStore(folder / "audio.i16", index[:, 0], index[:, 1], facts["sample_rate"]), tags, labels, facts
-    )
+def _answers(order: _Order, start: int, finished: Finished | None, pool: Decoders) -> Generator[Answer, None, None]:
+    """The tracks from `start` on, in order: copied where that is possible, decoded otherwise."""
+    paths = order.paths[start:]
+    known = [finished.find(order.root, path) for path in paths] if finished else [None] * len(paths)
+    new = (order.root / path for path, row in zip(paths, known, strict=True) if row is None)
+    with closing(pool.decode(new, order.sample_rate)) as decoded:
+        for row in known:
+            yield next(decoded) if row is None or finished is None else finished.copy(row)
 
 
-def _decode_all(
-    manifest: Manifest, root: Path, sample_rate: int, folder: Path, progress: Progress
-) -> list[dict[str, Any]]:
-    """Appends each track's samples to `audio.i16` in the manifest's order; returns one journal entry a track."""
-    paths = [root / path for path in manifest.tracks["path"]]
-    journal = _resume(folder)
-    with (
-        open(folder / "audio.i16", "ab") as audio,
-        open(folder / "journal.jsonl", "a") as log,
-        ThreadPoolExecutor(os.cpu_count() or 1) as pool,  # libsndfile and soxr let go of the interpreter's lock
-    ):
-        for start in range(len(journal), len(paths), _BLOCK):
-            block = list(pool.map(lambda path: _attempt(path, sample_rate), paths[start : start + _BLOCK]))
-            for decoded, _ in block:
-                if decoded is not None:
-                    audio.write(decoded.samples.astype("<i2").tobytes())
-            entries = list(_entries(block))
-            _flush(audio, folder / "audio.i16")
-            log.write(json.dumps(entries) + "\n")
-            _flush(log, folder / "journal.jsonl")
-            journal += entries
-            progress(len(journal), len(paths))
-    return journal
+def _store_all(order: _Order, journal: Journal, answers: Iterator[Answer], tell: "_Teller") -> None:
+    """Appends each track's samples to the store, and its line to the journal."""
+    if journal.reasons and order.on_bad == "fail":
+        place = min(journal.reasons)
+        raise InputError(f"{order.root / order.paths[place]}: {journal.reasons[place]}")
+    frames = journal.lengths()
+    writer = ShardWriter(order.folder, frames[frames > 0], order.shard_bytes)
+    journal.begin(order.identity)
+    with closing(writer), closing(journal), ThreadPoolExecutor(1) as background:
+        syncing: Future[None] | None = None
+        last, upto = time.monotonic(), 0
+        for outcome, samples in answers:
+            outcome = _long_enough(outcome, order)
+            if outcome.reason and order.on_bad == "fail":
+                raise InputError(f"{order.root / order.paths[len(journal)]}: {outcome.reason}")
+            if outcome.frames:
+                writer.append(samples)
+            journal.append(outcome)
+            if syncing and syncing.done():
+                syncing.result()
+                journal.mark(upto)
+                syncing = None
+            elif not syncing and time.monotonic() - last > _SYNC_SECONDS:
+                last, upto = time.monotonic(), len(journal)
+                syncing = background.submit(writer.sync_later())
+            tell(len(journal), outcome)
 
 
-def _flush(file: Any, path: Path) -> None:
-    try:
-        file.flush()
-        os.fsync(file.fileno())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+def _long_enough(outcome: Outcome, order: _Order) -> Outcome:
+    if not outcome.frames or outcome.frames >= round(order.shortest_seconds * order.sample_rate):
+        return outcome
+    seconds = outcome.frames / order.sample_rate
+    reason = f"too short ({seconds:.2f} s; asked for at least {order.shortest_seconds:g} s)"
+    return replace(outcome, frames=0, audio_hash="", reason=reason, remark="")
 
 
-def _attempt(path: Path, sample_rate: int) -> tuple[Decoded | None, str]:
-    try:
-        return decode(path, sample_rate), ""
-    except UnreadableError as reason:
-        return None, str(reason)
+class _Teller:
+    """Says how far the work is and, to a callback that takes it, how fast it goes."""
 
+    def __init__(self, progress: Progress, order: _Order) -> None:
+        """Starts the clock."""
+        self._progress: Any = progress
+        self._total, self._hour = len(order.paths), 3600 * order.sample_rate
+        kinds = [parameter.kind for parameter in inspect.signature(progress).parameters.values()]
+        self._takes_text = len(kinds) > 2 or inspect.Parameter.VAR_POSITIONAL in kinds
+        self._started = time.monotonic()
+        self._files = self._frames = self._left_out = 0
 
-def _entries(block: list[tuple[Decoded | None, str]]) -> Iterator[dict[str, Any]]:
-    for decoded, reason in block:
-        if decoded is None:
-            yield {"frames": 0, "gain_db": 0.0, "reason": reason, "hash": ""}
-        else:
-            seen = hashlib.sha256(decoded.samples.tobytes()).hexdigest()[:16]
-            yield {"frames": len(decoded.samples), "gain_db": decoded.gain_db, "reason": "", "hash": seen}
-
-
-def _resume(folder: Path) -> list[dict[str, Any]]:
-    """The journal of an earlier attempt; both files are cut back to the last block that was written whole."""
-    path, audio = folder / "journal.jsonl", folder / "audio.i16"
-    journal: list[dict[str, Any]] = []
-    whole = b""
-    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
-        if not line.endswith(b"\n"):
-            break
-        journal += json.loads(line)
-        whole += line
-    if path.exists():
-        write_atomically(path, whole)
-    if audio.exists():
-        os.truncate(audio, 2 * sum(entry["frames"] for entry in journal))
-    return journal
-
-
-def _report(tracks: pd.DataFrame, journal: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row a file that is not in the store as it was: left out, or lowered in level."""
-    rows = []
-    for identity, path, entry in zip(tracks["track_id"], tracks["path"], journal, strict=True):
-        if not entry["frames"]:
-            rows.append((identity, path, "left out", entry["reason"]))
-        elif entry["gain_db"]:
-            rows.append((identity, path, "lowered", f"by {-entry['gain_db']:.2f} dB, so that no sample clips"))
-    return pd.DataFrame(rows, columns=["track_id", "path", "what", "reason"])
-
-
-def _require_splits(manifest: Manifest, tracks: pd.DataFrame, report: pd.DataFrame) -> None:
-    for split in SPLITS:
-        had = int((manifest.tracks["split"] == split).sum())
-        if had and not (tracks["split"] == split).any():
-            first = report[report["what"] == "left out"].iloc[0]
-            first_left_out = f"{first['path']}: {first['reason']}"
-            raise InputError(f"none of the {had} {split} tracks could be read; the first left out is {first_left_out}")
-
-
-def _facts(
-    manifest: Manifest, tracks: pd.DataFrame, sample_rate: int, report: pd.DataFrame, audio: Path
-) -> dict[str, Any]:
-    columns = ["track_id", "split", "tags", "group"]
-    described = json.dumps([tracks[columns].values.tolist(), list(manifest.tags), manifest.kind], default=list)
-    with open(audio, "rb") as file:
-        samples = hashlib.file_digest(file, "sha256").hexdigest()
-    left_out = report[report["what"] == "left out"]
-    return {
-        "data_hash": hashlib.sha256(f"{described}{sample_rate}{samples}".encode()).hexdigest()[:16],
-        # Of the tracks alone: labelled subsets and resamples are the same for encoders of different sample rates.
-        "tracks_hash": hashlib.sha256(described.encode()).hexdigest()[:16],
-        "sample_rate": sample_rate,
-        "kind": manifest.kind,
-        "tags": list(manifest.tags),
-        "split_name": manifest.split_name,
-        "tracks": {split: int((tracks["split"] == split).sum()) for split in SPLITS},
-        "left_out": [f"{path}: {reason}" for path, reason in zip(left_out["path"], left_out["reason"], strict=True)],
-        "lowered": int((report["what"] == "lowered").sum()),
-        "notes": list(manifest.notes),
-    }
+    def __call__(self, done: int, outcome: Outcome) -> None:
+        """One more file."""
+        self._files += 1
+        self._frames += outcome.frames
+        self._left_out += not outcome.frames
+        if not self._takes_text:
+            self._progress(done, self._total)
+            return
+        seconds = max(time.monotonic() - self._started, 1e-3)
+        left_out = f", {self._left_out} left out" if self._left_out else ""
+        hours = self._frames / self._hour / seconds
+        self._progress(done, self._total, f"{self._files / seconds:.0f} files/s, {hours:.2f} h of audio/s{left_out}")

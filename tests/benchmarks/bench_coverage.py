@@ -1,7 +1,7 @@
 """How often nominal 95 % intervals hold the truth, and how often tests of equal methods find a difference.
 
-Run: python tests/benchmarks/coverage.py            (about 15 minutes on 2 idle cores)
-     python tests/benchmarks/coverage.py --small    (a tenth of it)
+Run: python tests/benchmarks/bench_coverage.py            (about 15 minutes on 2 idle cores)
+     python tests/benchmarks/bench_coverage.py --small    (a tenth of it)
 
 Simulated test sets of 50 tags. A tag's scores are normal, N(0, 1) without it and N(separation, spread^2) with it, so
 that the true ROC-AUC and average precision, those of endless tracks, are known: the area in closed form, the precision
