@@ -173,6 +173,22 @@ def test_broken_and_foreign_files_are_named_and_left_out(main: Main, stored: Pat
     assert next(pair["cells"] for pair in json.loads(out)["pairs"] if pair["fraction"] == 0.4) == 7
 
 
+def test_two_splits_of_one_data_set_stand_apart(main: Main, stored: Path) -> None:
+    """Both are compared, each with itself, and the table tells them apart."""
+
+    def other(content: dict[str, Any]) -> None:
+        content["data"].update(split="other", tracks_hash="ab" * 8)
+        content["spec"]["dataset"]["name"] = "elsewhere/tracks.csv"
+        content["cell"] = content["cell"][::-1]
+
+    for method in ("simclr", "random_init"):
+        altered(stored, one(stored, method), other, stored)
+    status, out, err = main("compare", "simclr", "random_init", "--fraction", "1.0", "--dataset", "tones/tracks.csv")
+    assert status == 0, err
+    assert "tracks (csv, " in out
+    assert "tracks (other, ababab)" in out
+
+
 def test_a_damaged_array_is_one_line(main: Main, stored: Path) -> None:
     path = one(stored, "simclr").with_suffix(".npz")
     path.write_bytes(path.read_bytes()[:100])

@@ -16,7 +16,7 @@ from bench.config import digest
 from bench.errors import InputError, unknown
 from bench.permutation import permutation_p
 from bench.report.summary import Cell, difference
-from bench.results import Result, path_of, read, read_all, read_values
+from bench.results import Result, dataset_name, path_of, read, read_all, read_values
 from bench.statistics.detectable import smallest_detectable
 from bench.statistics.grid import balanced_grid
 from bench.statistics.multiple import holm
@@ -130,6 +130,7 @@ def select(
     if len(set(names)) < 2:
         raise InputError("give two or more methods or result files to compare, such as: bench compare simclr vicreg")
     stored, notes = read_all(folder)
+    dataset = dataset_name(dataset) if dataset else None
     entries = []
     for name in dict.fromkeys(names):
         if name.endswith(".json"):

@@ -30,7 +30,7 @@ def pairs_table(found: Comparison, alpha: float) -> Table:
             [
                 pair.first,
                 pair.second,
-                pair.stratum.dataset,
+                _where(pair.stratum, found),
                 f"{pair.stratum.fraction:g}",
                 str(pair.cells),
                 _signed(pair.found.difference, pair.found.low, pair.found.high),
@@ -50,6 +50,12 @@ def pairs_table(found: Comparison, alpha: float) -> Table:
         *found.notes,
     ]
     return Table(columns, rows, notes)
+
+
+def _where(stratum: Stratum, found: Comparison) -> str:
+    """The data set's name, with split and tracks where it occurs with several."""
+    same = {(one.split, one.tracks) for one, _ in found.scores if one.dataset == stratum.dataset}
+    return stratum.dataset if len(same) == 1 else f"{stratum.dataset} ({stratum.split}, {stratum.tracks[:6]})"
 
 
 def _protocols(found: Comparison) -> list[str]:
@@ -79,7 +85,7 @@ def variance_table(found: Comparison) -> Table:
         rows.append(
             [
                 name,
-                stratum.dataset,
+                _where(stratum, found),
                 f"{stratum.fraction:g}",
                 " x ".join(map(str, components.shape)),
                 *(_deviation(source.deviation, source.share) for source in components.sources),
