@@ -24,6 +24,7 @@ from bench.cli_flags import (
     with_flags,
 )
 from bench.errors import InputError
+from bench.progress import interruptible
 
 if TYPE_CHECKING:
     from bench.config import RunSpec
@@ -350,7 +351,8 @@ def main(tokens: Sequence[str] | None = None) -> None:
             raise InputError(f"dotted settings belong to `bench run`, not to `bench {' '.join(rest[:1])}`")
         overrides.clear()
         overrides.update(found)
-        app(rest, exit_on_error=False, print_error=False)
+        with interruptible():
+            app(rest, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _fail(" ".join(str(error).split()))
     except InputError as error:

@@ -1,13 +1,42 @@
 """Progress on standard error: a bar on a terminal, a plain line now and then elsewhere."""
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Protocol
 
 _LINE_SECONDS = 10.0
 _QUIET_SECONDS = 2.0
+
+
+_interrupts: list[int] = []
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Makes Ctrl-C take effect at the next progress report at the latest.
+
+    Python raises KeyboardInterrupt wherever the program stands. In the callback of a C library, such as that in which
+    torch writes a checkpoint, it is printed and lost, and a training of days goes on.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, _: FrameType | None) -> None:
+        _interrupts.append(number)
+        raise KeyboardInterrupt
+
+    _interrupts.clear()
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Report(Protocol):
@@ -33,9 +62,18 @@ def progress(title: str, unit: str) -> Iterator[Report]:
     """
     if sys.stderr.isatty():
         with _bar(title, unit) as report:
-            yield report
+            yield _heeding(report)
     else:
-        yield _lines(title, unit)
+        yield _heeding(_lines(title, unit))
+
+
+def _heeding(report: Report) -> Report:
+    def heed(done: int, total: int, note: str = "") -> None:
+        if _interrupts:
+            raise KeyboardInterrupt
+        report(done, total, note)
+
+    return heed
 
 
 def _lines(title: str, unit: str) -> Report:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import RATE, TINY, make_tones, write_csv
+from tests.conftest import RATE, TINY, Bench, make_tones, write_csv
 from tests.fake_datasets import TREES
 
 Main = Callable[..., tuple[int, str, str]]
@@ -71,7 +71,7 @@ class _Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-def test_fetch_prepare_and_verify_what_a_server_has(main: Main, tmp_path: Path) -> None:
+def test_fetch_prepare_and_verify_what_a_server_has(bench: Bench, tmp_path: Path) -> None:
     """A plug-in's data set, whose archive lies on a real server: downloaded, checked, unpacked, prepared, verified."""
     tones = make_tones(tmp_path / "tones")
     served = tmp_path / "served"
@@ -101,16 +101,13 @@ def manifest(root, settings, progress):
     return Manifest(tracks, ("high", "low", "middle"), "classes", "here")
 ''')
     plugins = ["--plugins", tmp_path / "plugins"]
-    status, out, err = main("data", "fetch", "served", "--root", "root", *plugins)
+    fetched = bench("data", "fetch", "served", "--root", "root", *plugins)
     server.shutdown()
-    assert status == 0, err
-    assert "next: bench data prepare served --root root" in out
-    assert main("data", "prepare", "served", "--root", "root", *plugins)[0] == 0
-    status, out, err = main("data", "verify", "served", *plugins)
-    assert status == 0, out + err
-    assert "this test" in out
-    status, out, err = main("run", "--method", "random_init", *TINY, "--dataset", "served", *plugins, "--json")
-    assert status == 0, err
+    assert "next: bench data prepare served --root root" in fetched.stdout
+    bench("data", "prepare", "served", "--root", "root", *plugins)
+    assert "this test" in bench("data", "verify", "served", *plugins).stdout
+    run = bench("run", "--method", "random_init", *TINY, "--dataset", "served", *plugins, "--json")
+    assert json.loads(run.stdout)["rows"]
 
 
 def test_files_that_were_added_are_appended(main: Main, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Killed and taken up again; two at once: the same weights, bit for bit, and nothing corrupted."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.progress import interruptible, progress
 from tests.conftest import TINY
 
 CHECKPOINTS = ["--train.checkpoint_seconds", "0.001"]
@@ -114,6 +116,15 @@ def test_interrupt_is_one_line_and_status_130(tones, tmp_path):
     assert process.returncode == 130, err
     assert "the same command goes on" in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+def test_an_interrupt_that_a_callback_swallows_takes_effect_at_the_next_report():
+    with pytest.raises(KeyboardInterrupt), interruptible(), progress("train", "steps") as report:
+        report(1, 3)
+        with contextlib.suppress(KeyboardInterrupt):  # as a C library's callback does
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        report(2, 3)
 
 
 def test_without_locks_each_builds_in_a_folder_of_its_own(tmp_path, monkeypatch):
