@@ -153,8 +153,8 @@ def run(
         ("views", "exclude"): exclusion_hash(exclude, home) if exclude else None,
     }
     settings = with_flags(overrides, flags)
-    if probe_seeds < 1:
-        raise InputError(f"--probe-seeds {probe_seeds}: give 1 or more")
+    if not 1 <= probe_seeds <= 1000:
+        raise InputError(f"--probe-seeds {probe_seeds}: give 1 to 1000")
     store = Store(home)
     sets = labelled_sets(fraction, draws, preset, subset, settings, store.home)
     requests = [

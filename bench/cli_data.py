@@ -167,6 +167,7 @@ def verify(
 
     from bench import registry
     from bench.collection import verify as check
+    from bench.data import tracks_csv
     from bench.store import Store
     from bench.table import Table, show
 
@@ -174,7 +175,7 @@ def verify(
     dataset = _plugin(name)
     found = _prepared(dataset, Store(home), sample_rate, recipe)
     rows = check(dataset, found)
-    source = "" if name.lower().endswith(".csv") else registry.describe("datasets", name).get("PUBLISHED_IN", "")
+    source = "" if tracks_csv.is_csv(name) else registry.describe("datasets", name).get("PUBLISHED_IN", "")
     notes = [f"split {found.facts['split_name']}, data {found.facts['data_hash']}"]
     notes += [f"expected: {source}"] if source else []
     notes += [f"left out: {line}" for line in found.facts["left_out"][:10]]
@@ -205,7 +206,8 @@ def leaks(
     first
         The data set pretrained on: a name or a CSV.
     second
-        The data set that is probed.
+        The data set that is probed. Its settings are --dataset.split and so on, the first one's
+        --pretrain-dataset.split.
     out
         Writes a file of the tracks to leave out, for `bench run --exclude FILE`, and a CSV of all leaks beside it.
     artists
@@ -229,7 +231,10 @@ def leaks(
     store = Store(home)
     if out is not None:
         require_writable(out.parent)
-    found = find(*(_prepared(_plugin(name, shared=False), store, sample_rate, recipe) for name in (first, second)))
+    if out is not None and out.suffix.lower() == ".csv":
+        raise InputError(f"--out {out}: give a name such as leaks.json; the CSV of all leaks goes beside it")
+    sides = _plugin(first, "pretrain_dataset"), _plugin(second)
+    found = find(*(_prepared(side, store, sample_rate, recipe) for side in sides))
     kinds, harmful = KINDS if artists else AUDIO_KINDS, held_out(found)
     if out is not None:
         write_exclusions(out, harmful, kinds)
@@ -299,24 +304,27 @@ def sample(
     from bench.store import Store
 
     _add(plugins)
-    if seconds < 0:
+    if not 0 <= seconds < 1e6:
         raise InputError(f"--seconds {seconds:g}: give 0 or more")
     number = write(_prepared(_plugin(name), Store(home), sample_rate, recipe), tracks, seconds, seed, out)
     print(f"{number} tracks in {out}; use them: bench run --method vicreg --dataset {out / 'tracks.csv'}")
 
 
-def _plugin(name: str, shared: bool = True) -> Any:
-    """A data set with the dotted settings of the command line (none where two data sets are named)."""
+def _plugin(name: str, section: str = "dataset") -> Any:
+    """A data set with its dotted settings of the command line."""
     from bench import registry
     from bench.config import PlugIn
     from bench.data import tracks_csv
 
     if not tracks_csv.is_csv(name):
         registry.find("datasets", name)
-    unknown = set(overrides) - {"dataset"}
+    unknown = set(overrides) - {"dataset", section}
     if unknown:
         raise InputError(f"{sorted(unknown)[0]}: only settings of the data set belong here, such as --dataset.split")
-    return PlugIn(name=name, **(overrides.get("dataset", {}) if shared else {}))
+    settings = overrides.get(section, {})
+    if "name" in settings:
+        raise InputError(f"{section}.name is no setting: the name is given without a flag")
+    return PlugIn(name=name, **settings)
 
 
 def _prepared(

@@ -83,6 +83,8 @@ def labelled_sets(
     """
     if draws is not None and draws < 1:
         raise InputError(f"--draws {draws}: give 1 or more")
+    if "subset" in settings.get("labels", {}):
+        raise InputError("labels.subset: give --subset HASH, which says fraction and draw too")
     if subset is not None:
         if preset or fraction or draws:
             raise InputError("--subset says which tracks are labelled: leave --fraction, --draws and --preset out")
@@ -127,11 +129,12 @@ def exclusion_hash(path: Path, home: Path) -> str:
     from bench.store import require_writable, write_json
 
     ids = sorted(read_exclusions(path))
-    name = digest(ids)
+    content = {"tracks_hash": json.loads(path.read_text(encoding="utf-8"))["first"]["tracks_hash"], "track_ids": ids}
+    name = digest(content)
     target = home / "exclusions" / f"{name}.json"
     if not target.is_file():
         require_writable(target.parent)
-        write_json(target, ids)
+        write_json(target, content)
     return name
 
 

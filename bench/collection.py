@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.config import LabelsSpec, PlugIn
 from bench.data import fetch as downloads
+from bench.data import tracks_csv
+from bench.data.decoders import hash_of
 from bench.data.leaks import Leaks, find_leaks
 from bench.data.manifest import SPLITS, File
 from bench.data.prepare import Prepared
@@ -86,7 +88,7 @@ def verify(dataset: PlugIn, data: Prepared) -> list[tuple[str, str, str, bool]]:
     Returns:
         (what, found, expected, whether that is right) a row.
     """
-    about = {} if dataset.name.endswith(".csv") else vars(registry.load("datasets", dataset.name))
+    about = {} if tracks_csv.is_csv(dataset.name) else vars(registry.load("datasets", dataset.name))
     published = about.get("PUBLISHED", {}).get(data.facts["split_name"], {})
     left_out = data.facts["left_out"]
     rows = []
@@ -109,14 +111,13 @@ def _expected(number: int | None) -> str:
 
 
 def _whole(data: Prepared) -> tuple[str, str, bool]:
-    """Reads the last second of every track: a store that was cut off, or lies on a broken disk, shows."""
-    second = data.audio.sample_rate
+    """Reads every track and compares its hash: a store that was cut off or changed, or a broken disk, shows."""
+    hashes = data.tracks["audio_hash"].tolist()
     wrong = 0
     with progress("read", "tracks") as report:
         for row, frames in enumerate(data.audio.frames):
-            length = min(int(frames), second)
             try:
-                wrong += len(data.audio.read(row, int(frames) - length, length)) != length
+                wrong += hash_of(data.audio.read(row, 0, int(frames))) != hashes[row]
             except (OSError, ValueError):
                 wrong += 1
             report(row + 1, len(data.audio.frames), "")

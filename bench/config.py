@@ -96,6 +96,12 @@ class EmbedSpec(Spec):
     max_seconds: float = Field(0.0, ge=0)
 
 
+def _once(grid: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(grid)) < len(grid):
+        raise ValueError("a value stands twice in the grid")
+    return grid
+
+
 class LabelsSpec(Spec):
     """Which training tracks are labelled at a fraction; the same for every method.
 
@@ -154,6 +160,8 @@ class ProbeSpec(Spec):
     neighbours: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 5, 10, 20, 50, 100), min_length=1)
     memory_mb: float = Field(1024.0, gt=0)
 
+    _no_value_twice = field_validator("learning_rates", "weight_decays", "neighbours")(_once)
+
 
 class FinetuneSpec(Spec):
     """Fine-tuning of the encoder with a linear classifier on the labelled tracks; chosen on the valid split.
@@ -175,6 +183,8 @@ class FinetuneSpec(Spec):
     weight_decay: float = Field(1e-4, ge=0)
     diagnose_times: int = Field(10, ge=1)
     patience: int = Field(4, ge=0)
+
+    _no_value_twice = field_validator("learning_rates")(_once)
 
 
 class ScoreSpec(Spec):

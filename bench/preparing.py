@@ -52,6 +52,8 @@ def prepared(
     found = open_prepared(folder)
     if fresh:
         _tell(found, dataset, folder)
+    if on_bad == "fail" and found.facts["left_out"]:
+        raise InputError(f"{dataset.name}: {len(found.facts['left_out'])} files left out: {found.facts['left_out'][0]}")
     return found
 
 

@@ -24,10 +24,12 @@ from bench.probe.embed import Embeddings, embed
 from bench.probe.inputs import rows_of
 from bench.probe.probes import Subset, fit_all
 from bench.probe.score import AGGREGATIONS, HeldOut
-from bench.progress import progress
+from bench.progress import progress, say
 from bench.stages import Labelled, Parts, frontend_of, load, train_method
-from bench.store import write_array, write_json
+from bench.store import load_array, write_array, write_json
 
+STATES = "learning_rate"
+"""Begins the names of the folders in which fine-tuning keeps its checkpoints, one a learning rate of the grid."""
 _TRACKS = 512  # whose segments are classified at a time
 
 
@@ -61,7 +63,7 @@ class Probed:
 
 def read_logits(folder: Path) -> dict[str, NDArray[np.float32]]:
     """The logits of a product: aggregation -> (test tracks, outputs)."""
-    return {name: np.load(folder / f"{name}.npy") for name in AGGREGATIONS}
+    return {name: load_array(folder / f"{name}.npy") for name in AGGREGATIONS}
 
 
 def pool(data: Prepared) -> subsets.Pool:
@@ -175,23 +177,28 @@ def finetune(
     started = time.monotonic()
     best: tuple[float, dict[str, Any], Method] | None = None
     sweep = []
-    for rate in spec.finetune.learning_rates:
+    for number, rate in enumerate(spec.finetune.learning_rates):
         tuned = _continued(spec, spec.finetune, rate)
         method = supervised.build(tuned, len(data.tags), data.kind == "tags").to(device)
         frozen = load(parts, spec, len(data.tags), data.kind == "tags", pretrained, device)
         method.encoder.load_state_dict(frozen.encoder.state_dict())
-        place = folder / f"learning_rate_{rate:g}"
+        place = folder / f"{STATES}_{number}"
         place.mkdir(exist_ok=True)
-        history, _ = train_method(
-            supervised, tuned, data, labels.rows, labels, method, device, place, f"fine-tune at {rate:g}"
-        )
+        title = f"fine-tune at {rate:g}"
+        try:
+            history, _ = train_method(supervised, tuned, data, labels.rows, labels, method, device, place, title)
+        except InputError as error:  # it diverged: as in the grids of the other probes, another rate may not
+            sweep.append({"learning_rate": rate, "step": 0, "valid_map": -1.0})
+            say(f"{title}: left out: {error}")
+            continue
         if "valid_map" not in history.best:
             raise InputError(f"fine-tuning at learning rate {rate:g} never had a score on the valid split")
         row = {"learning_rate": rate, "step": int(history.best["step"]), "valid_map": history.best["valid_map"]}
         sweep.append(row)
         if best is None or row["valid_map"] > best[0]:
             best = row["valid_map"], row, method
-    assert best is not None
+    if best is None:
+        raise InputError("fine-tuning diverged at every learning rate: give lower --finetune.learning_rates")
     _, chosen, method = best
     seconds = parts.encoder_settings.seconds
     test = data.rows("test")
@@ -199,10 +206,6 @@ def finetune(
         method.eval().encoder, frontend_of(method).to(device), data.audio, test, seconds, spec.embed, device
     )
     logits = _classified(method, data, embedded, np.arange(len(test)), device)
-    for rate in spec.finetune.learning_rates:
-        state = folder / f"learning_rate_{rate:g}"
-        (state / "state.pt").unlink(missing_ok=True)
-        state.rmdir()
     return Probed(logits, "finetune", chosen, sweep, time.monotonic() - started)
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from bench import plan, probing, results
 from bench.config import ScoreSpec
 from bench.data.prepare import Prepared, open_prepared
+from bench.errors import InputError
 from bench.progress import progress
 from bench.scoring import score_cell
 from bench.store import Store
@@ -37,6 +38,7 @@ def rescore(folder: Path, store: Store, settings: dict[str, Any]) -> Iterator[tu
         yield None, line
     opened: dict[str, Prepared] = {}
     known: set[str] = {result.cell for result in stored}
+    stored = results.preferred(stored)
     with progress("rescore", "cells") as report:
         for number, old in enumerate(stored):
             result, why = _one(old, settings, store, opened, folder, known)
@@ -50,7 +52,8 @@ def _one(
     known: set[str],
 ) -> tuple[results.Result | None, str]:  # fmt: skip
     """The cell scored anew; None with the reason where that cannot be, or without where it is there already."""
-    spec = old.spec.model_copy(update={"score": old.spec.score.model_copy(update=settings)})
+    score = ScoreSpec.model_validate({**old.spec.score.model_dump(), **settings})
+    spec = old.spec.model_copy(update={"score": score})
     cell = plan.cell_key(old.products["probe"], spec.score)
     if cell in known:
         return None, ""
@@ -65,7 +68,10 @@ def _one(
         opened[key] = open_prepared(folders["prepare"])
     data = opened[key]
     counts = probing.test_split(data).resamples(spec.score)
-    scored = score_cell(spec, data, counts, folders["embed"], folders["probe"])
+    try:
+        scored = score_cell(spec, data, counts, folders["embed"], folders["probe"])
+    except InputError as error:  # logits that are damaged, or that cannot be scored so
+        return None, f"{results.file_stem(old.spec, old.cell)}: {error}"
     update = {
         "cell": cell,
         "spec": spec,

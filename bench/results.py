@@ -1,26 +1,27 @@
 """Results: one JSON a cell, beside the resampled values. Figures, tables and tests read these and nothing else."""
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 import bench
-from bench.config import RunSpec, Spec
+from bench.config import RunSpec, ScoreSpec, Spec, digest
 from bench.errors import InputError
 from bench.progress import say
 from bench.store import read_json, write_atomically, write_json
 
 SCHEMA = 2
-_LONGEST_NAME = 80  # characters of a CSV's name that go into file names
+_LONGEST_NAME = 80  # bytes of a CSV's name that go into file names
 _LIBRARIES = ("torch", "torchaudio", "lightly", "numpy", "soundfile", "soxr", "pydantic", "symusic")
 
 
@@ -130,7 +131,7 @@ class Result(Spec):
 
 def dataset_name(name: str) -> str:
     """A short name: a CSV's file name without the ending."""
-    return Path(name).stem[:_LONGEST_NAME] if name.lower().endswith(".csv") else name
+    return Path(name).stem.encode()[:_LONGEST_NAME].decode(errors="ignore") if name.lower().endswith(".csv") else name
 
 
 def file_stem(spec: RunSpec, cell: str) -> str:
@@ -153,6 +154,7 @@ def find(folder: Path, spec: RunSpec, cell: str) -> Result | None:
     if not path.is_file() or not path.with_suffix(".npz").is_file():
         return None
     try:
+        read_values(path)
         return read(path)
     except InputError as error:
         say(f"{error}; it is made again")
@@ -167,6 +169,8 @@ def read(path: Path) -> Result:
     """
     try:
         content = read_json(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({(error.strerror or str(error)).lower()})") from error
     except ValueError as error:
         raise InputError(f"{path} is no whole JSON ({str(error).splitlines()[0]})") from error
     found = content.get("schema_version") if isinstance(content, dict) else None
@@ -190,8 +194,10 @@ def read_all(folder: Path) -> tuple[list[Result], list[str]]:
         except InputError as error:
             left_out.append(str(error))
             continue
-        if not path.with_suffix(".npz").is_file():
-            left_out.append(f"{path} has lost its resampled values ({path.with_suffix('.npz').name})")
+        if not is_zipfile(path.with_suffix(".npz")):
+            left_out.append(
+                f"{path} has lost its resampled values ({path.with_suffix('.npz').name} is gone or damaged)"
+            )
         elif path.stem != file_stem(result.spec, result.cell):
             left_out.append(f"{path} is a copy: its cell's file is {file_stem(result.spec, result.cell)}.json")
         else:
@@ -214,6 +220,23 @@ class Values:
     influence: dict[str, NDArray[np.float64]]
     jackknife: dict[str, NDArray[np.float64]]
     groups: NDArray[np.int64]
+
+
+def preferred(found: Sequence[Result]) -> list[Result]:
+    """One result a cell where a cell was scored several times: that with the usual settings, then most resamples.
+
+    Settings count before resamples, so that what is compared does not change when a cell is scored by group as well.
+    """
+    usual = ScoreSpec()
+    best: dict[str, tuple[tuple[int, int, str], Result]] = {}
+    for result in found:
+        score = result.spec.score
+        same = sum(getattr(score, name) == getattr(usual, name) for name in ("by", "untagged", "seed", "confidence"))
+        rank = (same, score.resamples, result.created)
+        key = digest([result.spec.model_copy(update={"score": usual}), result.data["tracks_hash"]])
+        if key not in best or rank > best[key][0]:
+            best[key] = rank, result
+    return [result for _, result in best.values()]
 
 
 def path_of(folder: Path, result: Result) -> Path:

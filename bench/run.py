@@ -1,6 +1,7 @@
 """Cells from first to last: names become objects here, and only objects go down."""
 
 import platform
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -106,7 +107,7 @@ class Session:
         data = self.prepared(spec.dataset, spec.encoder, "dataset")
         same = spec.pretrain_dataset == spec.dataset or not parts.traits.trains
         audio = data if same else self.prepared(spec.pretrain_dataset, spec.encoder, "pretrain_dataset")
-        _require_scorable(data)
+        _require_scorable(data, spec.score)
         rows = _pretraining_rows(audio, spec, self.place.store)
         if parts.traits.trains and len(rows) < 2:
             raise InputError(f"{spec.pretrain_dataset.name}: {len(rows)} tracks to pretrain on; at least 2 are needed")
@@ -231,6 +232,8 @@ def _finetune(cell: Cell, folders: dict[str, Path], device: torch.device, folder
     probing.finetune(
         supervised, cell.parts, cell.spec, cell.data, cell.labels, folders["pretrain"], device, folder
     ).write(folder)
+    for states in folder.glob(f"{probing.STATES}_*"):  # not before: a kill would have cost the whole tuning
+        shutil.rmtree(states)
 
 
 def _load(cell: Cell, pretrained: Path, device: torch.device) -> Any:
@@ -248,7 +251,7 @@ def _score(session: Session, cell: Cell, folders: dict[str, Path], counted: dict
     return result
 
 
-def _require_scorable(data: Prepared) -> None:
+def _require_scorable(data: Prepared, score: ScoreSpec) -> None:
     """Refuses a data set that could not be scored, before anything is trained for it.
 
     Raises:
@@ -256,6 +259,11 @@ def _require_scorable(data: Prepared) -> None:
     """
     valid, test = data.labels[data.rows("valid")], data.labels[data.rows("test")]
     name = f"split {data.facts['split_name']}"
+    if score.untagged == "removed":
+        test = test[test.any(axis=1)]
+    groups = data.tracks["group"].iloc[data.rows("test")].nunique()
+    if score.by == "group" and groups < 2:
+        raise InputError(f"{name}: {groups} group among the test tracks: --score.by group needs two or more")
     if not valid.any():
         raise InputError(f"{name}: no tag has a positive among the {len(valid)} valid tracks: no probe can be chosen")
     if not (test.any(axis=0) & ~test.all(axis=0)).any():
@@ -267,9 +275,13 @@ def _pretraining_rows(audio: Prepared, spec: RunSpec, store: Store) -> NDArray[n
     rows = audio.rows(spec.views.splits)
     if not spec.views.exclude:
         return rows
-    excluded = read_json(store.home / "exclusions" / f"{spec.views.exclude}.json")
-    if not audio.tracks["track_id"].isin(excluded).any():
-        raise InputError(f"{spec.pretrain_dataset.name}: none of the {len(excluded)} tracks to exclude is in it")
+    path = store.home / "exclusions" / f"{spec.views.exclude}.json"
+    if not path.is_file():
+        raise InputError(f"views.exclude {spec.views.exclude} is not known here: give --exclude FILE")
+    content = read_json(path)
+    if content["tracks_hash"] != audio.facts["tracks_hash"]:
+        raise InputError(f"--exclude: made for another data set than {spec.pretrain_dataset.name}: `bench data leaks`")
+    excluded = content["track_ids"]
     return rows[~audio.tracks["track_id"].iloc[rows].isin(excluded).to_numpy()]
 
 
@@ -350,4 +362,5 @@ def _labels_in_words(spec: RunSpec) -> str:
     if labels.subset:
         return f"imported subset {labels.subset}"
     unit = "groups" if labels.by == "group" else "tracks"
-    return f"{labels.scheme} over {unit}" + (f", seed {labels.seed}" if labels.seed else "")
+    of = ", shares of the whole data set" if labels.of == "dataset" else ""
+    return f"{labels.scheme} over {unit}{of}" + (f", seed {labels.seed}" if labels.seed else "")

@@ -11,6 +11,7 @@ from bench import probing, results
 from bench.config import RunSpec
 from bench.data.prepare import Prepared
 from bench.probe.score import Metric, Scores, conventions, retrieval
+from bench.store import load_array
 
 _COMPARED = ("map_macro", "roc_auc_macro")  # of the other conventions, what is stored resample by resample
 
@@ -44,7 +45,7 @@ def score_cell(spec: RunSpec, data: Prepared, counts: NDArray[np.int32], embedde
     """
     test = probing.test_split(data)
     found = conventions(probing.read_logits(probed), test, spec.score, spec.probe.aggregation, counts)
-    neighbours = retrieval(np.load(embedded / "nearest.npy"), len(data.tags), test, spec.score, counts)
+    neighbours = retrieval(load_array(embedded / "nearest.npy"), len(data.tags), test, spec.score, counts)
     (name, scores), *others = found.items()
     metrics = {**scores.metrics, **neighbours}
     resampled = {metric: value.resampled for metric, value in metrics.items()}

@@ -71,6 +71,19 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+def load_array(path: Path, mmap: bool = False) -> NDArray[Any]:
+    """Reads one array, or maps it into memory.
+
+    Raises:
+        InputError: it is not there or damaged.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is damaged: remove the folder {path.parent}, `bench run` makes it again") from error
+    return array
+
+
 def read_json(path: Path) -> Any:
     """Reads JSON."""
     return json.loads(path.read_text(encoding="utf-8"))
@@ -129,6 +142,8 @@ class Store:
             if not final.is_dir():
                 work.mkdir(exist_ok=True)
                 make(work)
+                for left in work.rglob(".*.tmp"):  # of a file that a killed attempt was writing
+                    left.unlink()
                 _publish(work, final)
             # Only now: while the product is missing, every process must meet at the same lock file.
             final.with_suffix(".lock").unlink(missing_ok=True)

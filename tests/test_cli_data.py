@@ -174,6 +174,9 @@ def test_leaks_are_found_and_excluded(main: Main, copied: tuple[Path, Path]) -> 
     status, out, err = main("data", "leaks", first, second)
     assert status == 0, err
     assert "3 near-duplicate" in out
+    status, out, err = main(*RUN, "--dataset", second, "--exclude", "leaks.json")
+    assert status == 2
+    assert "made for another data set" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -198,6 +201,9 @@ def test_leaks_are_found_and_excluded(main: Main, copied: tuple[Path, Path]) -> 
         (["data", "sample", "CSV", "--out", "s", "--tracks", "99"], "give 1 to 36"),
         (["data", "sample", "CSV", "--out", "s", "--seconds", "-1"], "--seconds -1"),
         (["run", "--method", "simclr", "--exclude", "none.json"], "cannot be read"),
+        (["data", "leaks", "CSV", "CSV", "--out", "x.csv"], "give a name such as leaks.json"),
+        (["data", "leaks", "CSV", "CSV", "--dataset.nope", "3"], "dataset.nope"),
+        (["data", "sample", "CSV", "--out", "s", "--seconds", "nan"], "--seconds nan"),
         (["run", "--method", "simclr", "--exclude", "CSV"], "not an exclusion file"),
     ],
 )
@@ -217,6 +223,19 @@ def test_bad_files_can_stop_the_preparation(main: Main, tones: Path) -> None:
     status, out, err = main("data", "prepare", tones)
     assert status == 0, err
     assert "1 left out" in out
+    assert main("data", "prepare", tones, "--on-bad", "fail")[0] == 2  # also where it is prepared already
     status, out, err = main("data", "verify", tones)
     assert status == 1
     assert "03.wav" in out
+
+
+def test_verify_sees_a_store_that_was_damaged(main: Main, tones: Path) -> None:
+    assert main("data", "prepare", tones)[0] == 0
+    assert main("data", "verify", tones)[0] == 0
+    (store,) = Path(".bench/prepared").glob("*/audio-00000.i16")
+    with open(store, "r+b") as file:
+        file.seek(2000)
+        file.write(bytes(20_000))
+    status, out, _ = main("data", "verify", tones)
+    assert status == 1
+    assert "35 tracks" in out

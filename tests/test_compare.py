@@ -189,12 +189,42 @@ def test_two_splits_of_one_data_set_stand_apart(main: Main, stored: Path) -> Non
     assert "tracks (other, ababab)" in out
 
 
-def test_a_damaged_array_is_one_line(main: Main, stored: Path) -> None:
-    path = one(stored, "simclr").with_suffix(".npz")
+def test_a_damaged_array_is_named_and_made_again(main: Main, stored: Path) -> None:
+    path = one(stored, "simclr", 0.4).with_suffix(".npz")
     path.write_bytes(path.read_bytes()[:100])
-    status, _, err = main("compare", "simclr", "random_init")
+    status, out, err = main("compare", "simclr", "random_init", "--json")
+    assert status == 0, err
+    assert f"{path.name} is gone or damaged" in err
+    assert next(pair["cells"] for pair in json.loads(out)["pairs"] if pair["fraction"] == 0.4) == 7
+    (stored / "runs/folder.json").mkdir()
+    assert main("compare", "simclr", "random_init")[0] == 0
+
+
+def test_rescoring_by_group_leaves_comparisons_as_they_were(main: Main, stored: Path) -> None:
+    before = json.loads(main("compare", "simclr", "random_init", "--json")[1])
+    assert main("rescore", "--by", "group")[0] == 0
+    status, out, err = main("compare", "simclr", "random_init", "--json")
+    assert status == 0, err
+    assert json.loads(out)["pairs"] == before["pairs"]
+    assert main("rescore", "--untagged", "removed", "--score.resamples", "60.0")[0] == 0
+    assert len(results.read_all(stored)[0]) == 3 * 24
+
+
+def test_subsets_of_other_sizes_are_not_paired(main: Main, stored: Path) -> None:
+    run = [*RUN, "--dataset", "tones/tracks.csv", "--fraction", "0.5", "--json"]
+    assert main(*run, "--method", "random_init", "--labels.of", "dataset")[0] == 0
+    assert main(*run, "--method", "simclr")[0] == 0
+    status, _, err = main("compare", "simclr,probe=linear", "random_init,probe=linear", "--fraction", "0.5")
     assert status == 2
-    assert f"{path.name} cannot be read" in err
+    assert "labelled subsets: balanced over tracks against balanced over tracks, shares of the whole" in err
+
+
+def test_damaged_logits_are_one_line(main: Main, stored: Path) -> None:
+    for path in (stored.parent / ".bench/probed").glob("*/mean_embedding.npy"):
+        path.write_bytes(path.read_bytes()[:60])
+    status, out, err = main("rescore", "--resamples", "10")
+    assert (status, out) == (0, "0 cells scored anew, 24 left out\n")
+    assert "is damaged: remove the folder" in err
 
 
 def test_rescoring_trains_nothing_and_its_resamples_go_on_from_the_old_ones(
@@ -289,6 +319,12 @@ def test_subsets_go_out_and_come_back(main: Main, stored: Path) -> None:
         (["run", "--method", "simclr", "--preset", "deezr"], "deezer"),
         (["run", "--method", "simclr", "--labels.scheme", "even", "--dry-run"], "labels.scheme"),
         (["run", "--method", "simclr", "--probe-seeds", "0"], "--probe-seeds 0"),
+        (["run", "--method", "simclr", "--labels.subset", "0123456789abcdef"], "give --subset HASH"),
+        (["run", "--method", "simclr", "--probe.learning_rates", "[0.1, 0.1]"], "stands twice"),
+        (
+            ["run", "--method", "simclr", "--views.exclude", "0123456789abcdef", "--dataset", "CSV"],
+            "give --exclude FILE",
+        ),
         (["run", "--method", "simclr", "--seed", "0,x"], "--seed 'x'"),
         (["run", "--method", "simclr", "--resamples", "5", "--score.resamples", "6"], "given twice"),
         (["subsets", "export", "--dataset", "CSV", "--fraction", "0.4"], "--out"),

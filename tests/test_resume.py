@@ -118,6 +118,30 @@ def test_interrupt_is_one_line_and_status_130(tones, tmp_path):
     assert "Traceback" not in err
 
 
+def test_kill_9_in_the_middle_of_fine_tuning_takes_up_its_checkpoints(tones, tmp_path):
+    tuning = ["--probe", "finetune", "--finetune.steps", "30", "--finetune.batch_size", "4", *CHECKPOINTS]
+    whole = command("random_init", tones, tmp_path / "whole", *tuning)
+    subprocess.run(whole, check=True, capture_output=True)
+    home = tmp_path / "killed"
+    again = command("random_init", tones, home, *tuning)
+    process = subprocess.Popen(again, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(home.glob("probed/*.part/*/state.pt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    for folder in home.glob("probed/*.part/learning_rate_0"):
+        (folder / ".state.pt.host-1.tmp").write_bytes(b"cut off")
+    subprocess.run(again, check=True, capture_output=True)
+    one, other = (next(place.glob("probed/*/mean_embedding.npy")) for place in (tmp_path / "whole", home))
+    assert one.read_bytes() == other.read_bytes()
+    assert sorted(path.name for path in other.parent.iterdir()) == [
+        "mean_embedding.npy",
+        "mean_probability.npy",
+        "run.json",
+    ]
+
+
 def test_an_interrupt_that_a_callback_swallows_takes_effect_at_the_next_report():
     with interruptible(), progress("train", "steps") as report:
         report(1, 3)

@@ -216,7 +216,15 @@ def test_smallest_detectable_refuses(changed: dict[str, float], message: str) ->
 # Paired differences
 
 
-def test_paired_difference_by_hand() -> None:
+def test_too_few_resamples_give_no_interval() -> None:
+    spread = np.linspace(0, 1, 19)[None]
+    found = paired(np.array([0.5]), np.array([0.2]), spread, spread / 2, 0.95)
+    assert np.isnan([found.low, found.high]).all()
+    assert found.standard_error > 0
+
+
+def test_paired_difference_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.statistics.paired.FEWEST_RESAMPLES", 1)
     first = np.array([[0.5, 0.6, 0.7, NAN], [0.7, 0.6, 0.5, 0.9]])
     second = np.array([[0.4, 0.6, 0.8, 0.1], [0.4, 0.6, 0.6, 0.1]])
     found = paired(np.array([0.6, 0.6]), np.array([0.5, 0.6]), first, second, 0.5)

@@ -13,6 +13,7 @@ from bench.config import EmbedSpec
 from bench.data.frontend import to_waveform
 from bench.data.pcm import PcmStore
 from bench.data.views import segment_starts
+from bench.store import load_array
 
 _SEGMENTS = 64  # encoded at a time
 Progress = Callable[[int, int], None]
@@ -41,7 +42,7 @@ class Embeddings:
 def open_embeddings(folder: Path) -> Embeddings:
     """The embeddings that a folder holds, memory-mapped."""
     names = ("segments", "first", "tracks")
-    return Embeddings(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
+    return Embeddings(*(load_array(folder / f"{name}.npy", mmap=True) for name in names))
 
 
 @torch.no_grad()

@@ -242,6 +242,8 @@ def retrieval(
     found = {}
     for k in RECALL_AT:
         values = _mean_of_known(recall_at(nearest, labels, k, counts))
+        if np.isnan(values[0]):
+            continue  # no tag has two test tracks
         low, high = percentile(values[1:], spec.confidence)
         # A mean of hits is not biased: the percentiles serve, and need no influence of each track.
         found[f"recall_at_{k}"] = Metric(float(values[0]), low, high, (low, high), (low, high), 0.0, values[1:])

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.config import digest
 from bench.errors import InputError, unknown
 from bench.permutation import permutation_p
 from bench.report.summary import Cell, difference
-from bench.results import Result, dataset_name, path_of, read, read_all, read_values
+from bench.results import Result, dataset_name, path_of, preferred, read, read_all, read_values
 from bench.statistics.detectable import smallest_detectable
 from bench.statistics.grid import balanced_grid
 from bench.statistics.multiple import holm
@@ -231,17 +230,12 @@ def compare(entries: Sequence[Entry], metric: str, alpha: float = 0.05, permutat
 
 
 def _latest(entry: Entry, notes: list[str]) -> list[tuple[Result, Path]]:
-    """One result a cell, and its path: of several scorings the one with most resamples, then the newest."""
-    best: dict[str, tuple[Result, Path]] = {}
-    for result, path in zip(entry.cells, entry.paths, strict=True):
-        score = result.spec.score.model_copy(update={"resamples": 0})
-        key = digest([result.spec.model_copy(update={"score": score}), result.data["tracks_hash"]])
-        rank = (result.spec.score.resamples, result.created)
-        if key not in best or rank > (best[key][0].spec.score.resamples, best[key][0].created):
-            best[key] = result, path
-    if len(best) < len(entry.cells):
-        notes.append(f"{entry.name}: {len(entry.cells) - len(best)} older scorings of the same cells are not used")
-    return list(best.values())
+    """One result a cell, and its path."""
+    kept = preferred(entry.cells)
+    if len(kept) < len(entry.cells):
+        notes.append(f"{entry.name}: {len(entry.cells) - len(kept)} other scorings of the same cells are not used")
+    paths = {result.cell: path for result, path in zip(entry.cells, entry.paths, strict=True)}
+    return [(result, paths[result.cell]) for result in kept]
 
 
 def _stratum(result: Result, by_probe: bool) -> Stratum:
@@ -266,6 +260,7 @@ def _fields(result: Result) -> dict[str, Any]:
         "fraction": result.spec.fraction,
         "labelled subsets": "imported" if result.spec.labels.subset else result.protocol["labels"],
         "probe": result.spec.probe.kind,
+        "labelled tracks (hash)": result.probe["subset"],
     }
 
 
@@ -287,10 +282,16 @@ def _differing(first: Result, second: Result) -> list[str]:
 def _why_not(first: Entry, second: Entry) -> str:
     """Why two entries share no stratum: how their nearest cells differ."""
     nearest = min(
-        (_differing(mine, theirs) for mine in first.cells for theirs in second.cells),
+        (_but_subset(mine, theirs) for mine in first.cells for theirs in second.cells),
         key=lambda lines: (len(lines), lines),
     )
     return f"{first.name} and {second.name} cannot be compared: they differ in {'; '.join(nearest)}"
+
+
+def _but_subset(first: Result, second: Result) -> list[str]:
+    """As `_differing`; another draw labels other tracks, which is not why two cells cannot be compared."""
+    lines = _differing(first, second)
+    return [line for line in lines if not line.startswith("labelled tracks")] or lines
 
 
 def _ambiguous(name: str, first: Result, second: Result) -> str:

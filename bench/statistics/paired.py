@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from bench.errors import InputError
 from bench.intervals import percentile
 
+FEWEST_RESAMPLES = 20
+"""With fewer, quantiles are no interval: none is given."""
+
 
 @dataclass(frozen=True)
 class Paired:
@@ -18,7 +21,7 @@ class Paired:
 
     Attributes:
         difference: of the means over the cells.
-        low: lower end of the percentile interval; NaN without resamples.
+        low: lower end of the percentile interval; NaN with fewer than `FEWEST_RESAMPLES` resamples.
         high: upper end.
         standard_error: standard deviation of the difference over the resamples; NaN with fewer than two.
         ahead: share of the resamples in which the first method is ahead, a tie counting one half; NaN without any.
@@ -63,8 +66,8 @@ def paired(
     difference = float(values_a.mean() - values_b.mean())
     spread = resampled_a.mean(axis=0) - resampled_b.mean(axis=0)
     spread = spread[~np.isnan(spread)]
-    low, high = percentile(spread, confidence)
     count = len(spread)
+    low, high = percentile(spread, confidence) if count >= FEWEST_RESAMPLES else (float("nan"), float("nan"))
     if not count:
         return Paired(difference, low, high, float("nan"), float("nan"), float("nan"), count)
     above, below = int((spread > 0).sum()), int((spread < 0).sum())
