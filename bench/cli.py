@@ -15,6 +15,7 @@ from bench.cli_flags import (
     Home,
     Plugins,
     Results,
+    begin,
     exclusion_hash,
     labelled_sets,
     method_names,
@@ -136,14 +137,11 @@ def run(
     track
         Mirror finished cells into MLflow: `mlflow.db` here, or MLFLOW_TRACKING_URI.
     """
-    from bench import plan, registry
-    from bench.data import tracks_csv
+    from bench import plan
     from bench.results import find
     from bench.store import Store
 
-    tracks_csv.fingerprint.cache_clear()  # a second command in one process may find changed files
-    if plugins is not None:
-        registry.add_plugins(plugins)
+    begin(plugins)
     flags = {
         ("dataset", "tracks"): tracks,
         ("dataset", "seconds"): seconds,
@@ -226,11 +224,11 @@ def _finish(
     """Prints the rows or the table, names the files, mirrors."""
     from bench.progress import say
     from bench.report.summary import by_convention
-    from bench.results import file_stem
+    from bench.results import path_of
     from bench.table import show
 
     table = _summary(requests, found, store, results)
-    files = [str(results / "runs" / f"{file_stem(result.spec, result.cell)}.json") for result in found]
+    files = [str(path_of(results, result)) for result in found]
     if as_json:
         rows = [row for result in found for row in result.rows()]
         others = [row for result in found for row in result.other_rows()]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from cyclopts import App
 
-from bench.cli_flags import Flag, Home, Plugins, overrides
+from bench.cli_flags import Flag, Home, Plugins, begin, overrides
 from bench.errors import InputError
 
 _SHOWN = 50  # rows of leaks in the terminal
@@ -19,17 +19,18 @@ def list_(*, home: Home = Path(".bench"), plugins: Plugins = None) -> None:
     """List the data sets that are known, and what is prepared of them here."""
     from bench import registry
     from bench.collection import shelved
+    from bench.data.disk import human
     from bench.store import Store
     from bench.table import Table, show
 
-    _add(plugins)
+    begin(plugins)
     rows = []
     for name in registry.names("datasets"):
         about = registry.describe("datasets", name)
         rows.append([name, *(str(about.get(key, "")) for key in ("COST", "LICENCE", "HOMEPAGE"))])
     show(Table(["name", "size", "licence", "homepage"], rows, words=4))
     here = [
-        [one.name, one.facts["split_name"], f"{one.facts['sample_rate']} Hz", *_counts(one.facts), _size(one.size)]
+        [one.name, one.facts["split_name"], f"{one.facts['sample_rate']} Hz", *_counts(one.facts), human(one.size)]
         for one in shelved(Store(home))
     ]
     if here:
@@ -48,8 +49,9 @@ def info(name: str, *, plugins: Plugins = None) -> None:
     """
     from bench import registry
     from bench.collection import files_of
+    from bench.data.disk import human
 
-    _add(plugins)
+    begin(plugins)
     about = registry.describe("datasets", name)
     module = registry.load("datasets", name)
     print(f"{name}: {about.get('SUMMARY', '')}".rstrip(": "))
@@ -61,7 +63,7 @@ def info(name: str, *, plugins: Plugins = None) -> None:
         print(f"  --dataset.{setting} ({field.default})")
     files = files_of(_plugin(name))
     for file in files[:12]:
-        size = _size(file.bytes) if file.bytes else "size not published"
+        size = human(file.bytes) if file.bytes else "size not published"
         print(f"  file      {file.name}  {size}, {file.checksum.partition(':')[0] or file.listed_in or 'no checksum'}")
     if len(files) > 12:
         print(f"  and {len(files) - 12} files more")
@@ -89,7 +91,7 @@ def fetch(name: str, *, root: Path, workers: int = 4, keep_archives: bool = True
     from bench.collection import fetch as download
     from bench.progress import say
 
-    _add(plugins)
+    begin(plugins)
     if workers < 1:
         raise InputError(f"--workers {workers}: give 1 or more")
     for note in download(_plugin(name), root, workers, keep_archives):
@@ -129,7 +131,7 @@ def prepare(
     from bench.preparing import register
     from bench.store import Store, require_writable
 
-    _add(plugins)
+    begin(plugins)
     if sample_rate is not None and not 1000 <= sample_rate <= 384_000:
         raise InputError(f"--sample-rate {sample_rate}: give 1000 to 384000 Hz, such as 16000 or 22050")
     if workers is not None and workers < 1:
@@ -171,7 +173,7 @@ def verify(
     from bench.store import Store
     from bench.table import Table, show
 
-    _add(plugins)
+    begin(plugins)
     dataset = _plugin(name)
     found = _prepared(dataset, Store(home), sample_rate, recipe)
     rows = check(dataset, found)
@@ -227,7 +229,7 @@ def leaks(
     from bench.store import Store, require_writable
     from bench.table import Table, show
 
-    _add(plugins)
+    begin(plugins)
     store = Store(home)
     if out is not None:
         require_writable(out.parent)
@@ -303,7 +305,7 @@ def sample(
     from bench.collection import sample as write
     from bench.store import Store
 
-    _add(plugins)
+    begin(plugins)
     if not 0 <= seconds < 1e6:
         raise InputError(f"--seconds {seconds:g}: give 0 or more")
     number = write(_prepared(_plugin(name), Store(home), sample_rate, recipe), tracks, seconds, seed, out)
@@ -341,25 +343,8 @@ def _prepared(
     return prepared(dataset, rate, store, workers=workers, on_bad=on_bad)
 
 
-def _add(plugins: Path | None) -> None:
-    from bench import registry
-    from bench.data import tracks_csv
-
-    tracks_csv.fingerprint.cache_clear()  # a second command in one process may find changed files
-    if plugins is not None:
-        registry.add_plugins(plugins)
-
-
 def _counts(facts: dict[str, Any]) -> list[str]:
     return [*(str(facts["tracks"][split]) for split in ("train", "valid", "test")), str(len(facts["left_out"]))]
-
-
-def _size(number: int) -> str:
-    for unit in ("B", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}"
-        number /= 1000  # type: ignore[assignment]
-    return f"{number:.1f} GB"
 
 
 def _number(value: float) -> str:

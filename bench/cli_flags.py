@@ -25,6 +25,16 @@ LabelledSets = list[tuple[float, int, dict[str, Any]]]
 _OVERRIDE = re.compile(r"--([a-z_-]+)\.([a-z_.-]+?)(?:=(.*))?$", re.DOTALL)
 
 
+def begin(plugins: Path | None) -> None:
+    """What every command on data sets does first: takes a user's plug-ins up, and looks at files anew."""
+    from bench import registry
+    from bench.data import tracks_csv
+
+    tracks_csv.fingerprint.cache_clear()  # a second command in one process may find changed files
+    if plugins is not None:
+        registry.add_plugins(plugins)
+
+
 overrides: Tree = {}
 """The dotted settings of the command line, by section."""
 
@@ -125,11 +135,11 @@ def exclusion_hash(path: Path, home: Path) -> str:
         InputError: no exclusion file, or a home that cannot be written.
     """
     from bench.config import digest
-    from bench.data.leaks import read_exclusions
+    from bench.data.leaks import read_exclusion_file
     from bench.store import require_writable, write_json
 
-    ids = sorted(read_exclusions(path))
-    content = {"tracks_hash": json.loads(path.read_text(encoding="utf-8"))["first"]["tracks_hash"], "track_ids": ids}
+    ids, first = read_exclusion_file(path)
+    content = {"tracks_hash": first["tracks_hash"], "track_ids": sorted(ids)}
     name = digest(content)
     target = home / "exclusions" / f"{name}.json"
     if not target.is_file():

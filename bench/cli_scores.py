@@ -6,7 +6,7 @@ from typing import Literal
 
 from cyclopts import App
 
-from bench.cli_flags import Flag, Home, Plugins, Results, fractions, labelled_sets, overrides
+from bench.cli_flags import Flag, Home, Plugins, Results, begin, fractions, labelled_sets, overrides
 from bench.errors import InputError
 
 subsets = App(name="subsets", help="Write labelled subsets to files, and take up files that others wrote.")
@@ -145,12 +145,10 @@ def export(
     recipe
         Names the encoder, and so the sample rate at which the data set is prepared.
     """
-    from bench import registry
     from bench.labels import export as write
     from bench.table import Table, show
 
-    if plugins is not None:
-        registry.add_plugins(plugins)
+    begin(plugins)
     sets = labelled_sets(fraction, draws, preset, None, overrides, home)
     made = write(dataset, recipe, sets, overrides, home, out)
     rows = [
@@ -180,11 +178,9 @@ def import_(
     recipe
         Names the encoder, and so the sample rate at which the data set is prepared.
     """
-    from bench import registry
     from bench.labels import import_files
 
-    if plugins is not None:
-        registry.add_plugins(plugins)
+    begin(plugins)
     if not files:
         raise InputError("give one or more files that `bench subsets export` wrote")
     for path, name, tracks in import_files(files, dataset, recipe, overrides, home):

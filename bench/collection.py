@@ -77,7 +77,7 @@ def fetch(dataset: PlugIn, root: Path, workers: int, keep_archives: bool) -> lis
             files,
             root,
             workers=workers,
-            progress=lambda done, total: report(done, total, ""),
+            progress=report,
             keep_archives=keep_archives,
         )
 
@@ -128,7 +128,7 @@ def leaks(first: Prepared, second: Prepared) -> Leaks:
     """What of the first set, pretrained on, stands in the second, whatever its split."""
     with progress("look for leaks", "steps") as report:
         rows = first.rows("all"), second.rows("all")
-        return find_leaks(first, second, *rows, lambda done, total: report(done, total, ""))
+        return find_leaks(first, second, *rows, report)
 
 
 def held_out(found: Leaks) -> Leaks:

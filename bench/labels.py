@@ -9,9 +9,9 @@ from bench import plan, probing
 from bench.config import RunSpec
 from bench.data.prepare import Prepared
 from bench.errors import InputError
+from bench.preparing import prepared
 from bench.probe import subsets
 from bench.results import dataset_name
-from bench.run import Place, Session
 from bench.store import Store, require_writable, write_atomically
 
 
@@ -108,4 +108,4 @@ def _spec(
 
 
 def _prepared(spec: RunSpec, home: Path) -> Prepared:
-    return Session(Place(Store(home), home)).prepared(spec.dataset, spec.encoder, "dataset")
+    return prepared(spec.dataset, plan.sample_rate(spec.encoder), Store(home))

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.intervals import by_group
 from bench.randomness import raw
 
 _BYTES = 2**15
@@ -36,7 +37,7 @@ def permutation_p(
         The p-value, in [1 / (permutations + 1), 1].
     """
     if groups is not None:
-        contributions = np.bincount(np.unique(groups, return_inverse=True)[1], contributions).astype(np.float64)
+        contributions = by_group(contributions, groups)
     words = -(-len(contributions) // 64)
     eights = np.zeros((8 * words, 8))
     eights.ravel()[: len(contributions)] = contributions

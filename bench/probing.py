@@ -123,7 +123,7 @@ def probe_all(
     with progress(title, "steps") as report:
         fitted = fit_all(
             embedded, labels[0].targets, data.kind, len(data.tags), valid, test, cells, probe, str(device),
-            lambda done, total: report(done, total, ""),
+            report,
         )  # fmt: skip
         for index, found in fitted:
             # They are trained together: each is given an equal share of the time.

@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench import plan, probing, results
+from bench import plan, results
 from bench.config import ScoreSpec
 from bench.data.prepare import Prepared, open_prepared
 from bench.errors import InputError
 from bench.progress import progress
+from bench.run import Place, Session
 from bench.scoring import score_cell
 from bench.store import Store
 
@@ -37,20 +38,20 @@ def rescore(folder: Path, store: Store, settings: dict[str, Any]) -> Iterator[tu
     for line in left_out:
         yield None, line
     opened: dict[str, Prepared] = {}
+    session = Session(Place(store, folder))
     known: set[str] = {result.cell for result in stored}
     stored = results.preferred(stored)
     with progress("rescore", "cells") as report:
         for number, old in enumerate(stored):
-            result, why = _one(old, settings, store, opened, folder, known)
+            result, why = _one(old, settings, session, opened, known)
             report(number + 1, len(stored), "")
             if result is not None or why:
                 yield result, why
 
 
 def _one(
-    old: results.Result, settings: dict[str, Any], store: Store, opened: dict[str, Prepared], folder: Path,
-    known: set[str],
-) -> tuple[results.Result | None, str]:  # fmt: skip
+    old: results.Result, settings: dict[str, Any], session: Session, opened: dict[str, Prepared], known: set[str]
+) -> tuple[results.Result | None, str]:
     """The cell scored anew; None with the reason where that cannot be, or without where it is there already."""
     score = ScoreSpec.model_validate({**old.spec.score.model_dump(), **settings})
     spec = old.spec.model_copy(update={"score": score})
@@ -58,7 +59,7 @@ def _one(
     if cell in known:
         return None, ""
     stages = {"prepare": "prepared", "embed": "embedded", "probe": "probed"}
-    folders = {stage: store.folder(place, old.products[stage]) for stage, place in stages.items()}
+    folders = {stage: session.place.store.folder(place, old.products[stage]) for stage, place in stages.items()}
     missing = [str(path) for path in folders.values() if not path.is_dir()]
     if missing:
         return None, f"{results.file_stem(old.spec, old.cell)}: {missing[0]} is not there; `bench run` makes it"
@@ -67,7 +68,7 @@ def _one(
         opened.clear()  # one data set at a time
         opened[key] = open_prepared(folders["prepare"])
     data = opened[key]
-    counts = probing.test_split(data).resamples(spec.score)
+    counts = session.counts(data, spec.score)
     try:
         scored = score_cell(spec, data, counts, folders["embed"], folders["probe"])
     except InputError as error:  # logits that are damaged, or that cannot be scored so
@@ -83,6 +84,6 @@ def _one(
         **scored.fields,
     }
     result = old.model_copy(update=update)
-    results.write(folder, result, scored.values)
+    results.write(session.place.results, result, scored.values)
     known.add(cell)
     return result, ""

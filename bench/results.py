@@ -150,7 +150,7 @@ def file_stem(spec: RunSpec, cell: str) -> str:
 
 def find(folder: Path, spec: RunSpec, cell: str) -> Result | None:
     """The stored result of a cell; None when it is not there, cannot be read or was written in another form."""
-    path = folder / "runs" / f"{file_stem(spec, cell)}.json"
+    path = _path(folder, spec, cell)
     if not path.is_file() or not path.with_suffix(".npz").is_file():
         return None
     try:
@@ -241,7 +241,11 @@ def preferred(found: Sequence[Result]) -> list[Result]:
 
 def path_of(folder: Path, result: Result) -> Path:
     """Where a cell's JSON lies in a results folder."""
-    return folder / "runs" / f"{file_stem(result.spec, result.cell)}.json"
+    return _path(folder, result.spec, result.cell)
+
+
+def _path(folder: Path, spec: RunSpec, cell: str) -> Path:
+    return folder / "runs" / f"{file_stem(spec, cell)}.json"
 
 
 def read_values(path: Path) -> Values:
@@ -265,9 +269,8 @@ def read_values(path: Path) -> Values:
 
 def write(folder: Path, result: Result, values: Values) -> Path:
     """Writes a cell's files; the JSON last, since its presence says that the cell is done. Returns the JSON's path."""
-    runs = folder / "runs"
-    runs.mkdir(parents=True, exist_ok=True)
     path = path_of(folder, result)
+    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = BytesIO()
     # float32 halves the file; the metrics themselves stand in the JSON as they are.
     arrays: dict[str, Any] = {}

@@ -70,15 +70,6 @@ def record(dataset: PlugIn, store: Store, source: Source) -> None:
     write_json(path, {**content, "root": str(source.root), "fingerprint": source.fingerprint})
 
 
-def recorded(store: Store) -> list[PlugIn]:
-    """Every data set whose place is recorded."""
-    found = []
-    for path in sorted((store.home / "sources").glob("*.json")):
-        content = read_json(path)
-        found.append(PlugIn(name=content["name"], **content["settings"]))
-    return found
-
-
 def fingerprint(rows: list[str], root: Path, paths: list[str]) -> str:
     """Digest of a manifest's rows and of the audio files' sizes and times; files that are not there count as such."""
     states: list[list[str | int | None]] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
-from bench.results import Result, file_stem
+from bench.results import Result, file_stem, path_of
 
 _DEFAULT_STORE = "sqlite:///mlflow.db"
 _EXPERIMENT = "pretext-bench"
@@ -77,7 +77,7 @@ def _mirror_one(mlflow: Any, result: Result, folder: Path) -> None:
         client = mlflow.MlflowClient()
         for start in range(0, len(points), 1000):  # the most that one call may carry
             client.log_batch(run.info.run_id, metrics=points[start : start + 1000])
-        mlflow.log_artifact(str(folder / "runs" / f"{name}.json"))
+        mlflow.log_artifact(str(path_of(folder, result)))
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.decoders import Outcome, hash_of
+from bench.data.disk import size_of
 from bench.data.pcm import PcmStore, shard_name
 from bench.data.shards import lay_out, unbuffered, write_whole
 from bench.store import write_atomically
@@ -102,7 +103,7 @@ def take_up(folder: Path, of: str, shard_bytes: int) -> Journal:
     lengths = np.array([outcome.frames for outcome in outcomes], np.int64)
     index = np.zeros((len(outcomes), 3), np.int64)
     index[lengths > 0] = lay_out(lengths[lengths > 0], shard_bytes)
-    sizes = {int(shard): _size(folder / shard_name(int(shard))) for shard in np.unique(index[:, 0])}
+    sizes = {int(shard): size_of(folder / shard_name(int(shard))) for shard in np.unique(index[:, 0])}
     store = PcmStore(folder, index, sample_rate=1)
     journal = Journal(path)
     for place, outcome in enumerate(outcomes):
@@ -140,7 +141,3 @@ def _line(outcome: Outcome) -> list[Any]:
         *(outcome.frames, outcome.audio_hash, outcome.bytes, outcome.mtime_ns),
         *(outcome.reason, outcome.remark),
     ]
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

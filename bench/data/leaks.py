@@ -160,6 +160,18 @@ def read_exclusions(path: Path, of: Prepared | None = None) -> list[str]:
     Raises:
         InputError: there is no such file, it is none of ours, or it was made for another data set.
     """
+    excluded, first = read_exclusion_file(path)
+    if of is not None:
+        _require_same(path, first, excluded, of)
+    return excluded
+
+
+def read_exclusion_file(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """The track_ids of an exclusion file, and the hashes of the data set that they are of.
+
+    Raises:
+        InputError: there is no such file, or it is none of ours.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -175,9 +187,7 @@ def read_exclusions(path: Path, of: Prepared | None = None) -> list[str]:
         raise InputError(f"{path}: 'track_ids' is not a list of strings")
     if not isinstance(first, dict) or "tracks_hash" not in first or "data_hash" not in first:
         raise InputError(f"{path}: 'first' does not say which data set the tracks are of")
-    if of is not None:
-        _require_same(path, first, excluded, of)
-    return excluded
+    return excluded, first
 
 
 def _require_same(path: Path, first: dict[str, Any], excluded: list[str], of: Prepared) -> None:

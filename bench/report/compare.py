@@ -260,7 +260,6 @@ def _fields(result: Result) -> dict[str, Any]:
         "fraction": result.spec.fraction,
         "labelled subsets": "imported" if result.spec.labels.subset else result.protocol["labels"],
         "probe": result.spec.probe.kind,
-        "labelled tracks (hash)": result.probe["subset"],
     }
 
 
@@ -282,16 +281,10 @@ def _differing(first: Result, second: Result) -> list[str]:
 def _why_not(first: Entry, second: Entry) -> str:
     """Why two entries share no stratum: how their nearest cells differ."""
     nearest = min(
-        (_but_subset(mine, theirs) for mine in first.cells for theirs in second.cells),
+        (_differing(mine, theirs) for mine in first.cells for theirs in second.cells),
         key=lambda lines: (len(lines), lines),
     )
     return f"{first.name} and {second.name} cannot be compared: they differ in {'; '.join(nearest)}"
-
-
-def _but_subset(first: Result, second: Result) -> list[str]:
-    """As `_differing`; another draw labels other tracks, which is not why two cells cannot be compared."""
-    lines = _differing(first, second)
-    return [line for line in lines if not line.startswith("labelled tracks")] or lines
 
 
 def _ambiguous(name: str, first: Result, second: Result) -> str:
@@ -319,6 +312,8 @@ def _pair(
     pairs = [(mine[place], theirs[place]) for place in shared]
     for one, other in pairs:
         wrong = [line for line in _differing(one.result, other.result) if not line.startswith("probe:")]
+        labelled = [cell.result.probe["subset"] for cell in (one, other)]
+        wrong += [] if labelled[0] == labelled[1] else [f"labelled tracks (hash): {' against '.join(labelled)}"]
         if wrong:
             raise InputError(f"{first} and {second} cannot be compared: they differ in {'; '.join(wrong)}")
         for cell in (one, other):
