@@ -17,12 +17,15 @@ from bench.cli_flags import (
     Results,
     begin,
     exclusion_hash,
+    imported_weights,
     labelled_sets,
     method_names,
     overrides,
+    probe_kinds,
     seeds,
     split_overrides,
     with_flags,
+    with_probe,
 )
 from bench.errors import InputError
 from bench.progress import interruptible
@@ -55,7 +58,7 @@ _TAKE_SETTINGS = (["run"], ["rescore"], ["subsets"], ["data"])
 @app.command
 def run(
     *,
-    method: str,
+    method: str | None = None,
     fraction: str | None = None,
     draws: int | None = None,
     preset: Annotated[Literal["deezer", "clmr"] | None, Parameter(group=_LABELS)] = None,
@@ -65,10 +68,13 @@ def run(
     exclude: Path | None = None,
     encoder: str | None = None,
     recipe: str = "quick",
-    probe: Literal["linear", "mlp", "knn", "finetune"] | None = None,
+    augment: str | None = None,
+    weights: Path | None = None,
+    probe: str | None = None,
     seed: str = "0",
     probe_seeds: int = 1,
     resamples: int | None = None,
+    scale: Annotated[float, Parameter(group=_COST)] = 1.0,
     steps: Annotated[int | None, Parameter(group=_COST)] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], Parameter(group=_COST)] = "auto",
     tracks: Annotated[int | None, Parameter(group=_COST)] = None,
@@ -85,17 +91,17 @@ def run(
 
     Every stage is stored, so that nothing is done twice: a killed run goes on from its last checkpoint, and a finished
     cell is printed at once. Any other setting is set by its dotted name, such as `--train.learning_rate 1e-3`,
-    `--method.temperature 0.2`, `--views.augment log_mel`, `--labels.scheme uniform` or `--probe.hidden 256`.
+    `--method.temperature 0.2`, `--augment.gain.probability 0.5`, `--labels.scheme uniform` or `--probe.hidden 256`.
 
     Parameters
     ----------
     method
-        Name of `bench list methods`; several with commas.
+        Name of `bench list methods`; several with commas. A recipe with an experiment of its own needs none.
     fraction
         Share of the training tracks whose labels may be used, in (0, 1], or a number of tracks; several with commas:
-        0.01,0.1,259,1.0 (1.0).
+        0.01,0.1,259,1.0 (1.0, or the recipe's).
     draws
-        How many draws of the labelled tracks (a fraction of 1 has but one) (1).
+        How many draws of the labelled tracks (a fraction of 1 has but one) (1, or the recipe's).
     preset
         Fractions, draws and scheme of a published work: deezer (uniform; 1, 5, 10, 20 % in 4 draws, 100 %), clmr
         (balanced over tags; 1 to 100 % of all tracks).
@@ -112,14 +118,22 @@ def run(
         Name of `bench list encoders`, if not the recipe's.
     recipe
         Name of `bench list recipes`, or a TOML file.
+    augment
+        What is done to the views, if not what the recipe does: none, log_mel, clmr, clmr_v1, clmr_thesis, byol_a. Hear
+        and see it with `bench listen`.
+    weights
+        File of `bench import`: what the encoder starts from. Without `--method` it is kept as it is and probed.
     probe
-        What is trained on the frozen embeddings, if not the recipe's; finetune trains the encoder on.
+        What is trained on the frozen embeddings, if not the recipe's: linear, mlp, knn, or finetune, which trains the
+        encoder on; several with commas.
     seed
         Of pretraining; several with commas.
     probe_seeds
         How many seeds of the probe.
     resamples
         Bootstrap resamples of the test tracks (1000); others than before need no training.
+    scale
+        Share of the recipe's budget of pretraining and fine-tuning, for a trial: 0.001 is a thousandth.
     steps
         Optimiser steps of pretraining, if not the recipe's.
     device
@@ -138,6 +152,7 @@ def run(
         Mirror finished cells into MLflow: `mlflow.db` here, or MLFLOW_TRACKING_URI.
     """
     from bench import plan
+    from bench.recipe import experiment
     from bench.results import find
     from bench.store import Store
 
@@ -146,22 +161,33 @@ def run(
         ("dataset", "tracks"): tracks,
         ("dataset", "seconds"): seconds,
         ("train", "steps"): steps,
-        ("probe", "kind"): probe,
+        ("augment", "name"): augment,
         ("score", "resamples"): resamples,
         ("views", "exclude"): exclusion_hash(exclude, home) if exclude else None,
     }
     settings = with_flags(overrides, flags)
+    start = ""
+    if weights is not None:
+        start, encoder, settings = imported_weights(weights, encoder, settings, home)
+        method = method or "imported"
     if not 1 <= probe_seeds <= 1000:
         raise InputError(f"--probe-seeds {probe_seeds}: give 1 to 1000")
+    if not 0 < scale < float("inf"):
+        raise InputError(f"--scale {scale:g}: give a number above 0, such as 0.001")
     store = Store(home)
+    published = experiment(recipe)
+    if fraction is None and preset is None and subset is None:
+        fraction = ",".join(f"{share:g}" for share in published.fractions) or None
+        draws = published.draws if draws is None and fraction else draws
     sets = labelled_sets(fraction, draws, preset, subset, settings, store.home)
     requests = [
         plan.Request(
-            one, share, draw, pretraining_seed, probe_seed, recipe, dataset, pretrain_dataset, encoder,
-            {**settings, "labels": {**settings.get("labels", {}), **labels}},
+            one, share, draw, pretraining_seed, probe_seed, recipe, dataset, pretrain_dataset, encoder, start, scale,
+            {**with_probe(settings, kind), "labels": {**settings.get("labels", {}), **labels}},
         )
-        for one in method_names(method)
+        for one in method_names(method if method is not None else ",".join(published.methods))
         for pretraining_seed in seeds(seed)
+        for kind in probe_kinds(probe, one, published, settings)
         for share, draw, labels in sets
         for probe_seed in range(1 if plan.traits(one).uses_labels else probe_seeds)
     ]  # fmt: skip
@@ -254,10 +280,10 @@ def _summary(requests: "list[Request]", found: "list[Result]", store: Any, resul
     from bench.report.summary import Cell, read_cell, summarise
     from bench.results import find
 
-    groups: dict[tuple[str, str, float], list[tuple[Request, Cell]]] = {}
+    groups: dict[tuple[str, str, str, float], list[tuple[Request, Cell]]] = {}
     for request, result in zip(requests, found, strict=True):
-        subset = result.spec.labels.subset
-        groups.setdefault((request.method, subset, request.fraction), []).append((request, read_cell(results, result)))
+        key = (request.method, result.protocol["probe"], result.spec.labels.subset, request.fraction)
+        groups.setdefault(key, []).append((request, read_cell(results, result)))
     baselines: list[list[Cell] | None] = []
     for group in groups.values():
         cells = []

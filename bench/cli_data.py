@@ -336,9 +336,10 @@ def _prepared(
     from bench import plan
     from bench.config import PlugIn
     from bench.preparing import dataset_settings, prepared
+    from bench.recipe import read_recipe
 
     dataset_settings(dataset, "dataset")
-    encoder = PlugIn(name=plan.read_recipe(recipe).get("encoder", {}).get("name", plan.DEFAULT_ENCODER))
+    encoder = PlugIn(name=read_recipe(recipe).get("encoder", {}).get("name", plan.DEFAULT_ENCODER))
     rate = sample_rate or plan.sample_rate(encoder)
     return prepared(dataset, rate, store, workers=workers, on_bad=on_bad)
 

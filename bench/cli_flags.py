@@ -1,15 +1,19 @@
 """What the commands share: the types of flags, dotted settings, and comma lists."""
 
 import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from cyclopts import Group, Parameter
 
-from bench.errors import InputError
+from bench.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from bench.config import ExperimentSpec
 
 PLACES = Group("Places", sort_key=2)
 Home = Annotated[Path, Parameter(env_var="BENCH_HOME", group=PLACES, help="Holds what can be made again.")]
@@ -40,7 +44,7 @@ overrides: Tree = {}
 
 
 def split_overrides(tokens: Sequence[str]) -> tuple[list[str], Tree]:
-    """Takes dotted flags out of the command line: `--train.learning_rate 1e-3` or `--train.learning_rate=1e-3`.
+    """Takes dotted flags out of the command line: `--train.learning_rate 1e-3` or `--augment.gain.probability=0.5`.
 
     Values are read as JSON, and as text where they are none: 0.2, true, [1, 2], log_mel.
 
@@ -63,7 +67,13 @@ def split_overrides(tokens: Sequence[str]) -> tuple[list[str], Tree]:
             value = waiting.pop(0)
         with contextlib.suppress(json.JSONDecodeError):
             value = json.loads(value)
-        found.setdefault(section.replace("-", "_"), {})[name.replace("-", "_")] = value
+        *tables, setting = name.replace("-", "_").split(".")
+        table: dict[str, Any] = found.setdefault(section.replace("-", "_"), {})
+        for one in tables:
+            table = table.setdefault(one, {})
+            if not isinstance(table, dict):
+                raise InputError(f"{token}: '{one}' was given a value of its own before")
+        table[setting] = value
     return rest, found
 
 
@@ -179,8 +189,62 @@ def method_names(text: str) -> list[str]:
     """
     found = [name.strip() for name in text.split(",") if name.strip()]
     if not found:
-        raise InputError("--method: give a name of `bench list methods`")
+        raise InputError("--method: give a name of `bench list methods` (a recipe may say it: `bench list recipes`)")
     return list(dict.fromkeys(found))
+
+
+def probe_kinds(text: str | None, method: str, published: "ExperimentSpec", settings: Tree) -> list[str | None]:
+    """Kinds of probes from a comma list; else the recipe's; None where nothing but the settings says it.
+
+    Raises:
+        InputError: an unknown kind, or one that is given twice.
+    """
+    from bench.config import ProbeSpec
+    from bench.plan import traits
+
+    own = "kind" in settings.get("probe", {})
+    if text is not None and own:
+        raise InputError("probe.kind is given twice, by a flag of its own and by its dotted name")
+    known = get_args(ProbeSpec.model_fields["kind"].annotation)
+    found = [] if text is None else list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for one in found:
+        if one not in known:
+            raise unknown("--probe", one, known)
+    if text is not None and not found:
+        raise InputError(f"--probe: give one or several of {', '.join(known)}")
+    kinds: list[str | None] = [*(found or ([] if own else published.probes))]
+    # A method with a classifier of its own is scored by that one, whatever the probe.
+    return (kinds or [None])[: 1 if traits(method).uses_labels else None]
+
+
+def with_probe(settings: Tree, kind: str | None) -> Tree:
+    """Settings with the kind of the probe."""
+    return with_flags(settings, {("probe", "kind"): kind})
+
+
+def imported_weights(path: Path, encoder: str | None, settings: Tree, home: Path) -> tuple[str, str, Tree]:
+    """Takes imported weights up into home.
+
+    Returns:
+        Their hash, by which a cell names them, their encoder, and the settings with those of that encoder.
+
+    Raises:
+        InputError: no file of `bench import`, one for another encoder, or a home that cannot be written.
+    """
+    from bench.store import require_writable, write_atomically
+    from bench.weights.imported import read_imported
+
+    found = read_imported(path)
+    if encoder not in (None, found.encoder):
+        raise InputError(f"--weights {path} are for the encoder '{found.encoder}', not for --encoder {encoder}")
+    content = path.read_bytes()
+    name = hashlib.sha256(content).hexdigest()[:16]
+    target = home / "weights" / f"{name}.safetensors"
+    if not target.is_file():
+        require_writable(target.parent)
+        write_atomically(target, content)
+    joined = {**settings, "encoder": {**found.settings, **settings.get("encoder", {})}}
+    return name, found.encoder, joined
 
 
 def seeds(text: str) -> list[int]:

@@ -10,15 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from bench.augmentations import AugmentSpec
+from bench.spec import Spec as Spec
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-
-
-class Spec(BaseModel):
-    """Base of all specs and of every plug-in's `Settings`: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PlugIn(Spec):
@@ -41,17 +38,15 @@ class ViewsSpec(Spec):
     """How views are cut from a track.
 
     Attributes:
-        mode: "segments" cuts two different segments of one track; "same" cuts one segment and gives it to every view,
-            for pretext tasks whose views differ by augmentation alone.
+        mode: "segments" cuts two different segments of one track; "independent" cuts two wherever they fall, as CLMR
+            does; "same" cuts one and gives it to every view, for tasks whose views differ by augmentation alone.
         min_gap_seconds: least silence between the end of one segment and the start of the other, in seconds.
-        augment: "none", or "log_mel": gain, noise and masks on the log-mel spectrogram (see `bench.data.augment`).
         splits: which tracks are pretrained on: the training split alone, or every track of the data set.
         exclude: hash of a list of tracks that are not pretrained on (`bench data leaks` writes them); "" for none.
     """
 
-    mode: Literal["segments", "same"] = "segments"
+    mode: Literal["segments", "independent", "same"] = "segments"
     min_gap_seconds: float = Field(0.5, ge=0, le=3600)
-    augment: Literal["none", "log_mel"] = "none"
     splits: Literal["train", "all"] = "train"
     exclude: str = Field("", pattern="^([0-9a-f]{16})?$")
 
@@ -61,11 +56,16 @@ class TrainSpec(Spec):
 
     Attributes:
         steps: optimiser steps, the budget.
+        epochs: the budget as passes over the tracks; above 0 it takes the place of `steps`.
         batch_size: tracks a step.
-        learning_rate: peak of the schedule (linear warm-up, then cosine to zero).
+        optimiser: "adamw", "adam" (weight decay as a part of the gradient), or "lars" with a momentum of 0.9.
+        schedule: of the learning rate after the warm-up: half a "cosine" to the final one, or "constant".
+        learning_rate: peak of the schedule.
+        final_learning_rate: where the cosine ends.
         warmup: share of the steps that the linear warm-up takes.
-        weight_decay: of AdamW; biases and normalisation parameters are left out.
-        betas: of AdamW.
+        weight_decay: biases and normalisation parameters are left out.
+        final_weight_decay: where half a cosine takes the weight decay by the end; None keeps it.
+        betas: of Adam and AdamW.
         clip_norm: largest norm of the gradient; 0 for no clipping.
         precision: "auto" is bfloat16 where the device has it and float32 elsewhere.
         checkpoint_seconds: time between checkpoints, in seconds.
@@ -74,16 +74,27 @@ class TrainSpec(Spec):
     """
 
     steps: int = Field(400, ge=1)
+    epochs: float = Field(0.0, ge=0)
     batch_size: int = Field(64, ge=2)
+    optimiser: Literal["adamw", "adam", "lars"] = "adamw"
+    schedule: Literal["cosine", "constant"] = "cosine"
     learning_rate: float = Field(1e-3, gt=0)
+    final_learning_rate: float = Field(0.0, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0)
+    final_weight_decay: float | None = Field(None, ge=0)
     betas: tuple[Share, Share] = (0.9, 0.98)
     clip_norm: float = Field(3.0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_seconds: float = Field(30.0, gt=0)
     diagnose_times: int = Field(8, ge=1)
     patience: int = Field(0, ge=0)
+
+    def budget(self, tracks: int) -> int:
+        """Optimiser steps on `tracks` tracks; what is left of an epoch that fills no batch is dropped."""
+        if not self.epochs:
+            return self.steps
+        return max(1, round(self.epochs * max(1, tracks // self.batch_size)))
 
 
 class EmbedSpec(Spec):
@@ -206,10 +217,29 @@ class ScoreSpec(Spec):
     untagged: Literal["kept", "removed"] = "kept"
 
 
+class ExperimentSpec(Spec):
+    """What a recipe computes where the command line does not say: the axes of the published experiment.
+
+    Attributes:
+        methods: names of methods.
+        probes: kinds of probes.
+        fractions: shares of the labels, or numbers of tracks.
+        draws: draws of the labelled tracks at each fraction below 1.
+    """
+
+    methods: tuple[str, ...] = ()
+    probes: tuple[Literal["linear", "mlp", "knn", "finetune"], ...] = ()
+    fractions: tuple[Positive, ...] = ()
+    draws: int = Field(1, ge=1)
+
+
 class RunSpec(Spec):
     """One cell: a method on an encoder, pretrained on one data set, probed on another at one fraction and draw.
 
     Attributes:
+        augment: what is done to the views.
+        weights: hash of the imported weights that the encoder starts from; "" for freshly drawn ones.
+        scale: the share of the recipe's budget of pretraining that this cell was given; 1 is the recipe.
         fraction: share of the labels, above 0 and at most 1; or, above 1, a whole number of tracks.
         draw: which draw of the labelled tracks.
         seed: of pretraining.
@@ -222,12 +252,15 @@ class RunSpec(Spec):
     dataset: PlugIn
     pretrain_dataset: PlugIn
     views: ViewsSpec = ViewsSpec()
+    augment: AugmentSpec = AugmentSpec()
+    weights: str = Field("", pattern="^([0-9a-f]{16})?$")
     train: TrainSpec = TrainSpec()
     embed: EmbedSpec = EmbedSpec()
     labels: LabelsSpec = LabelsSpec()
     probe: ProbeSpec = ProbeSpec()
     finetune: FinetuneSpec = FinetuneSpec()
     score: ScoreSpec = ScoreSpec()
+    scale: float = Field(1.0, gt=0)
     fraction: float = Field(1.0, gt=0)
     draw: int = Field(0, ge=0)
     seed: int = Field(0, ge=0)

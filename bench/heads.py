@@ -11,6 +11,7 @@ import torch
 from lightly.models.modules.heads import ProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
 from lightly.utils import dist
+from lightly.utils.lars import LARS as LARS
 from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 from torch.nn import functional

@@ -4,25 +4,20 @@ A product's key is the digest of exactly what it depends on: the part of the spe
 data hashes of what it is made from, and the code that makes it (without comments and docstrings).
 """
 
-import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from bench import recipe as recipes
 from bench import registry, results, sources
+from bench.augmentations import preset
 from bench.config import PlugIn, RunSpec, ScoreSpec, digest
 from bench.data import tracks_csv
 from bench.errors import InputError, unknown
 from bench.store import Store, read_json
 
-_SECTIONS = (
-    *("method", "encoder", "dataset", "pretrain_dataset", "views", "train", "embed"),
-    *("labels", "probe", "finetune", "score"),
-)
-_PLUGINS = {"method": "methods", "encoder": "encoders", "dataset": "datasets", "pretrain_dataset": "datasets"}
 DEFAULT_ENCODER = "resnet_small"
 Tree = dict[str, Any]
 
@@ -72,6 +67,8 @@ class Request:
     dataset: str = "midiband"
     pretrain_dataset: str | None = None
     encoder: str | None = None
+    weights: str = ""
+    scale: float = 1.0
     overrides: Tree = field(default_factory=dict)
 
 
@@ -92,91 +89,70 @@ def traits(method: str) -> Traits:
     return Traits(bool(trains), bool(labels), int(views), about.get("ENCODER"))
 
 
-def read_recipe(name: str) -> Tree:
-    """A recipe by name, or by the path of its TOML file.
-
-    Raises:
-        InputError: no such recipe, no readable TOML, or an unknown section.
-    """
-    path = Path(name) if name.endswith(".toml") else registry.find("recipes", name).path
-    try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"no such recipe file: {path}") from error
-    except OSError as error:
-        raise InputError(f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable TOML ({error})") from error
-    _check_tables(recipe, path, [*_SECTIONS, "about", "for"])
-    for method, table in recipe.get("for", {}).items():
-        registry.find("methods", method)
-        _check_tables({method: table}, path, [method])
-        _check_tables(table, path, _SECTIONS)
-        _check_names(table, f"{path}, [for.{method}]")
-    if not isinstance(recipe.get("encoder", {}).get("name", ""), str):
-        raise InputError(f"{path}: encoder.name must be a name of `bench list encoders`")
-    _check_names({section: table for section, table in recipe.items() if section != "encoder"}, path)
-    return recipe
-
-
-def _check_tables(tree: Tree, path: Path, known: Sequence[str]) -> None:
-    for section, table in tree.items():
-        if section not in known:
-            raise unknown(f"section of the recipe {path}", section, known)
-        if not isinstance(table, dict):
-            raise InputError(f"{path}: '{section}' must be a table, as in [{section}]; found {table!r}")
-
-
-def _check_names(tree: Tree, where: object) -> None:
-    """Refuses names of plug-ins where only their settings belong: a name has a flag of its own, which is checked."""
-    for section in _PLUGINS:
-        if "name" in tree.get(section, {}):
-            raise InputError(f"{where}: {section}.name is no setting; name it by --{section.replace('_', '-')}")
-
-
 def resolve(request: Request) -> RunSpec:
-    """The full spec of one cell: defaults, then the recipe, then the recipe's table for the method, then the flags.
+    """The full spec of one cell: defaults, the recipe, its tables for what the cell is made of, and the flags.
 
     Raises:
         InputError: an unknown name, setting or value; with the nearest known one.
     """
     about = traits(request.method)
-    _check_names(request.overrides, "dotted settings")
+    recipes.check_names(request.overrides, "dotted settings")
     if about.encoder and request.encoder not in (None, about.encoder):
         raise InputError(f"method '{request.method}' is its own encoder: leave --encoder {request.encoder} out")
     if about.uses_labels and request.pretrain_dataset not in (None, request.dataset):
         raise InputError(f"method '{request.method}' learns from the labels of --dataset: leave --pretrain-dataset out")
-    recipe = read_recipe(request.recipe)
-    tree: Tree = {section: dict(recipe.get(section, {})) for section in _SECTIONS}
-    _merge(tree, recipe.get("for", {}).get(request.method, {}))
-    encoder = about.encoder or request.encoder
-    if encoder and encoder != tree["encoder"].get("name"):
-        tree["encoder"] = {"name": encoder}  # the recipe's settings are another encoder's
-    tree["encoder"].setdefault("name", DEFAULT_ENCODER)
+    recipe = recipes.read_recipe(request.recipe)
+    encoder = about.encoder or request.encoder or recipe.get("encoder", {}).get("name", DEFAULT_ENCODER)
+    if encoder != recipe.get("encoder", {}).get("name", DEFAULT_ENCODER):
+        recipe = {**recipe, "encoder": {}}  # the recipe's settings are another encoder's
+    takes = registry.describe("encoders", encoder).get("INPUT", "log_mel")
+    pretrain_dataset = request.pretrain_dataset or request.dataset
+    transfer = ["transfer"] if pretrain_dataset != request.dataset else []
+    names = [takes, encoder, request.dataset, *transfer, request.method]
+    tree = recipes.settings(recipe, names, pretrain_dataset)
+    recipes.scaled(tree, request.scale)
+    tree["encoder"]["name"] = encoder
     tree["method"]["name"] = request.method
     tree["dataset"]["name"] = request.dataset
-    _merge(tree, request.overrides)
+    tree["augment"] = _augment(tree["augment"], request.overrides.get("augment", {}))
+    if "steps" in request.overrides.get("train", {}):
+        tree["train"]["epochs"] = 0.0  # of two budgets the one that was given
+    recipes.merge_sections(tree, {section: over for section, over in request.overrides.items() if section != "augment"})
     if about.uses_labels or not about.trains:
         tree["pretrain_dataset"] = tree["dataset"]
     elif request.pretrain_dataset is None:
         tree["pretrain_dataset"] = {**tree["dataset"], **tree["pretrain_dataset"]}
     else:
         tree["pretrain_dataset"]["name"] = request.pretrain_dataset
-    for section, kind in _PLUGINS.items():
+    for section, kind in recipes.PLUGINS.items():
         if not (kind == "datasets" and tracks_csv.is_csv(tree[section]["name"])):
             registry.find(kind, tree[section]["name"])
-    given = {name: getattr(request, name) for name in ("recipe", "fraction", "draw", "seed", "probe_seed")}
+    shared = ("recipe", "fraction", "draw", "seed", "probe_seed", "weights", "scale")
     try:
-        return RunSpec.model_validate({**tree, **given})
+        spec = RunSpec.model_validate({**tree, **{name: getattr(request, name) for name in shared}})
     except ValidationError as error:
         raise setting_error(error) from error
+    if about.trains and takes != "log_mel" and spec.augment.on_spectrogram:
+        raise InputError(
+            f"--augment {spec.augment.name} changes log-mel spectrograms, and encoder '{encoder}' takes a {takes}: "
+            "give --augment clmr or none"
+        )
+    return spec
+
+
+def _augment(recipe: Tree, given: Tree) -> Tree:
+    """The named chain's settings, then the recipe's if it names the same, then those given by dotted name."""
+    name = str(given.get("name", recipe.get("name", "none")))
+    own = recipe if name == recipe.get("name", "none") else {}
+    return recipes.merged(recipes.merged(preset(name), own), given)
 
 
 def untrained(request: Request) -> Request:
     """The same request for `random_init`, which every table puts a score beside."""
     overrides = {section: values for section, values in request.overrides.items() if section != "method"}
     own_encoder = traits(request.method).encoder is not None
-    return replace(request, method="random_init", overrides=overrides, encoder=None if own_encoder else request.encoder)
+    encoder = None if own_encoder else request.encoder
+    return replace(request, method="random_init", overrides=overrides, encoder=encoder, weights="")
 
 
 def states(spec: RunSpec, store: Store, results_folder: Path) -> list[tuple[str, str]]:
@@ -220,16 +196,10 @@ def setting_error(error: ValidationError, prefix: str = "") -> InputError:
 
 def known_settings(section: str) -> list[str]:
     """The settings of a section of the run's spec that is no plug-in."""
-    annotation = RunSpec.model_fields[section].annotation if section in RunSpec.model_fields else None
-    fields = getattr(annotation, "model_fields", {})
+    fields = RunSpec.model_fields
+    for part in section.split("."):
+        fields = getattr(fields[part].annotation, "model_fields", {}) if part in fields else {}
     return sorted(fields)
-
-
-def _merge(tree: Tree, over: Tree) -> None:
-    for section, values in over.items():
-        if section not in _SECTIONS:
-            raise unknown("setting", section, _SECTIONS)
-        tree[section].update(values)
 
 
 class Keys:
@@ -259,10 +229,10 @@ class Keys:
     def pretrain(self) -> str:
         """Key of the frozen encoder."""
         spec, about = self._spec, self._traits
-        parts: list[Any] = [spec.method, spec.encoder, spec.seed]
+        parts: list[Any] = [spec.method, spec.encoder, spec.weights, spec.seed]
         if about.trains:
             train = spec.train.model_dump(mode="json", exclude={"checkpoint_seconds"})
-            parts += [spec.views, train, self.pretrain_data]
+            parts += [spec.views, spec.augment, train, self.pretrain_data]
         if about.uses_labels:
             parts += [self.data, spec.labels, spec.fraction, spec.draw, spec.embed]
         plugins = (registry.find("methods", spec.method.name), registry.find("encoders", spec.encoder.name))
@@ -284,7 +254,8 @@ class Keys:
         parts += [spec.labels, spec.fraction, spec.draw, spec.probe_seed]
         modules = set(_CODE["probe"])
         if spec.probe.kind == "finetune" and not self._traits.uses_labels:
-            parts += [spec.finetune, spec.views, spec.train.model_dump(mode="json", exclude={"checkpoint_seconds"})]
+            train = spec.train.model_dump(mode="json", exclude={"checkpoint_seconds"})
+            parts += [spec.finetune, spec.views, spec.augment, train]
             modules |= {*_CODE["pretrain"], registry.find("methods", "supervised").module}
         return digest([parts, registry.code_digest(*modules)])
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.config import FinetuneSpec, RunSpec
+from bench.config import FinetuneSpec, RunSpec, TrainSpec
 from bench.data.prepare import Prepared
 from bench.errors import InputError
 from bench.method import Method
@@ -212,5 +212,6 @@ def finetune(
 def _continued(spec: RunSpec, tuning: FinetuneSpec, learning_rate: float) -> RunSpec:
     """The cell with the budget of fine-tuning in place of that of pretraining, and the probe's seed."""
     shared = tuning.model_dump(exclude={"learning_rates"})
-    train = spec.train.model_copy(update={**shared, "learning_rate": learning_rate})
+    kept = {name: getattr(spec.train, name) for name in ("betas", "clip_norm", "precision", "checkpoint_seconds")}
+    train = TrainSpec(**kept, **shared, learning_rate=learning_rate)
     return spec.model_copy(update={"train": train, "seed": spec.probe_seed})

@@ -20,7 +20,7 @@ from bench.errors import InputError
 from bench.progress import say
 from bench.store import read_json, write_atomically, write_json
 
-SCHEMA = 2
+SCHEMA = 3
 _LONGEST_NAME = 80  # bytes of a CSV's name that go into file names
 _LIBRARIES = ("torch", "torchaudio", "lightly", "numpy", "soundfile", "soxr", "pydantic", "symusic")
 

@@ -183,10 +183,11 @@ def _encoded(store: Store, cell: Cell, device: torch.device) -> dict[str, Path]:
     """Makes, or finds, the frozen encoder of a cell and its embeddings; returns their folders."""
     parts, spec = cell.parts, cell.spec
     labels = cell.labels if parts.traits.uses_labels else None
+    start = weights_path(store.home, spec.weights) if spec.weights else None
     pretrained = store.produce(
         "pretrained",
         cell.keys.pretrain,
-        lambda folder: stages.pretrain(parts, spec, cell.audio, cell.rows, labels, device, folder),
+        lambda folder: stages.pretrain(parts, spec, cell.audio, cell.rows, labels, device, folder, start),
     )
     (pretrained / "state.pt").unlink(missing_ok=True)  # not before: a kill would have cost the whole training
     run = read_json(pretrained / "run.json")
@@ -291,6 +292,18 @@ def _leaked(cell: Cell) -> int:
     return int(cell.audio.tracks["audio_hash"].iloc[cell.rows].isin(held_out).sum())
 
 
+def weights_path(home: Path, name: str) -> Path:
+    """Where imported weights lie, by their hash.
+
+    Raises:
+        InputError: they are not there.
+    """
+    path = home / "weights" / f"{name}.safetensors"
+    if not path.is_file():
+        raise InputError(f"weights {name} are not in {path.parent}: give --weights FILE")
+    return path
+
+
 def _device(name: str) -> torch.device:
     device = stages.pick_device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -321,7 +334,9 @@ def _result(cell: Cell, scored: Scored, runs: dict[str, Any], counted: dict[str,
             "labels": _labels_in_words(spec),
             "chosen_on": "valid split, macro average precision",
             "interval": scored.interval,
-            "steps": spec.train.steps if parts.traits.trains else 0,
+            "steps": run["steps"],
+            "augment": spec.augment.name if parts.traits.trains else "none",
+            "scale": spec.scale,
             "pretrained_on": "labelled tracks" if parts.traits.uses_labels else spec.views.splits,
             "excluded": len(cell.audio.rows(spec.views.splits)) - len(cell.rows),
         },
@@ -345,7 +360,11 @@ def _result(cell: Cell, scored: Scored, runs: dict[str, Any], counted: dict[str,
         },
         **scored.fields,
         training={
-            name: run[name] for name in ("curve", "diagnostics", "best", "warning", "parameters", "threads", "notes")
+            name: run[name]
+            for name in (
+                *("curve", "diagnostics", "best", "warning", "steps", "views"),
+                *("parameters", "threads", "notes"),
+            )
         },
         probe={"chosen": probe["chosen"], "sweep": probe["sweep"], "subset": cell.labels.subset},
         products={"prepare": keys.prepare, "pretrain": keys.pretrain, "embed": keys.embed, "probe": keys.probe},

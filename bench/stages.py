@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from bench.augmentations import AugmentSpec
 from bench.config import RunSpec
 from bench.data.frontend import build_frontend
 from bench.data.prepare import Prepared
 from bench.data.views import ViewSampler
 from bench.encoders import Encoder
+from bench.errors import InputError
 from bench.method import Method, Settings, Task
 from bench.plan import Traits
 from bench.probe.embed import embed
@@ -50,11 +52,20 @@ class Parts:
     encoder_settings: Any
     traits: Traits
 
-    def build(self, spec: RunSpec, outputs: int, multi_label: bool) -> Method:
-        """The method on a freshly drawn encoder; every method of one seed starts from the same encoder."""
+    def build(self, spec: RunSpec, outputs: int, multi_label: bool, start: Path | None = None) -> Method:
+        """The method on its encoder; every method of one seed starts from the same one.
+
+        Args:
+            spec: the cell.
+            outputs: tags or classes that it learns to predict; 0 without labels.
+            multi_label: whether a track can have several.
+            start: weights that the encoder starts from; None for those that the seed draws.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for(spec.seed, "encoder"))
             encoder: Encoder = self.encoder.Encoder(self.encoder_settings)
+            if start:
+                _fill(encoder, start)
             torch.manual_seed(seed_for(spec.seed, "heads"))
             task = Task(spec.train.steps, spec.train.batch_size, outputs, multi_label)
             method: Method = self.method.Method(encoder, encoder.width, self.method_settings, task)
@@ -80,7 +91,7 @@ class Labelled:
 
 def pretrain(
     parts: Parts, spec: RunSpec, audio: Prepared, rows: NDArray[np.int64], labels: Labelled | None,
-    device: torch.device, folder: Path,
+    device: torch.device, folder: Path, start: Path | None = None,
 ) -> None:  # fmt: skip
     """Trains a method; stores the frozen encoder (`weights.safetensors`) and what a reader asks of it (`run.json`).
 
@@ -92,13 +103,16 @@ def pretrain(
         labels: for methods that use labels; they train on the labelled tracks of `audio` alone.
         device: where to train.
         folder: of the product; holds the checkpoint of an earlier attempt.
+        start: weights that the encoder starts from; None for those that the seed draws.
     """
     multi_label = audio.kind == "tags"
-    method = parts.build(spec, len(audio.tags) if labels else 0, multi_label).to(device)
+    rows = labels.rows if labels else rows
+    steps = spec.train.budget(len(rows)) if parts.traits.trains else 0
+    spec = spec.model_copy(update={"train": spec.train.model_copy(update={"steps": max(1, steps), "epochs": 0.0})})
+    method = parts.build(spec, len(audio.tags) if labels else 0, multi_label, start).to(device)
     notes: list[str] = []
     history = History()
     if parts.traits.trains:
-        rows = labels.rows if labels else rows
         title = f"pretrain {spec.method.name}" + (f" on {len(rows)} labelled tracks" if labels else "")
         history, notes = train_method(parts, spec, audio, rows, labels, method, device, folder, title)
     kept = {name: value for name, value in method.state_dict().items() if name.startswith(("encoder.", "classifier."))}
@@ -110,6 +124,10 @@ def pretrain(
         "diagnostics": history.diagnostics,
         "best": history.best,
         "warning": warning(history) if not labels else None,
+        "steps": steps,
+        "views": steps
+        * (spec.train.batch_size if labels else min(spec.train.batch_size, len(rows)))
+        * parts.traits.views,
         "parameters": sum(parameter.numel() for parameter in method.encoder.parameters()),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
@@ -152,11 +170,11 @@ def train_method(
     targets = None
     if labels:
         targets = labels.targets.astype(np.float32) if audio.kind == "tags" else labels.targets.astype(np.int64)
-    batches = Batches(sampler, frontend, spec.views, spec.seed, device, targets)
+    batches = Batches(sampler, frontend, spec.augment, spec.seed, device, targets)
     looked_at = ViewSampler(
         audio.audio, rows, seconds, 1, min(_LOOKED_AT, len(rows)), spec.views, seed_for(spec.seed, "looked at")
     )
-    probe_inputs = Batches(looked_at, frontend, spec.views.model_copy(update={"augment": "none"}), spec.seed, device)
+    probe_inputs = Batches(looked_at, frontend, AugmentSpec(), spec.seed, device)
     inputs = probe_inputs(0).views[0]
     probe_inputs.close()
 
@@ -192,6 +210,20 @@ def classify(method: Method, embedded: NDArray[np.float32], device: torch.device
     assert method.classifier is not None
     logits = method.classifier.float()(torch.from_numpy(embedded).to(device))
     return np.asarray(logits.cpu().numpy(), np.float32)
+
+
+def encoder_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The encoder's tensors of a file of weights."""
+    stored = safetensors.torch.load_file(path)
+    return {name.removeprefix("encoder."): value for name, value in stored.items() if name.startswith("encoder.")}
+
+
+def _fill(encoder: Encoder, path: Path) -> None:
+    try:
+        encoder.load_state_dict(encoder_tensors(path))
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        raise InputError(f"weights {path.stem} do not fit the encoder: {' '.join(lines)[:300]}") from error
 
 
 def load(parts: Parts, spec: RunSpec, outputs: int, multi_label: bool, folder: Path, device: torch.device) -> Method:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from bench.results import SCHEMA
 from tests.conftest import RATE, TINY, make_tones, tone, write_csv
 
 RUN = ["run", "--method", "simclr", "--steps", "3", *TINY]
@@ -83,7 +84,7 @@ def test_tags_and_every_kind_of_method(main, tmp_path):
     assert "accuracy" not in out
     for line in out.split("results:")[1].split():
         stored = json.loads(Path(line).read_text())
-        assert stored["schema_version"] == 2
+        assert stored["schema_version"] == SCHEMA
         assert stored["data"]["tags"] == ["even", "high", "low", "middle"]
         assert stored["protocol"]["probe"] == (
             "end_to_end" if stored["spec"]["method"]["name"] == "supervised" else "linear"
@@ -421,7 +422,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(bench, tones, l
     assert [row["value"] for row in again["rows"]] == [row["value"] for row in clean["rows"]]
 
 
-@pytest.mark.parametrize("text", ['{"schema_version": 99}', '{"schema_version": 2, "cell"', "[]"])
+@pytest.mark.parametrize("text", ['{"schema_version": 99}', '{"schema_version": 3, "cell"', "[]"])
 def test_a_damaged_result_is_named_and_made_again(main, tones, text):
     main(*RUN, "--dataset", tones)
     (stored,) = Path("results/runs").glob("*.json")

@@ -83,8 +83,8 @@ class ViewSampler:
         slack = frames - self._samples
         if slack < 0:  # shorter than a view: repeated without end, so any start is one
             starts = [int(number * frames) for number in uniform[:2]]
-        elif self._views == 1 or self._spec.mode == "same":
-            starts = [int(uniform[0] * (slack + 1))] * 2
+        elif self._views == 1 or self._spec.mode != "segments":
+            starts = [int(number * (slack + 1)) for number in uniform[:2]]
         else:
             # Uniform over all ordered pairs that keep the distance; a short track keeps what it can.
             apart = min(self._samples + self._gap, slack)

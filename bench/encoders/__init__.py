@@ -4,6 +4,7 @@ A file holds a docstring (its first line is what `bench list encoders` shows), l
 with a field `seconds`, and a class `Encoder`. Literals, so that they are read without importing the file:
     PAPER, COST: strings for the list.
     SAMPLE_RATE: of the waveform it learns from, in Hz.
+    INPUT: what `forward` is given: "waveform", "log_mel" or "mfcc".
 """
 
 import pkgutil

@@ -11,6 +11,7 @@ from bench.spectra import MfccSpec
 PAPER = "Logan, ISMIR 2000; Tzanetakis and Cook, IEEE TSAP 2002"
 COST = "no parameters"
 SAMPLE_RATE = 16_000
+INPUT = "mfcc"
 
 
 class Settings(BaseSettings):

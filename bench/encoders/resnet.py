@@ -5,8 +5,8 @@ tagging", ICASSP 2024 (arXiv 2404.09177). It is CLIP's modified ResNet (Radford 
 section 2.4) on one channel: a stem of three convolutions, bottleneck stages (3, 4, 6, 3) at width 16, average pooling
 before every strided convolution, and query-key-value attention pooling to 1024 numbers.
 
-The front end is theirs as well, with its oddity: f_max lies above the Nyquist frequency of 16 kHz audio, which leaves
-the top 11 mel bands without energy.
+The front end is theirs as well, with its oddities: f_max lies above the Nyquist frequency of 16 kHz audio, which leaves
+the top 11 mel bands without energy, and the bands, though on Slaney's scale, are not divided by their widths.
 """
 
 from collections import OrderedDict
@@ -24,6 +24,7 @@ from bench.spectra import LogMelSpec
 PAPER = "Meseguer-Brocal et al., ICASSP 2024 (arXiv 2404.09177)"
 COST = "2.80 M parameters; a GPU"
 SAMPLE_RATE = 16_000
+INPUT = "log_mel"
 
 
 class Settings(BaseSettings):
@@ -37,6 +38,7 @@ class Settings(BaseSettings):
         embedding: size of the output.
         mels: mel bands.
         f_max: upper edge of the highest band, in Hz.
+        area_norm: whether each band is divided by its width.
         offset_db: added to the decibels before the first convolution.
         scale_db: decibels that become 1 before the first convolution.
     """
@@ -48,6 +50,7 @@ class Settings(BaseSettings):
     embedding: int = Field(1024, ge=1)
     mels: int = Field(128, ge=32)
     f_max: float = Field(11_025.0, gt=0)
+    area_norm: bool = False
     offset_db: float = 0.0
     scale_db: float = Field(1.0, gt=0)
 
@@ -71,6 +74,7 @@ class Settings(BaseSettings):
             sample_rate=SAMPLE_RATE,
             mels=self.mels,
             f_max=self.f_max,
+            area_norm=self.area_norm,
             offset_db=self.offset_db,
             scale_db=self.scale_db,
         )

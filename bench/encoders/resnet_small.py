@@ -14,6 +14,7 @@ from bench.encoders.resnet import Settings as ResNetSettings
 PAPER = "this project, after Meseguer-Brocal et al., ICASSP 2024"
 COST = "1.43 M parameters; a laptop"
 SAMPLE_RATE = 16_000
+INPUT = "log_mel"
 
 
 class Settings(ResNetSettings):
@@ -24,6 +25,7 @@ class Settings(ResNetSettings):
     embedding: int = Field(256, ge=1)
     mels: int = Field(64, ge=32)
     f_max: float = Field(8_000.0, gt=0)
+    area_norm: bool = True
     offset_db: float = 30.0
     scale_db: float = Field(20.0, gt=0)
 

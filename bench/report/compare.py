@@ -342,10 +342,10 @@ def _permuted(first: Sequence[Cell], second: Sequence[Cell], metric: str, found:
 def _note_settings(first: str, second: str, mine: Result, theirs: Result, notes: list[str]) -> None:
     """Says in what else than the method two entries differ."""
     other = [key for key in ("encoder", "recipe", "pretrain_dataset") if _facet(mine, key) != _facet(theirs, key)]
-    sections = ("views", "embed", "probe")
+    sections = ("views", "augment", "weights", "scale", "embed", "probe")
     other += [name for name in sections if getattr(mine.spec, name) != getattr(theirs.spec, name)]
     trained = [result for result in (mine, theirs) if result.protocol["steps"]]
-    if len({result.spec.train.steps for result in trained}) > 1:
+    if len({result.protocol["steps"] for result in trained}) > 1:
         other.append("train.steps")
     note = f"{first} and {second} differ in {', '.join(other)} as well"
     if other and note not in notes:

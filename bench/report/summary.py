@@ -57,13 +57,22 @@ def summarise(groups: Sequence[Sequence[Cell]], baselines: Sequence[Sequence[Cel
     metrics = [name for name in _TITLES if any(name in result.metrics for result in results)]
     compared = any(baselines)
     several = [name for name in _SEEDS if any(len(_levels(group, name)) > 1 for group in groups)]
-    columns = ["method", "data set", "fraction", "draws", *(_SEEDS[name] for name in several)]
+    probes = len({group[0].result.protocol["probe"] for group in groups} - {"end_to_end"}) > 1
+    columns = [
+        "method",
+        *(["probe"] if probes else []),
+        "data set",
+        "fraction",
+        "draws",
+        *(_SEEDS[name] for name in several),
+    ]
     columns += [_TITLES[name] for name in metrics]
     columns += ["mAP above random_init"] if compared else []
     rows = []
     for group, baseline in zip(groups, baselines, strict=True):
         spec = group[0].result.spec
-        row = [spec.method.name, group[0].result.dataset, f"{spec.fraction:g}", str(len(_levels(group, "draw")))]
+        row = [spec.method.name, *([group[0].result.protocol["probe"]] if probes else [])]
+        row += [group[0].result.dataset, f"{spec.fraction:g}", str(len(_levels(group, "draw")))]
         row += [str(len(_levels(group, name))) for name in several]
         row += [_score(group, name) for name in metrics]
         if compared:
@@ -157,6 +166,9 @@ def _notes(groups: Sequence[Sequence[Cell]]) -> list[str]:
             f"labels {protocol['labels']}; {protocol['interval']}; encoder {spec.encoder.name}, "
             f"seed {' '.join(str(seed) for seed in sorted(_levels(group, 'seed')))}"
         )
+        trial = f"{spec.scale:g} of the budget of recipe {spec.recipe}: a trial, not the published protocol"
+        if spec.scale != 1 and trial not in notes:
+            notes.append(trial)
         if note not in notes:
             notes.append(note)
             if result.data["left_out"]:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.config import ViewsSpec
+from bench.augmentations import AugmentSpec
 from bench.data import augment
 from bench.data.frontend import to_waveform
 from bench.data.views import Views, ViewSampler
@@ -22,7 +22,7 @@ class Batches:
         self,
         sampler: ViewSampler,
         frontend: nn.Module,
-        spec: ViewsSpec,
+        spec: AugmentSpec,
         seed: int,
         device: torch.device,
         labels: NDArray[np.float32] | NDArray[np.int64] | None = None,
@@ -32,7 +32,7 @@ class Batches:
         Args:
             sampler: what is cut.
             frontend: (batch, samples) -> encoder input.
-            spec: for the augmentation.
+            spec: what is done to the views.
             seed: of the run.
             device: where batches go.
             labels: (tracks of the data set, ...) targets, for methods that use labels.
@@ -56,7 +56,7 @@ class Batches:
         with torch.no_grad():
             inputs: Tensor = self._frontend(to_waveform(samples))
             spec = getattr(self._frontend, "spec", None)
-            if self._spec.augment == "log_mel" and isinstance(spec, LogMelSpec):
+            if self._spec.log_mel.probability and isinstance(spec, LogMelSpec):
                 inputs = augment.log_mel(inputs, spec.scale_db, self._seed, step, view)
         return inputs
 

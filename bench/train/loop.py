@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from bench.config import TrainSpec
 from bench.errors import InputError
+from bench.heads import LARS
 from bench.method import Batch, Method
 from bench.progress import Report
 from bench.randomness import seed_for
 from bench.store import write_atomically
 from bench.train.diagnostics import collapse_warning, effective_rank, embedding_deviation
-from bench.train.schedule import learning_rate
+from bench.train.schedule import learning_rate, weight_decay
 
 _CURVE_POINTS = 200  # loss terms kept for the training curve
 
@@ -145,7 +146,11 @@ def _optimiser(method: Method, spec: TrainSpec) -> torch.optim.Optimizer:
         {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": spec.weight_decay},
         {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=spec.betas)
+    if spec.optimiser == "lars":
+        lars: torch.optim.Optimizer = LARS(groups, lr=spec.learning_rate, momentum=0.9)
+        return lars
+    adam = torch.optim.AdamW if spec.optimiser == "adamw" else torch.optim.Adam
+    return adam(groups, lr=spec.learning_rate, betas=spec.betas)
 
 
 def _step(
@@ -154,8 +159,9 @@ def _step(
     # Dropout and the like draw from the global generator: its state is a function of the step too.
     torch.manual_seed(seed_for(seed, "train", step))
     loop.method.train()
-    for group in loop.optimiser.param_groups:
-        group["lr"] = learning_rate(step, spec)
+    decayed, undecayed = loop.optimiser.param_groups
+    decayed["lr"] = undecayed["lr"] = learning_rate(step, spec)
+    decayed["weight_decay"] = weight_decay(step, spec)
     with torch.autocast(batch.views[0].device.type, dtype=dtype, enabled=dtype is not None):
         loss = loop.method(batch, step)
     loop.optimiser.zero_grad(set_to_none=True)
