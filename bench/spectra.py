@@ -13,6 +13,7 @@ class LogMelSpec(Spec):
         mels: number of mel bands (Slaney scale).
         f_min: lower edge of the lowest band, in Hz.
         f_max: upper edge of the highest band, in Hz.
+        area_norm: whether each band is divided by its width in Hz (Slaney's normalisation).
         top_db: dynamic range kept below an item's loudest bin, in dB.
         offset_db: added to the decibels.
         scale_db: decibels that become 1.
@@ -24,6 +25,7 @@ class LogMelSpec(Spec):
     mels: int = 128
     f_min: float = 0.0
     f_max: float
+    area_norm: bool = True
     top_db: float = 100.0
     offset_db: float = 0.0
     scale_db: float = 1.0

@@ -13,7 +13,7 @@ class LogMel(nn.Module):
     """(batch, samples) waveform -> (batch, 1, mels, frames) log-mel in units of `scale_db` decibels.
 
     Follows the front end of the multi-view comparison's authors (ssl_framework/models/__init__.py:15-63): Slaney mels,
-    window-normalised power, decibels with `top_db` below the loudest bin of each item.
+    window-normalised power, decibels with `top_db` below the loudest bin of each item. Theirs has no `area_norm`.
     """
 
     def __init__(self, spec: LogMelSpec) -> None:
@@ -31,7 +31,7 @@ class LogMel(nn.Module):
             n_mels=spec.mels,
             normalized="window",
             mel_scale="slaney",
-            norm="slaney",
+            norm="slaney" if spec.area_norm else None,
         )
         self.decibels = transforms.AmplitudeToDB("power", top_db=spec.top_db)
 
