@@ -15,7 +15,7 @@ from bench.errors import unknown
 from bench.spec import Spec
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Percent = Annotated[float, Field(ge=0, le=100)]
+Percent = Annotated[int, Field(ge=0, le=100)]
 
 
 class Transform(Spec):
@@ -118,7 +118,7 @@ class PitchShiftSpec(Transform):
 
 
 class ReverbSpec(Transform):
-    """Reverberation with SoX's parameters, each uniform.
+    """Reverberation with SoX's parameters, each uniform over whole numbers.
 
     Attributes:
         low_reverberance: least reverberance, in percent.
@@ -129,12 +129,12 @@ class ReverbSpec(Transform):
         high_room: largest room, in percent.
     """
 
-    low_reverberance: Percent = 0.0
-    high_reverberance: Percent = 99.0
-    low_damping: Percent = 0.0
-    high_damping: Percent = 99.0
-    low_room: Percent = 0.0
-    high_room: Percent = 99.0
+    low_reverberance: Percent = 0
+    high_reverberance: Percent = 99
+    low_damping: Percent = 0
+    high_damping: Percent = 99
+    low_room: Percent = 0
+    high_room: Percent = 99
 
 
 class LogMelChangeSpec(Transform):
@@ -198,8 +198,8 @@ class AugmentSpec(Spec):
         pitch_shift: pitch.
         reverb: reverberation.
         log_mel: level, equaliser, noise, floor and masks of the spectrogram.
-        resize_crop: a part of the spectrogram, resized.
         mixup: another item's spectrum.
+        resize_crop: a part of the spectrogram, resized.
     """
 
     name: str = "none"
@@ -211,22 +211,22 @@ class AugmentSpec(Spec):
     pitch_shift: PitchShiftSpec = PitchShiftSpec()
     reverb: ReverbSpec = ReverbSpec()
     log_mel: LogMelChangeSpec = LogMelChangeSpec()
-    resize_crop: ResizeCropSpec = ResizeCropSpec()
     mixup: MixupSpec = MixupSpec()
+    resize_crop: ResizeCropSpec = ResizeCropSpec()
 
     @property
     def on_spectrogram(self) -> bool:
         """Whether something changes log-mel spectrograms, which encoders of waveforms never see."""
-        return any(getattr(self, name).probability > 0 for name in _SPECTROGRAM)
+        return any(getattr(self, name).probability > 0 for name in SPECTROGRAM)
 
     @property
     def on_waveform(self) -> bool:
         """Whether something changes waveforms."""
-        return any(getattr(self, name).probability > 0 for name in _WAVEFORM)
+        return any(getattr(self, name).probability > 0 for name in WAVEFORM)
 
 
-_WAVEFORM = ("polarity", "noise", "gain", "filter", "delay", "pitch_shift", "reverb")
-_SPECTROGRAM = ("log_mel", "resize_crop", "mixup")
+WAVEFORM = ("polarity", "noise", "gain", "filter", "delay", "pitch_shift", "reverb")
+SPECTROGRAM = ("log_mel", "mixup", "resize_crop")
 
 # v2 (config.yaml:36-44 and the ranges of the augmentation library).
 _CLMR: dict[str, dict[str, Any]] = {
@@ -249,13 +249,13 @@ _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "delay": {"probability": 0.3, "factor": 0.2},
         "reverb": {
             "probability": 0.6,
-            **{f"low_{name}": 1.0 for name in ("reverberance", "damping", "room")},
-            **{f"high_{name}": 100.0 for name in ("reverberance", "damping", "room")},
+            **{f"low_{name}": 1 for name in ("reverberance", "damping", "room")},
+            **{f"high_{name}": 100 for name in ("reverberance", "damping", "room")},
         },
     },
     # The text says [-6, 0] dB where both versions of the code say U(-20, -1) dB.
     "clmr_thesis": {**_CLMR, "gain": {"probability": 0.3, "low_db": -6.0, "high_db": 0.0}},
-    "byol_a": {"resize_crop": {"probability": 1.0}, "mixup": {"probability": 1.0}},
+    "byol_a": {"mixup": {"probability": 1.0}, "resize_crop": {"probability": 1.0}},
 }
 
 

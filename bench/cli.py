@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from bench import __version__, cli_data, cli_scores
+from bench import __version__, cli_data, cli_export, cli_listen, cli_scores, cli_weights
 from bench.cli_flags import (
     Flag,
     Home,
@@ -49,10 +49,14 @@ app.command(cli_scores.compare)
 app.command(cli_scores.rescore)
 app.command(cli_scores.subsets)
 app.command(cli_data.data)
+app.command(cli_weights.import_, name="import")
+app.command(cli_export.export)
+app.command(cli_export.embed)
+app.command(cli_listen.listen)
 
 _COST = Group("Budget and device", sort_key=1)
 _LABELS = Group("Published label subsets", sort_key=1)
-_TAKE_SETTINGS = (["run"], ["rescore"], ["subsets"], ["data"])
+_TAKE_SETTINGS = (["run"], ["rescore"], ["subsets"], ["data"], ["import"], ["listen"])
 
 
 @app.command

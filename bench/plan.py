@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bench import external, registry, results, sources
 from bench import recipe as recipes
-from bench import registry, results, sources
 from bench.augmentations import preset
 from bench.config import PlugIn, RunSpec, ScoreSpec, digest
 from bench.data import tracks_csv
@@ -36,7 +36,11 @@ _CODE = {
     ),
     "pretrain": (
         *("bench.train.loop", "bench.train.schedule", "bench.train.batches", "bench.train.diagnostics"),
-        *("bench.data.views", "bench.data.augment", "bench.data.frontend", "bench.data.pcm"),
+        *("bench.data.views", "bench.data.frontend", "bench.data.pcm", "bench.data.augment"),
+        *(
+            f"bench.data.augment.{name}"
+            for name in ("chain", "draw", "filters", "fourier", "level", "pitch", "reverb", "spectrogram")
+        ),
         *("bench.heads", "bench.method", "bench.randomness", "bench.stages", "bench.spectra"),
     ),
     "embed": (
@@ -229,7 +233,9 @@ class Keys:
     def pretrain(self) -> str:
         """Key of the frozen encoder."""
         spec, about = self._spec, self._traits
-        parts: list[Any] = [spec.method, spec.encoder, spec.weights, spec.seed]
+        folder = str(registry.describe("encoders", spec.encoder.name).get("EXTERNAL", ""))
+        encoder = [spec.encoder.name, external.identity(spec.encoder.settings, folder)]
+        parts: list[Any] = [spec.method, encoder, spec.weights, spec.seed]
         if about.trains:
             train = spec.train.model_dump(mode="json", exclude={"checkpoint_seconds"})
             parts += [spec.views, spec.augment, train, self.pretrain_data]

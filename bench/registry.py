@@ -191,7 +191,12 @@ def _imported_plugins(path: Path) -> list[str]:
             in_kind = node.module in {f"bench.{kind}" for kind in KINDS}
             modules += [f"{node.module}.{alias.name}" for alias in node.names] if in_kind else [node.module]
     # `from bench.encoders import Settings` names no file.
-    return [module for module in modules if _is_plugin(module) and module.split(".")[2] in _all(module.split(".")[1])]
+    return [module for module in modules if _is_plugin(module) and _has_file(*module.split(".")[1:3])]
+
+
+def _has_file(kind: str, name: str) -> bool:
+    """Whether that is a plug-in, or what plug-ins of a kind share (`_external`)."""
+    return name in _all(kind) or name.startswith("_")
 
 
 @cache

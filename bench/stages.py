@@ -109,7 +109,10 @@ def pretrain(
     rows = labels.rows if labels else rows
     steps = spec.train.budget(len(rows)) if parts.traits.trains else 0
     spec = spec.model_copy(update={"train": spec.train.model_copy(update={"steps": max(1, steps), "epochs": 0.0})})
-    method = parts.build(spec, len(audio.tags) if labels else 0, multi_label, start).to(device)
+    method = parts.build(spec, len(audio.tags) if labels else 0, multi_label, start)
+    if spec.method.name == "imported" and start is None:
+        _restore(method.encoder, spec.encoder.name)
+    method = method.to(device)
     notes: list[str] = []
     history = History()
     if parts.traits.trains:
@@ -216,6 +219,18 @@ def encoder_tensors(path: Path) -> dict[str, torch.Tensor]:
     """The encoder's tensors of a file of weights."""
     stored = safetensors.torch.load_file(path)
     return {name.removeprefix("encoder."): value for name, value in stored.items() if name.startswith("encoder.")}
+
+
+def _restore(encoder: nn.Module, name: str) -> None:
+    """Has an external encoder read its own weights.
+
+    Raises:
+        InputError: it is none.
+    """
+    restore = getattr(encoder, "restore", None)
+    if restore is None:
+        raise InputError(f"method 'imported' on encoder '{name}': give --weights FILE, of `bench import`")
+    restore()
 
 
 def _fill(encoder: Encoder, path: Path) -> None:

@@ -28,6 +28,7 @@ class ViewSampler:
 
     Attributes:
         batch_size: tracks a batch.
+        sample_rate: in Hz.
         short: tracks shorter than one view; they are repeated to length.
         tight: tracks too short for two segments the stated gap apart; theirs lie as far apart as they can.
     """
@@ -59,7 +60,7 @@ class ViewSampler:
         self._samples = round(seconds * store.sample_rate)
         self._gap = round(spec.min_gap_seconds * store.sample_rate)
         self._views = views
-        self.batch_size = batch_size
+        self.batch_size, self.sample_rate = batch_size, store.sample_rate
         frames = store.frames[rows]
         self.short = int((frames < self._samples).sum())
         apart = 2 * self._samples + self._gap

@@ -5,6 +5,7 @@ with a field `seconds`, and a class `Encoder`. Literals, so that they are read w
     PAPER, COST: strings for the list.
     SAMPLE_RATE: of the waveform it learns from, in Hz.
     INPUT: what `forward` is given: "waveform", "log_mel" or "mfcc".
+    EXTERNAL: of encoders of others, the setting that names the folder with their files (see `bench.external`).
 """
 
 import pkgutil

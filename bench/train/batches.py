@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.augmentations import AugmentSpec
-from bench.data import augment
+from bench.data.augment import Chain
 from bench.data.frontend import to_waveform
 from bench.data.views import Views, ViewSampler
 from bench.method import Batch
@@ -22,7 +22,7 @@ class Batches:
         self,
         sampler: ViewSampler,
         frontend: nn.Module,
-        spec: AugmentSpec,
+        augment: AugmentSpec,
         seed: int,
         device: torch.device,
         labels: NDArray[np.float32] | NDArray[np.int64] | None = None,
@@ -32,12 +32,15 @@ class Batches:
         Args:
             sampler: what is cut.
             frontend: (batch, samples) -> encoder input.
-            spec: what is done to the views.
+            augment: what is done to the views.
             seed: of the run.
             device: where batches go.
             labels: (tracks of the data set, ...) targets, for methods that use labels.
         """
-        self._sampler, self._frontend, self._spec, self._seed, self._device = sampler, frontend, spec, seed, device
+        self._sampler, self._frontend, self._device = sampler, frontend, device
+        front = getattr(frontend, "spec", None)
+        scale_db = front.scale_db if isinstance(front, LogMelSpec) else None
+        self._chain = Chain(augment, sampler.sample_rate, scale_db, seed)
         self._labels = labels
         self._pool = ThreadPoolExecutor(1)
         self._next: tuple[int, Future[Views]] | None = None
@@ -54,11 +57,8 @@ class Batches:
     def _input(self, waveforms: NDArray[np.int16], step: int, view: int) -> Tensor:
         samples = torch.from_numpy(waveforms).to(self._device, non_blocking=True)
         with torch.no_grad():
-            inputs: Tensor = self._frontend(to_waveform(samples))
-            spec = getattr(self._frontend, "spec", None)
-            if self._spec.log_mel.probability and isinstance(spec, LogMelSpec):
-                inputs = augment.log_mel(inputs, spec.scale_db, self._seed, step, view)
-        return inputs
+            inputs: Tensor = self._frontend(self._chain.waveform(to_waveform(samples), step, view))
+            return self._chain.log_mel(inputs, step, view)
 
     def close(self) -> None:
         """Stops the reader."""

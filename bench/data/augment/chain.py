@@ -1,0 +1,115 @@
+"""A chain of augmentations: what was drawn for a batch, and the batch changed by it."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.augmentations import SPECTROGRAM, WAVEFORM, AugmentSpec, Transform
+from bench.data.augment import filters, fourier, level, pitch, reverb, spectrogram
+from bench.data.augment.draw import Draw, draw
+
+_PIECE = 24  # crops that go through the whole chain together on a processor
+
+
+class Chain:
+    """Applies the transforms of a spec in its order, to the items that each was drawn for.
+
+    Every number comes from (seed, transform, view, step, index): an item is changed in the same way in a batch of any
+    size, on any device and after any restart; to the last bit on one or two threads, and up to rounding (1e-6) on more,
+    where a product of complex numbers is rounded otherwise at the seam of two threads' shares. Only `mixup` looks at
+    other items.
+
+    Attributes:
+        spec: the transforms.
+        sample_rate: of waveforms, in Hz.
+    """
+
+    def __init__(self, spec: AugmentSpec, sample_rate: int, scale_db: float | None = None, seed: int = 0) -> None:
+        """Takes the settings.
+
+        Args:
+            spec: the transforms.
+            sample_rate: of waveforms, in Hz.
+            scale_db: decibels that are 1 in log-mels; None where there are no log-mels.
+            seed: of the run.
+        """
+        self.spec, self.sample_rate = spec, sample_rate
+        self._scale_db, self._seed = scale_db, seed
+
+    def draws(self, batch: int, step: int, view: int) -> dict[str, Draw]:
+        """What `waveform` does to a batch: the items and parameters of each transform, in order."""
+        return {name: self._draw(name, batch, step, view) for name in WAVEFORM}
+
+    def waveform(self, waveforms: Tensor, step: int, view: int) -> Tensor:
+        """(batch, samples) float32 -> (batch, samples), changed."""
+        if not self.spec.on_waveform:
+            return waveforms
+        changed = waveforms.clone()
+        draws = self.draws(len(waveforms), step, view)
+        for piece in fourier.pieces(np.arange(len(waveforms)), waveforms.device, _PIECE):
+            for name, drawn in draws.items():
+                part = drawn.within(int(piece[0]), int(piece[-1]))
+                if len(part.rows):
+                    rows = _index(part.rows, waveforms)
+                    changed.index_copy_(0, rows, self.transform(name, changed.index_select(0, rows), part))
+        return changed
+
+    def transform(self, name: str, waveforms: Tensor, drawn: Draw) -> Tensor:
+        """One transform: (rows, samples), the items that were drawn -> (rows, samples)."""
+        values, rate = drawn.values, self.sample_rate
+        match name:
+            case "polarity":
+                return level.polarity(waveforms)
+            case "noise":
+                noise = level.level_noise if self.spec.noise.kind == "level" else level.relative_noise
+                return noise(waveforms, **values)
+            case "gain":
+                return level.gain(waveforms, **values)
+            case "filter":
+                spec = self.spec.filter
+                lowest = min(spec.low_lowpass_hz, spec.low_highpass_hz)
+                return filters.high_low_pass(waveforms, **values, lowest_hz=lowest, sample_rate=rate)
+            case "delay":
+                return level.delay(waveforms, **values, factor=self.spec.delay.factor, sample_rate=rate)
+            case "pitch_shift":
+                return pitch.pitch_shift(waveforms, **values, sample_rate=rate)
+            case "reverb":
+                return reverb.reverb(waveforms, **values, sample_rate=rate)
+        raise ValueError(f"no transform of waveforms is called {name}")
+
+    def log_mel(self, inputs: Tensor, step: int, view: int) -> Tensor:
+        """(batch, 1, mels, frames) -> (batch, 1, mels, frames), changed."""
+        if not self.spec.on_spectrogram:
+            return inputs
+        if self._scale_db is None:
+            raise ValueError("this chain was made for inputs that are no log-mels")
+        changed = inputs
+        for name in SPECTROGRAM:
+            drawn = self._draw(name, len(inputs), step, view)
+            if len(drawn.rows) == len(inputs):
+                changed = self._on_log_mel(name, changed, drawn, step, view)
+            elif len(drawn.rows):
+                rows = _index(drawn.rows, inputs)
+                changed = changed.index_copy(0, rows, self._on_log_mel(name, changed, drawn, step, view))
+        return changed
+
+    def _on_log_mel(self, name: str, inputs: Tensor, drawn: Draw, step: int, view: int) -> Tensor:
+        """(batch, 1, mels, frames), the whole batch -> (rows, 1, mels, frames), the items that were drawn."""
+        assert self._scale_db is not None
+        values, rows = drawn.values, _index(drawn.rows, inputs)
+        if name == "log_mel":
+            changed = spectrogram.log_mel(inputs, self._scale_db, self._seed, step, view, self.spec.log_mel)
+            return changed if len(drawn.rows) == len(inputs) else changed[rows]
+        if name == "mixup":
+            partners = _index(spectrogram.partners_of(drawn.rows, values["partner"], len(inputs)), inputs)
+            return spectrogram.mixup(inputs[rows], inputs[partners], values["share"], self._scale_db)
+        return spectrogram.resize_crop(inputs[rows], **values)
+
+    def _draw(self, name: str, batch: int, step: int, view: int) -> Draw:
+        spec: Transform = getattr(self.spec, name)
+        return draw(name, spec, batch, self._seed, step, view)
+
+
+def _index(rows: NDArray[np.int64], like: Tensor) -> Tensor:
+    return torch.from_numpy(rows).to(like.device)
