@@ -228,7 +228,8 @@ class AugmentSpec(Spec):
 WAVEFORM = ("polarity", "noise", "gain", "filter", "delay", "pitch_shift", "reverb")
 SPECTROGRAM = ("log_mel", "mixup", "resize_crop")
 
-# v2 (config.yaml:36-44 and the ranges of the augmentation library).
+# v2: probabilities of config.yaml:36-44; ranges of the authors' library, torchaudio_augmentations/augmentations/:
+# noise.py, gain.py, filter.py, delay.py (arange leaves 500 ms out), pitch_shift.py, reverb.py (whole numbers, to 99).
 _CLMR: dict[str, dict[str, Any]] = {
     "polarity": {"probability": 0.8},
     "noise": {"probability": 0.01},
@@ -243,9 +244,10 @@ _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "none": {},
     "log_mel": {"log_mel": {"probability": 1.0}},
     "clmr": _CLMR,
+    # v1 (audio.py): no noise (and 80 dB below, where it is switched on), a softer echo, reverb from 1 to 100.
     "clmr_v1": {
         **_CLMR,
-        "noise": {"probability": 0.0, "kind": "level"},  # 80 dB below, and never
+        "noise": {"probability": 0.0, "kind": "level"},
         "delay": {"probability": 0.3, "factor": 0.2},
         "reverb": {
             "probability": 0.6,
@@ -253,8 +255,9 @@ _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             **{f"high_{name}": 100 for name in ("reverberance", "damping", "room")},
         },
     },
-    # The text says [-6, 0] dB where both versions of the code say U(-20, -1) dB.
+    # thesis: its text says [-6, 0] dB where both versions of the code say U(-20, -1) dB; else as v2.
     "clmr_thesis": {**_CLMR, "gain": {"probability": 0.3, "low_db": -6.0, "high_db": 0.0}},
+    # BYOL-A: train.py, AugmentationModule, "the same parameter with the paper".
     "byol_a": {"mixup": {"probability": 1.0}, "resize_crop": {"probability": 1.0}},
 }
 

@@ -43,7 +43,8 @@ def listen(
     seed
         Of the crops and of their augmentation.
     start
-        Where the first crop begins, in seconds; the others follow it. Without it they lie at random.
+        Where the first crop begins, in seconds; the others follow it. Without it each lies somewhere in its own part of
+        the file.
     """
     from bench import registry
     from bench.listen import crops, examine, input_of, write

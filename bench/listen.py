@@ -83,9 +83,10 @@ def input_of(encoder: str) -> Input:
 def crops(
     path: Path, taken: Input, count: int, seed: int, start: float | None
 ) -> tuple[NDArray[np.float32], list[int]]:
-    """(count, samples) crops in [-1, 1] and their first samples: one after another from `start` seconds, or at random.
+    """(count, samples) crops in [-1, 1] and their first samples.
 
-    A file shorter than a crop is repeated to length, as in training.
+    One after another from `start` seconds, or one at a random place of each part of the file. A file shorter than a
+    crop is repeated to length, as in training.
 
     Raises:
         InputError: not readable, or no crop lies behind `start`.
@@ -101,7 +102,7 @@ def crops(
     slack = len(audio) - taken.samples
     if start is None:
         uniform = generator(seed, "listen").random(count)
-        starts = sorted(int(number * (slack + 1)) for number in uniform)
+        starts = [int((place + number) / count * (slack + 1)) for place, number in enumerate(uniform)]
     else:
         first = round(start * taken.sample_rate)
         if not 0 <= first <= slack:

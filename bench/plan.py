@@ -41,7 +41,7 @@ _CODE = {
             f"bench.data.augment.{name}"
             for name in ("chain", "draw", "filters", "fourier", "level", "pitch", "reverb", "spectrogram")
         ),
-        *("bench.heads", "bench.method", "bench.randomness", "bench.stages", "bench.spectra"),
+        *("bench.heads", "bench.method", "bench.randomness", "bench.stages", "bench.spectra", "bench.threads"),
     ),
     "embed": (
         *("bench.probe.embed", "bench.probe.retrieval", "bench.data.views", "bench.data.frontend", "bench.spectra"),
@@ -49,11 +49,11 @@ _CODE = {
     "probe": (
         *("bench.probing", "bench.probe.probes", "bench.probe.stacked", "bench.probe.inputs", "bench.probe.products"),
         *("bench.probe.valid_map", "bench.probe.aggregate", "bench.probe.knn", "bench.probe.subsets"),
-        "bench.randomness",
+        *("bench.randomness", "bench.threads"),
     ),
     "score": (
         *("bench.probe.score", "bench.probe.metrics", "bench.probe.influence", "bench.probe.bootstrap"),
-        *("bench.probe.retrieval", "bench.intervals", "bench.randomness", "bench.scoring"),
+        *("bench.probe.retrieval", "bench.intervals", "bench.randomness", "bench.scoring", "bench.threads"),
     ),
 }
 

@@ -27,7 +27,7 @@ from bench.data.decode import decode
 from bench.data.frontend import build_frontend, to_waveform
 from bench.data.sources import UnreadableError
 from bench.data.views import segment_starts
-from bench.encoders import Encoder
+from bench.encoders import Encoder, encode
 from bench.errors import InputError
 
 FORMAT = 1
@@ -116,7 +116,7 @@ class Pretrained(nn.Module):
 
     def _encoded(self, segments: list[NDArray[np.int16]]) -> NDArray[np.float32]:
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
-        embedded: Tensor = self(to_waveform(torch.from_numpy(np.stack(segments)).to(device)))
+        embedded = encode(self.encoder, self.frontend(to_waveform(torch.from_numpy(np.stack(segments)).to(device))))
         return np.asarray(embedded.float().cpu().numpy(), np.float32)
 
 

@@ -94,11 +94,12 @@ def settings(recipe: Tree, names: Sequence[str], pretrain_dataset: str) -> Tree:
 
 
 def scaled(tree: Tree, scale: float) -> None:
-    """Shrinks (or stretches) the budget of training, in place; probes keep theirs."""
+    """Shrinks (or stretches) the budget of training, looks at it included, in place; probes keep theirs."""
     if scale == 1:
         return
     train, tuning = tree["train"], tree["finetune"]
     train["steps"] = max(1, round(scale * train.get("steps", TrainSpec().steps)))
+    train["diagnose_times"] = max(1, round(min(1.0, scale) * train.get("diagnose_times", TrainSpec().diagnose_times)))
     train["epochs"] = scale * train.get("epochs", TrainSpec().epochs)
     tuning["steps"] = max(1, round(scale * tuning.get("steps", FinetuneSpec().steps)))
 

@@ -42,6 +42,10 @@ def main() -> None:
         )
         loaded = run(python, "-c", code, cwd=folder)
         assert str(ROOT) not in loaded, loaded
+        code = "from bench.report import reference as r; print(r.folder(), len(r.read_published()))"
+        published = run(python, "-c", code, cwd=folder).split()
+        assert str(folder) in published[0], published
+        assert int(published[1]) > 400, published
         print(f"{wheel.name}: methods, datasets, encoders and recipes listed and loaded from the wheel")
 
 

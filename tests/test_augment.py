@@ -230,7 +230,7 @@ def test_an_item_is_the_same_in_any_batch(name):
         assert torch.equal(chain.waveform(waveforms[:size], step=9, view=1), together[:size])
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, 2, 3])
 def test_an_item_is_the_same_in_a_batch_of_one_or_64_at_full_length(threads):
     torch.set_num_threads(threads)  # `one_thread` sets it back
     chain = Chain(AugmentSpec.model_validate(preset("clmr")), RATE, seed=1)

@@ -10,6 +10,7 @@ with a field `seconds`, and a class `Encoder`. Literals, so that they are read w
 
 import pkgutil
 
+import torch
 from torch import Tensor, nn
 
 from bench.config import Spec
@@ -47,3 +48,14 @@ class Encoder(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, 1, bands, frames) or (batch, samples) -> (batch, width)."""
         raise NotImplementedError
+
+
+def encode(encoder: nn.Module, inputs: Tensor) -> Tensor:
+    """Embeddings (items, width) of inputs (items, ...), without gradient, some items at a time.
+
+    On a CPU waveforms go two by two: what a layer makes of them then stays in the cache (`sample_cnn` encodes 24
+    crops a second and core, and 15 when it is given many at once).
+    """
+    at_once = 2 if inputs.ndim == 2 and inputs.device.type == "cpu" else 64
+    with torch.no_grad():
+        return torch.cat([encoder(part) for part in torch.split(inputs, at_once)])

@@ -13,9 +13,10 @@ from bench.config import EmbedSpec
 from bench.data.frontend import to_waveform
 from bench.data.pcm import PcmStore
 from bench.data.views import segment_starts
+from bench.encoders import encode
 from bench.store import load_array
 
-_SEGMENTS = 64  # encoded at a time
+_SEGMENTS = 64  # read at a time
 Progress = Callable[[int, int], None]
 
 
@@ -90,7 +91,8 @@ def embed(
     for first in range(0, len(pieces), _SEGMENTS):
         part = pieces[first : first + _SEGMENTS]
         waveforms = np.stack([store.read(int(rows[place]), start, samples) for place, start in part])
-        vectors = encoder(frontend(to_waveform(torch.from_numpy(waveforms).to(device)))).float().cpu().numpy()
+        inputs = frontend(to_waveform(torch.from_numpy(waveforms).to(device)))
+        vectors = encode(encoder, inputs).float().cpu().numpy()
         segments = allocate((len(pieces), vectors.shape[1])) if segments is None else segments
         segments[first : first + len(part)] = vectors
         progress(part[-1][0] + 1, len(rows))

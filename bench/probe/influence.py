@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.probe.metrics import in_threads, threshold_places
+from bench.probe.metrics import threshold_places
+from bench.threads import in_threads
 
 
 def ranking_influence(scores: np.ndarray, labels: np.ndarray, left_out: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -10,15 +10,14 @@ infinitesimal jackknife; Efron, "The Jackknife, the Bootstrap and Other Resampli
 sum of its squares estimates the metric's variance.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from bench.threads import in_threads
 
 _COLUMNS = 250
 """Resamples a piece of work: the counts of 5000 tracks then take 5 MB, and each operation is worth its call."""
@@ -28,37 +27,6 @@ _ROWS = 512
 
 _EXACT = 2**24
 """Integers up to here are exact in float32."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-@contextmanager
-def one_thread(needed: bool = True) -> Iterator[None]:
-    """Keeps torch to one thread of the CPU if `needed`, and leaves the number of threads as it was.
-
-    For many short operations. Threads gain them little, and each operation waits for all threads, which takes a hundred
-    times longer than computing where other jobs want the cores.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if needed else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """`[function(item) for item in items]` on as many threads as torch may use, each operation on one of them.
-
-    Worth it where an item is many operations that release Python's lock. No result depends on the number of threads.
-    """
-    threads = torch.get_num_threads()
-    with one_thread():
-        if threads == 1:
-            return [function(item) for item in items]
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(function, items))
 
 
 class _Ranking(NamedTuple):

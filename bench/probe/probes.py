@@ -27,9 +27,9 @@ from bench.probe.aggregate import Kind
 from bench.probe.embed import Embeddings
 from bench.probe.inputs import SCORED, Pieces, Rows, Scaling, scaling
 from bench.probe.knn import nearest_neighbours
-from bench.probe.metrics import one_thread
 from bench.probe.stacked import Labelled, Trained, Weights, logits, track_scores, train
 from bench.probe.valid_map import ValidMap
+from bench.threads import one_thread
 
 Item = TypeVar("Item")
 Progress = Callable[[int, int], None]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.config import TrainSpec
+from bench.encoders import encode
 from bench.errors import InputError
 from bench.heads import LARS
 from bench.method import Batch, Method
@@ -177,7 +178,7 @@ def _step(
 def _look(loop: _Loop, probe_inputs: Tensor, step: int, validate: Callable[[nn.Module], float] | None) -> None:
     """Measures the signs of collapse, and the validation score where there is one."""
     loop.method.eval()
-    embeddings = torch.cat([loop.method.encoder(part) for part in torch.split(probe_inputs, 64)]).float().cpu()
+    embeddings = encode(loop.method.encoder, probe_inputs).float().cpu()
     point = {
         "step": float(step),
         "deviation": embedding_deviation(embeddings),

@@ -49,16 +49,16 @@ def main() -> None:
     crops = 0.1 * np.random.default_rng(0).standard_normal((2 * options.crops, SAMPLES)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         write_impulses(Path(folder))
-        runs: dict[str, Callable[[int], float]] = {"ours": lambda step: ours(crops, step, options.cores)}
+        runs: dict[str, Callable[[], float]] = {"ours": lambda: ours(crops, options.cores)}
         pools = []
         for name, start in (("audiomentations", start_audiomentations), ("torchaudio", start_torchaudio)):
             if name not in options.skip:
                 pools.append(multiprocessing.get_context("spawn").Pool(options.cores, start, (folder,)))
-                runs[name] = lambda step, pool=pools[-1]: others(pool, crops, step, options.cores)
+                runs[name] = lambda pool=pools[-1]: others(pool, crops, options.cores)
         seconds: dict[str, list[float]] = {name: [] for name in runs}
-        for step in range(options.repeats + 1):
+        for _ in range(options.repeats + 1):
             for name, run in runs.items():
-                seconds[name].append(run(step))
+                seconds[name].append(run())
         for pool in pools:
             pool.terminate()
     load = os.getloadavg()[0]
@@ -75,19 +75,19 @@ def main() -> None:
         pitch_table(crops[: options.crops])
 
 
-def ours(crops: np.ndarray, step: int, cores: int) -> float:
+def ours(crops: np.ndarray, cores: int) -> float:
     """Seconds for both views as one step of training asks for them."""
     torch.set_num_threads(cores)
     chain, waveforms = Chain(SPEC, RATE), torch.from_numpy(crops)
     start = time.perf_counter()
     for view, part in enumerate(waveforms.chunk(2)):
-        chain.waveform(part, step, view)
+        chain.waveform(part, 0, view)
     return time.perf_counter() - start
 
 
-def others(pool: "multiprocessing.pool.Pool", crops: np.ndarray, step: int, cores: int) -> float:
+def others(pool: "multiprocessing.pool.Pool", crops: np.ndarray, cores: int) -> float:
     """Seconds of the slower process, each on its share of the crops; sending them does not count."""
-    parts = [(part, step) for part in np.array_split(crops, cores)]
+    parts = [(part, number) for number, part in enumerate(np.array_split(crops, cores))]
     return max(pool.map(run_chain, parts, chunksize=1))
 
 
@@ -95,11 +95,11 @@ chain_of_process: Callable[[np.ndarray], object] = len
 
 
 def run_chain(work: tuple[np.ndarray, int]) -> float:
-    """Seconds for some crops, one by one."""
-    crops, step = work
-    random.seed(step)
-    np.random.seed(step)
-    torch.manual_seed(step)
+    """Seconds for some crops, one by one; every turn draws the same."""
+    crops, seed = work
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
     start = time.perf_counter()
     for crop in crops:
         chain_of_process(crop)

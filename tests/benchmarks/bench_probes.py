@@ -22,10 +22,10 @@ from torch.nn import functional
 
 from bench.config import ProbeSpec
 from bench.probe.embed import Embeddings
-from bench.probe.metrics import one_thread
 from bench.probe.probes import Fitted, Subset, _even, _points_a_piece, fit_all
 from bench.probe.products import product
 from bench.randomness import generator, seed_for
+from bench.threads import one_thread
 
 Seconds = tuple[float, float]
 """By the clock, and of processor time."""

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.augmentations import SPECTROGRAM, WAVEFORM, AugmentSpec, Transform
-from bench.data.augment import filters, fourier, level, pitch, reverb, spectrogram
+from bench.data.augment import filters, level, pitch, reverb, spectrogram
 from bench.data.augment.draw import Draw, draw
+from bench.threads import in_threads
 
 _PIECE = 24  # crops that go through the whole chain together on a processor
 
@@ -16,9 +17,8 @@ class Chain:
     """Applies the transforms of a spec in its order, to the items that each was drawn for.
 
     Every number comes from (seed, transform, view, step, index): an item is changed in the same way in a batch of any
-    size, on any device and after any restart; to the last bit on one or two threads, and up to rounding (1e-6) on more,
-    where a product of complex numbers is rounded otherwise at the seam of two threads' shares. Only `mixup` looks at
-    other items.
+    size, on any device and after any restart, to the last bit on a processor with any number of threads. Only `mixup`
+    looks at other items.
 
     Attributes:
         spec: the transforms.
@@ -45,15 +45,25 @@ class Chain:
         """(batch, samples) float32 -> (batch, samples), changed."""
         if not self.spec.on_waveform:
             return waveforms
-        changed = waveforms.clone()
-        draws = self.draws(len(waveforms), step, view)
-        for piece in fourier.pieces(np.arange(len(waveforms)), waveforms.device, _PIECE):
-            for name, drawn in draws.items():
-                part = drawn.within(int(piece[0]), int(piece[-1]))
-                if len(part.rows):
-                    rows = _index(part.rows, waveforms)
-                    changed.index_copy_(0, rows, self.transform(name, changed.index_select(0, rows), part))
+        changed, draws = waveforms.clone(), self.draws(len(waveforms), step, view)
+        if waveforms.device.type != "cpu":
+            self._change(changed, draws)
+            return changed
+        # A few crops stay in the cache through the whole chain, and no thread waits for another before its end.
+        size = min(_PIECE, -(-len(waveforms) // torch.get_num_threads()))
+        pieces = [
+            (changed[first : first + size], {name: drawn.within(first, first + size) for name, drawn in draws.items()})
+            for first in range(0, len(waveforms), size)
+        ]
+        in_threads(lambda piece: self._change(*piece), pieces)
         return changed
+
+    def _change(self, waveforms: Tensor, draws: dict[str, Draw]) -> None:
+        """Changes (batch, samples) in place."""
+        for name, drawn in draws.items():
+            if len(drawn.rows):
+                rows = _index(drawn.rows, waveforms)
+                waveforms.index_copy_(0, rows, self.transform(name, waveforms.index_select(0, rows), drawn))
 
     def transform(self, name: str, waveforms: Tensor, drawn: Draw) -> Tensor:
         """One transform: (rows, samples), the items that were drawn -> (rows, samples)."""

@@ -35,10 +35,10 @@ class Draw:
     rows: NDArray[np.int64]
     values: Values
 
-    def within(self, first: int, last: int) -> "Draw":
-        """The part for the items from the first to the last one."""
-        low, high = np.searchsorted(self.rows, [first, last + 1])
-        return Draw(self.rows[low:high], {name: numbers[low:high] for name, numbers in self.values.items()})
+    def within(self, first: int, end: int) -> "Draw":
+        """The part for the items from the first one to before `end`, counted from the first one."""
+        low, high = np.searchsorted(self.rows, [first, end])
+        return Draw(self.rows[low:high] - first, {name: numbers[low:high] for name, numbers in self.values.items()})
 
 
 def draw(name: str, spec: Transform, batch: int, seed: int, step: int, view: int) -> Draw:

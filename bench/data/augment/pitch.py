@@ -125,14 +125,16 @@ def _starts(padded: Tensor, lowest: Tensor, hop: int, overlap: int, search: int)
     width = search + overlap
     size = fourier.fast_size(width)
     candidates = _runs(padded, lowest, width)
-    energy = torch.nn.functional.pad(candidates.square().cumsum(2), (1, 0))
-    energy = energy[:, :, overlap : overlap + search] - energy[:, :, :search]
-    bins = torch.fft.rfft(candidates, size)
-    starts = [torch.zeros_like(lowest[:, 0])]
-    for segment in range(1, lowest.shape[1]):
-        tail = _runs(padded, starts[-1][:, None] + hop, overlap)[:, 0]
-        alike = fourier.signal(bins[:, segment] * fourier.spectrum(tail, size).conj(), size)[:, :search]
-        starts.append(lowest[:, segment] + (energy[:, segment] - 2 * alike).argmin(1))
+    power = torch.nn.functional.pad(candidates.square().cumsum(2), (1, 0))
+    halves = (power[:, :, overlap : overlap + search] - power[:, :, :search]).mul_(0.5).unbind(1)
+    bins = torch.fft.rfft(candidates, size).unbind(1)
+    after = torch.arange(hop, hop + overlap, device=padded.device)
+    firsts = lowest.unbind(1)
+    starts = [torch.zeros_like(firsts[0])]
+    for segment in range(1, len(firsts)):
+        tail = fourier.spectrum(padded.gather(1, starts[-1][:, None] + after), size)
+        alike = fourier.signal(tail.conj_physical_().mul_(bins[segment]), size)[:, :search]
+        starts.append(torch.sub(halves[segment], alike).argmin(1).add_(firsts[segment]))
     return torch.stack(starts, 1)
 
 

@@ -1,0 +1,71 @@
+"""Where a report is written: never over anything but an earlier report, and all of it or nothing."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.errors import InputError
+from bench.progress import progress
+from bench.store import explain
+
+_MARK = ".pretext-bench-report"
+"""A file that every report has: what is in a folder with it may be replaced."""
+_OWN = {
+    *(_MARK, "assets", "runs", "comparisons"),
+    *("index.html", "runs.html", "comparisons.html", "leaderboard.csv", "runs.csv", "comparisons.csv"),
+}
+
+
+def require_place(results: Path, out: Path) -> None:
+    """Says what is wrong with the folders before anything is read.
+
+    Raises:
+        InputError: no results folder, or a target that holds anything but an earlier report.
+    """
+    if not results.is_dir():
+        raise InputError(f"no results folder {results}: `bench run` makes one, --results names another")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file: name a folder for the report")
+    target = out.resolve()
+    if (
+        target == Path.cwd()
+        or target in Path.cwd().parents
+        or target in (results.resolve(), *results.resolve().parents)
+    ):
+        raise InputError(f"--out {out} holds this command's own place or the results: name a folder of its own")
+    held = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
+    if held and _MARK not in held:
+        raise InputError(f"--out {out} holds something that is no report ({min(held)}): name another folder")
+    foreign = sorted(held - _OWN)
+    if foreign:
+        raise InputError(f"--out {out} holds {foreign[0]}, which is no part of a report: take it out of there first")
+
+
+def write_folder(out: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files under a temporary name beside the target, which then takes the target's place.
+
+    Raises:
+        InputError: the file system refuses.
+    """
+    target = out.resolve()  # a link to a folder stays a link
+    made, old = (target.with_name(f".{target.name}.{os.getpid()}.{word}") for word in ("new", "old"))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(made, ignore_errors=True)
+        with progress("write", "files") as report:
+            for number, (name, content) in enumerate({**files, _MARK: b"1\n"}.items(), 1):
+                path = made / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                report(number, len(files) + 1)
+        if target.exists():
+            target.rename(old)
+        made.rename(target)
+    except OSError as error:
+        raise explain(error) or error from error
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

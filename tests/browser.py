@@ -1,0 +1,64 @@
+"""A headless Chromium that talks to nobody, for tests and measurements of pages."""
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900"),
+)
+
+
+def missing() -> str:
+    """What keeps a browser from being started; empty where nothing does."""
+    for command in ("chromium", "chromedriver"):
+        if shutil.which(command) is None:
+            return f"no {command} here: apt-get install -y chromium chromium-driver"
+    try:
+        import selenium  # noqa: F401
+    except ModuleNotFoundError:
+        return "no selenium here: pip install '.[dev]'"
+    return ""
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Any]:
+    """A browser with an empty profile, which logs its console and every request."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        for flag in (*FLAGS, f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+def load(driver: Any, address: str) -> None:
+    """Loads a page and waits for it; `get` may return while the page before it is still there."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    driver.get("about:blank")  # else a change of the fragment alone loads nothing
+    driver.get(address)
+    there = "return location.href === arguments[0] && document.readyState === 'complete'"
+    WebDriverWait(driver, 10, poll_frequency=0.02).until(lambda one: one.execute_script(there, address))
+
+
+def requested(driver: Any) -> list[str]:
+    """Addresses that were asked for since the last look."""
+    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    return [
+        str(message["params"]["request"]["url"])
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    ]
