@@ -24,12 +24,19 @@ def commands() -> list[str]:
 def test_readme_command(main, command, tones):
     words = [word.removeprefix(".venv/bin/") for word in shlex.split(command)]
     assert words[0] == "bench"
-    files = {"path/to/tracks.csv": tones, "other.csv": tones, "my.toml": registry.find("recipes", "quick").path}
+    files = {
+        "song.mp3": tones.parent / "audio/00.wav",
+        "path/to/tracks.csv": tones,
+        "other.csv": tones,
+        "my.toml": registry.find("recipes", "quick").path,
+    }
     words = [str(files.get(word, word)) for word in words]
     if words[1] == "run" and "--dry-run" not in words:
         words.append("--dry-run")
-    if words[1] in ("compare", "rescore"):
+    if words[1] in ("compare", "rescore", "export", "embed"):
         store_cells(main, tones)
+    if words[1] == "embed":
+        assert main("export", "vicreg-resnet_small", "--to", "exported")[0] == 0
     if words[1] == "data":
         words = [str(tones) if word == "midiband" else "9" if word == "40" else word for word in words]
     if "--exclude" in words:

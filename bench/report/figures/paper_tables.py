@@ -1,0 +1,92 @@
+"""The tables of TUNe (ISMIR 2022) and of the VICReg thesis, with ours beside them: text, LaTeX and a picture."""
+
+from collections.abc import Iterator, Sequence
+
+from bench.errors import InputError
+from bench.report.agreement import SIGNS, Match, agree
+from bench.report.figures.captions import left_out, protocol
+from bench.report.figures.paper import Mode, marks_csv, marks_words, published_csv, sources_words
+from bench.report.figures.picture_of_table import picture_of_table
+from bench.report.figures.save import Drawing, NotDrawnError
+from bench.report.figures.style import metric_title
+from bench.report.reference import Published, of_paper, read_papers
+from bench.report.stock import Stock
+from bench.report.table_formats import as_latex, as_markdown
+from bench.report.tables import ScoreTable, score_tables
+from bench.results import Result
+
+_METRICS = ("roc_auc_macro", "map_macro")
+
+
+def draw(stock: Stock, mode: Mode, paper: str) -> Iterator[Drawing]:
+    """The numbers of a paper as tables, one an exhibit; ours alone as score tables of its methods.
+
+    Raises:
+        NotDrawnError: ours alone, where nothing fits.
+    """
+    rows = of_paper(paper)
+    if mode == "ours":
+        yield from _ours(stock, paper, rows)
+        return
+    for exhibit in dict.fromkeys(row.exhibit for row in rows):
+        yield _exhibit(stock, mode, paper, [row for row in rows if row.exhibit == exhibit])
+
+
+def _exhibit(stock: Stock, mode: Mode, paper: str, rows: Sequence[Published]) -> Drawing:
+    matches = agree(rows, stock) if mode == "both" else []
+    about = read_papers()[paper]
+    groups: dict[tuple[str, ...], dict[str, Published]] = {}
+    for row in rows:
+        key = (row.published_as, row.pretrain_as, row.probe or row.probe_as)
+        groups.setdefault(key, {})[row.metric] = row
+    columns = ["as published", "pretrained on", "probe"]
+    for metric in _METRICS:
+        columns += [metric_title(metric)] + (["ours"] if mode == "both" else [])
+    body = []
+    for row_key, by_metric in groups.items():
+        line = list(row_key)
+        for metric in _METRICS:
+            number = by_metric.get(metric)
+            line.append("-" if number is None else f"{number.value:.{4 if number.tolerance < 0.0005 else 3}f}")
+            if mode == "both":
+                line.append(_beside(next((one for one in matches if one.published is number), None)))
+        body.append(line)
+    where = ", ".join(dict.fromkeys(f"{row.evaluated_on}, split {row.split or 'not stated'}" for row in rows))
+    caption = [f"{about.authors}: {about.title} ({about.venue}), {rows[0].exhibit}; all labels of {where}."]
+    caption.append(sources_words(rows))
+    used: list[Result] = []
+    if mode == "both":
+        used = list({cell.cell: cell for match in matches for cell in match.cells}.values())
+        caption += [*marks_words(matches), *protocol(used), *left_out(stock)]
+    table = ScoreTable(f"{about.title}, {rows[0].exhibit}", columns, [list(line) for line in body], caption, words=3)
+    name = f"{paper}-{rows[0].exhibit.lower().replace('. ', '-').replace(' ', '-')}-{mode}"
+    files = {"tex": as_latex([table]), "md": as_markdown([table])}
+    files |= {"marks.csv": marks_csv(matches)} if mode == "both" else {"published.csv": published_csv(rows)}
+    return Drawing(name, picture_of_table(table), caption, files)
+
+
+def _beside(match: Match | None) -> str:
+    """Our score with its interval and mark."""
+    if match is None:
+        return "-"
+    if match.ours is None:
+        return SIGNS[match.mark]
+    interval = f" [{match.ours.low:.3f}, {match.ours.high:.3f}]" if match.ours.low == match.ours.low else ""
+    return f"{match.ours.value:.3f}{interval} {SIGNS[match.mark]}"
+
+
+def _ours(stock: Stock, paper: str, rows: Sequence[Published]) -> Iterator[Drawing]:
+    methods = {row.method for row in rows} - {""}
+    encoders = {row.encoder for row in rows} - {""}
+    fitting = [r for r in stock.results if r.spec.method.name in methods and r.spec.encoder.name in encoders]
+    if not fitting:
+        wanted = f"{' or '.join(sorted(methods))} on {' or '.join(sorted(encoders))}"
+        raise NotDrawnError(f"{paper}-ours: no stored cell of {wanted}")
+    own = Stock(stock.folder, tuple(fitting), stock.left_out)
+    try:
+        tables = score_tables(own)
+    except InputError as error:
+        raise NotDrawnError(str(error)) from error
+    for number, table in enumerate(tables, 1):
+        files = {"tex": as_latex([table]), "md": as_markdown([table])}
+        yield Drawing(f"{paper}-ours-{number}", picture_of_table(table), [table.title + ".", *table.notes], files)
