@@ -1,11 +1,17 @@
 # make demo   first score: installs into .venv, makes music, pretrains, probes, prints the table (under 6 minutes)
 # make test   installs what tests need and runs them all
 # make lint   style, types, import directions
+# make figures     draws the figures and tables of results/figures from the committed results, in a minute
+# make comparison  computes the committed results of results/quick anew (2 hours on 2 cores), then the figures
 # make clean  removes .venv, .bench, caches and mlflow.db; results/runs stays
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint wheel clean help
+# One thread: weights are the same bits on every number of cores.
+QUICK := OMP_NUM_THREADS=1 $(BIN)/bench run --fraction 0.01,0.05,0.1,0.2,1.0 --seed 0,1,2 --resamples 200 \
+	--results results/quick
+
+.PHONY: demo test lint wheel figures comparison clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -39,6 +45,17 @@ lint: .venv/.dev
 wheel: .venv/.dev
 	@echo "== the wheel, in an environment that has never seen the checkout"
 	$(BIN)/python tests/check_wheel.py
+
+comparison: .venv/.base
+	@echo "== the quick comparison: 8 methods, 3 seeds, 5 fractions; supervised trains anew on each labelled set"
+	$(QUICK) --method random_init,mfcc,simclr,vicreg,barlow_twins,byol,clustering --draws 4
+	$(QUICK) --method supervised --draws 1
+	$(MAKE) figures
+
+figures: .venv/.base
+	@echo "== figures and tables of the committed results"
+	$(BIN)/bench figures --all --results results/quick --out results/figures --format png
+	$(BIN)/bench table --results results/quick --format markdown --out results/figures/scores.md
 
 clean:
 	@echo "== removing .venv, .bench, caches and the demo's database; results/runs stays"

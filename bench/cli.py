@@ -140,7 +140,7 @@ def run(
     resamples
         Bootstrap resamples of the test tracks (1000); others than before need no training.
     scale
-        Share of the recipe's budget of pretraining and fine-tuning, for a trial: 0.001 is a thousandth.
+        Share of the recipe's budget of training, for a trial: 0.001 is a thousandth (probes keep a tenth of theirs).
     steps
         Optimiser steps of pretraining, if not the recipe's.
     device

@@ -8,6 +8,7 @@ A recipe is a TOML with one table a section of `bench.config.RunSpec`, and:
         "transfer" (another data set is pretrained on than is probed), or the method. Later ones win over earlier ones.
 """
 
+import math
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench import registry
-from bench.config import ExperimentSpec, FinetuneSpec, TrainSpec
+from bench.config import ExperimentSpec, FinetuneSpec, ProbeSpec, TrainSpec
 from bench.errors import InputError, unknown
 
 SECTIONS = (
@@ -24,6 +25,7 @@ SECTIONS = (
     *("labels", "probe", "finetune", "score"),
 )
 PLUGINS = {"method": "methods", "encoder": "encoders", "dataset": "datasets", "pretrain_dataset": "datasets"}
+_LEAST_PROBE = 0.1
 _KEYWORDS = ("waveform", "log_mel", "transfer")
 Tree = dict[str, Any]
 
@@ -94,14 +96,25 @@ def settings(recipe: Tree, names: Sequence[str], pretrain_dataset: str) -> Tree:
 
 
 def scaled(tree: Tree, scale: float) -> None:
-    """Shrinks (or stretches) the budget of training, looks at it included, in place; probes keep theirs."""
+    """Shrinks (or stretches) the budget of training, looks at it included, in place; probes keep a tenth at least."""
     if scale == 1:
         return
-    train, tuning = tree["train"], tree["finetune"]
-    train["steps"] = max(1, round(scale * train.get("steps", TrainSpec().steps)))
-    train["diagnose_times"] = max(1, round(min(1.0, scale) * train.get("diagnose_times", TrainSpec().diagnose_times)))
-    train["epochs"] = scale * train.get("epochs", TrainSpec().epochs)
-    tuning["steps"] = max(1, round(scale * tuning.get("steps", FinetuneSpec().steps)))
+    train, tuning, probe = tree["train"], tree["finetune"], tree["probe"]
+    train["steps"] = _count(train.get("steps", TrainSpec().steps), scale)
+    train["diagnose_times"] = _count(train.get("diagnose_times", TrainSpec().diagnose_times), min(1.0, scale))
+    probe["steps"] = _count(probe.get("steps", ProbeSpec().steps), min(1.0, max(scale, _LEAST_PROBE)))
+    tuning["steps"] = _count(tuning.get("steps", FinetuneSpec().steps), scale)
+    epochs = train.get("epochs", TrainSpec().epochs)
+    train["epochs"] = scale * epochs if _is_number(epochs) else epochs
+
+
+def _count(value: Any, scale: float) -> Any:
+    """A count times the scale, 1 at least; what is no count stays as it is, for its section's spec to refuse."""
+    return max(1, round(scale * value)) if _is_number(value) and value > 0 else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def merge_sections(tree: Tree, over: Tree) -> None:

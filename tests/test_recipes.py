@@ -72,7 +72,9 @@ def test_scale_shrinks_the_budget_alone():
     assert small.train.epochs == pytest.approx(10)
     assert small.scale == 0.001
     assert small.train.diagnose_times == 1
-    assert small.model_copy(update={"train": whole.train, "finetune": whole.finetune, "scale": 1.0}) == whole
+    assert small.probe.steps == whole.probe.steps / 10
+    changed = {name: getattr(whole, name) for name in ("train", "finetune", "probe")}
+    assert small.model_copy(update={**changed, "scale": 1.0}) == whole
     assert resolve(recipe="icassp2024", scale=0.001).train.steps == 511
     assert resolve(recipe="icassp2024", scale=1e-12).train.steps == 1
 

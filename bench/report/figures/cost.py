@@ -5,13 +5,23 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bench.report.figures.captions import left_out, protocol
-from bench.report.figures.layout import grid, legend, legend_rows, note_nothing, ordered, percent, slug, style_handles
+from bench.report.figures.layout import (
+    grid,
+    legend,
+    legend_rows,
+    logarithmic,
+    note_nothing,
+    ordered,
+    percent,
+    slug,
+    style_handles,
+)
 from bench.report.figures.names import file_name
 from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, metric_title, styles
-from bench.report.stock import Setting, Stock, fits, is_trained, place_names, places, settings
+from bench.report.stock import Setting, Stock, fits, is_trained, place_names, places
 from bench.results import Result
 
 _METRIC = "map_macro"
@@ -40,8 +50,8 @@ def draw(stock: Stock) -> Iterator[Drawing]:
         NotDrawnError: nothing that was pretrained is stored.
     """
     drawn = False
-    names = place_names(places(stock.results))
-    for setting in settings(stock.results):
+    names = place_names(stock.places)
+    for setting in stock.settings:
         for place, own in places(result for result in stock.results if fits(result, setting)).items():
             if any(is_trained(result) for result in own):
                 drawn = True
@@ -73,13 +83,13 @@ def _figure(stock: Stock, own: Sequence[Result], name: str, where: str, setting:
             error = None if np.isnan(score.low) else [[score.value - score.low], [score.high - score.value]]
             drawn = axis.errorbar(
                 [costs[one]], [score.value], yerr=error, color=look[one].colour, marker=look[one].marker,
-                linestyle="none", elinewidth=0.7, markeredgewidth=0,
+                markersize=look[one].size(4), linestyle="none", elinewidth=0.7, markeredgewidth=0,
             )  # fmt: skip
             drawn[0].set_gid(slug("cost", kind, one))
         if not positive:
             note_nothing(axis, "not known")
         elif max(positive) > 5 * min(positive):
-            axis.set_xscale("log")
+            logarithmic(axis.xaxis)
         else:
             axis.set_xlim(0.8 * min(positive), 1.2 * max(positive))
         axis.locator_params(axis="y", nbins=5)

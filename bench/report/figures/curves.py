@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.report.agreement import SIGNS, Mark
+from bench.report.agreement import KEY, SIGNS, Mark
 from bench.report.figures.layout import (
     SHARE_LABEL,
     columns_of,
@@ -37,7 +37,7 @@ class Point:
         low: least of them; the value itself with one.
         high: greatest.
         cells: how many.
-        mark: of the agreement with a published number; None for none.
+        mark: of a published number, how ours agrees with it; None where nothing is compared.
     """
 
     share: float
@@ -99,7 +99,8 @@ def draw_curves(
     width = COLUMN if len(panels) <= 2 else PAGE
     signs = max((_sign_rows(panel) for panel in panels), default=0)
     height = 1.35 + _SIGN_ROW * signs
-    figure, axes = grid(len(panels), len(metrics), across=ACROSS, height=height, legend_rows=legend_rows(labels, width))
+    in_legend = legend_rows(labels, width) + bool(signs)
+    figure, axes = grid(len(panels), len(metrics), across=ACROSS, height=height, legend_rows=in_legend)
     columns = columns_of(len(panels), ACROSS)
     for number, (panel, column) in enumerate(zip(panels, axes, strict=True)):
         set_title(column[0], panel.title)
@@ -108,7 +109,7 @@ def draw_curves(
             if number % columns == 0:
                 one.set_ylabel(metric_title(metric))
         column[-1].set_xlabel(SHARE_LABEL)
-    legend(figure, handles, labels)
+    legend(figure, handles, labels, key=KEY if signs else None)
     return figure
 
 
@@ -138,17 +139,19 @@ def _draw_panel(
         axes.text(0.98, 0.04, "- no cell of ours", transform=axes.transAxes, ha="right", va="bottom", fontsize=5.5)
     share_axis(axes, shares)
     axes.locator_params(axis="y", nbins=5)
-    _signs(axes, ours, names, styles, _sign_rows(panel))
+    _signs(axes, published, names, styles, _sign_rows(panel))
 
 
 def _sign_rows(panel: Curves) -> int:
-    """How many series of a panel have marks."""
-    rows = [sum(any(point.mark for point in curve) for curve in row.values()) for row in panel.ours.values()]
+    """How many series of a panel have marks below it; none where one line says that all are missing."""
+    if not any(panel.ours.values()):
+        return 0
+    rows = [sum(any(point.mark for point in curve) for curve in row.values()) for row in panel.published.values()]
     return max(rows, default=0)
 
 
 def _signs(
-    axes: Any, ours: Mapping[str, Sequence[Point]], names: Sequence[str], styles: Mapping[str, Style], rows: int
+    axes: Any, published: Mapping[str, Sequence[Point]], names: Sequence[str], styles: Mapping[str, Style], rows: int
 ) -> None:
     """Below the curves the marks, one row a series in its colour, each under its share of the labels."""
     if not rows:
@@ -156,9 +159,9 @@ def _signs(
     inches = 1.35 + _SIGN_ROW * rows
     low, high = axes.get_ylim()
     axes.set_ylim(high - (high - low) * inches / 1.35, high)
-    marked = [name for name in names if any(point.mark for point in ours.get(name, ()))]
+    marked = [name for name in names if any(point.mark for point in published.get(name, ()))]
     for row, name in enumerate(marked):
-        for point in ours[name]:
+        for point in published[name]:
             if point.mark is not None:
                 axes.text(
                     point.share, (rows - row - 0.5) * _SIGN_ROW / inches, SIGNS[point.mark], color=styles[name].colour,
@@ -170,7 +173,7 @@ def _line(axes: Any, curve: Sequence[Point], style: Style, gid: str, *, hollow: 
     axes.plot(
         [point.share for point in curve], [point.value for point in curve], color=style.colour, marker=style.marker,
         linestyle=line, markerfacecolor="white" if hollow else style.colour, markeredgewidth=0.8,
-        markersize=3.4, linewidth=0.8 if hollow else 1.1, zorder=2 if hollow else 3, gid=gid,
+        markersize=style.size(3.4), linewidth=0.8 if hollow else 1.1, zorder=2 if hollow else 3, gid=gid,
     )  # fmt: skip
 
 

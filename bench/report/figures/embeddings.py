@@ -18,7 +18,7 @@ from bench.report.figures.own import at_largest_share
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, title
 from bench.report.figures.tags import plain_names
-from bench.report.stock import Setting, Stock, fits, place_names, places, settings, shortened
+from bench.report.stock import Setting, Stock, fits, place_names, places, shortened
 from bench.results import Result
 from bench.store import load_array, read_json
 
@@ -37,8 +37,8 @@ def draw(stock: Stock, home: Path | None) -> Iterator[Drawing]:
     if home is None:
         raise NotDrawnError("embeddings lie in home, not in the results: give --home")
     drawn = False
-    names = place_names(places(stock.results))
-    for setting in settings(stock.results):
+    names = place_names(stock.places)
+    for setting in stock.settings:
         for place, own in places(result for result in stock.results if fits(result, setting)).items():
             found, absent = _read_all(own, home)
             if found:

@@ -11,7 +11,7 @@ from bench.report.figures.names import file_name
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import COLUMN, PAGE, metric_title, title
-from bench.report.stock import Setting, Stock, fits, place_names, places, series, settings, shortened
+from bench.report.stock import Setting, Stock, fits, place_names, places, series, shortened
 from bench.results import Result
 
 _METRIC = "map_macro"
@@ -24,8 +24,8 @@ def draw(stock: Stock) -> Iterator[Drawing]:
         NotDrawnError: no place has two methods and two shares of the labels.
     """
     drawn = False
-    names = place_names(places(stock.results))
-    for setting in settings(stock.results):
+    names = place_names(stock.places)
+    for setting in stock.settings:
         for place, own in places(result for result in stock.results if fits(result, setting)).items():
             curves = {name: points(stock, row, _METRIC) for name, row in series(own).items()}
             curves = {name: curve for name, curve in curves.items() if curve}

@@ -77,12 +77,17 @@ def columns_of(panels: int, across: int) -> int:
     return math.ceil(panels / math.ceil(panels / across))
 
 
-def legend(figure: Any, handles: Sequence[Any], labels: Sequence[str], width: float | None = None) -> None:
-    """A legend below the panels, in as many columns as the width takes."""
+def legend(
+    figure: Any, handles: Sequence[Any], labels: Sequence[str], width: float | None = None, *, key: str | None = None
+) -> None:
+    """A legend below the panels, in as many columns as the width takes; with `key`, a line above it."""
     if handles:
         rows = legend_rows(labels, width or figure.get_figwidth())
         columns = math.ceil(len(labels) / rows)
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.2, handletextpad=0.5)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.2, handletextpad=0.5,
+            title=key, title_fontsize=6.5,
+        )  # fmt: skip
 
 
 def legend_columns(labels: Sequence[str], width: float) -> int:
@@ -102,7 +107,7 @@ def handle(style: Style, *, line: bool = True, hollow: bool = False) -> Any:
 
     return Line2D(
         [], [], color=style.colour, marker=style.marker, linestyle=cast(Any, style.line if line else "none"),
-        markerfacecolor="white" if hollow else style.colour, markeredgewidth=0.8,
+        markerfacecolor="white" if hollow else style.colour, markeredgewidth=0.8, markersize=style.size(4),
     )  # fmt: skip
 
 
@@ -111,6 +116,22 @@ def style_handles(
 ) -> tuple[list[Any], list[str]]:
     """Handles and labels of series."""
     return [handle(styles[name], line=line, hollow=hollow) for name in names], [title(name) for name in names]
+
+
+def logarithmic(axis: Any) -> None:
+    """Makes an axis that has its data logarithmic, with plain numbers: no text of figures is read as mathematics.
+
+    Args:
+        axis: `axes.xaxis` or `axes.yaxis`.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    low, high = axis.get_minpos(), axis.get_data_interval()[1]
+    # Less than two decades may hold a single power of ten.
+    axis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0), numticks=6))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def share_axis(axes: Any, shares: Sequence[float]) -> None:

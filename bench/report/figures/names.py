@@ -3,7 +3,7 @@
 from collections import Counter
 
 from bench.report.figures.layout import slug
-from bench.report.stock import Place, Setting, Stock, places, settings
+from bench.report.stock import Place, Setting, Stock
 
 
 def file_name(kind: str, stock: Stock, setting: Setting, place: Place | None = None) -> str:
@@ -20,11 +20,11 @@ def file_name(kind: str, stock: Stock, setting: Setting, place: Place | None = N
     """
     parts = [kind]
     if place is not None:
-        named = Counter(slug(other.dataset, other.split) for other in places(stock.results))
+        named = Counter(slug(other.dataset, other.split) for other in stock.places)
         parts += [place.dataset, place.split]
         parts += [place.tracks[:6]] if named[slug(place.dataset, place.split)] > 1 else []
     parts += [setting.encoder, setting.recipe, setting.pretrain and f"from-{setting.pretrain}", setting.probe]
-    found = settings(stock.results)
+    found = stock.settings
     parts += [setting.convention] if len({other.convention for other in found}) > 1 else []
     name = slug(*(part for part in parts if part))
     # Names that differ in nothing but signs that no file name should have.

@@ -9,7 +9,7 @@ from bench.report.figures.names import file_name
 from bench.report.figures.own import curves_numbers, panel_at_all_labels, panel_of_curves, strips_numbers
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import styles
-from bench.report.stock import Stock, fits, place_names, places, settings
+from bench.report.stock import Stock, fits, place_names, places
 from bench.results import Result
 
 METRICS = ("map_macro", "roc_auc_macro")
@@ -23,8 +23,8 @@ def draw_scores(stock: Stock) -> Iterator[Drawing]:
     """
     if not stock.results:
         raise NotDrawnError(f"no results in {stock.folder}")
-    titles = place_names(places(stock.results))
-    for setting in settings(stock.results):
+    titles = place_names(stock.places)
+    for setting in stock.settings:
         panels, used, notes = [], [], []
         for place, own in places(result for result in stock.results if fits(result, setting)).items():
             panel, cells, more = panel_at_all_labels(stock, own, METRICS, titles[place])
@@ -46,8 +46,8 @@ def draw_fractions(stock: Stock) -> Iterator[Drawing]:
         NotDrawnError: no data set has cells at two shares.
     """
     drawn = False
-    titles = place_names(places(stock.results))
-    for setting in settings(stock.results):
+    titles = place_names(stock.places)
+    for setting in stock.settings:
         panels: list[curves.Curves] = []
         used: list[Result] = []
         for place, own in places(result for result in stock.results if fits(result, setting)).items():

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bench.report.agreement import Match
+from bench.report.agreement import Mark, Match
 from bench.report.figures.curves import Curves, Point, points, share_of
 from bench.report.figures.layout import percent
 from bench.report.figures.paper import bands_csv
@@ -92,22 +92,19 @@ def panel_of_curves(
             if one.published.metric == metric
         }
         rows = {name: points(stock, by_fraction, metric) for name, by_fraction in by_series.items()}
-        ours[metric] = {
-            name: [_marked(point, marks.get((name, point.share))) for point in row] for name, row in rows.items() if row
-        }
-        theirs[metric] = _published(published, metric)
+        ours[metric] = {name: row for name, row in rows.items() if row}
+        theirs[metric] = _published(published, metric, marks)
     return Curves(title, ours, theirs)
 
 
-def _marked(point: Point, mark: object) -> Point:
-    return point if mark is None else Point(point.share, point.value, point.low, point.high, point.cells, mark)  # type: ignore[arg-type]
-
-
-def _published(rows: Sequence[Published], metric: str) -> dict[str, list[Point]]:
+def _published(
+    rows: Sequence[Published], metric: str, marks: Mapping[tuple[str, float], Mark]
+) -> dict[str, list[Point]]:
     found: dict[str, list[Point]] = {}
     for row in rows:
         if row.metric == metric:
-            point = Point(row.label_fraction, row.value, row.value, row.value)
+            mark = marks.get((published_series(row), row.label_fraction))
+            point = Point(row.label_fraction, row.value, row.value, row.value, mark=mark)
             found.setdefault(published_series(row), []).append(point)
     return {name: sorted(curve, key=lambda point: point.share) for name, curve in found.items()}
 

@@ -27,7 +27,6 @@ from bench.report.stock import (
     is_trained,
     place_names,
     place_of,
-    places,
     pretrain_of,
     probe_of,
     uses_labels,
@@ -66,9 +65,9 @@ def _limited_labels(rows: Sequence[Published], stock: Stock, mode: Mode) -> Draw
             panels.append(panel_of_curves(stock, own, _LABELS_METRICS, name, published=mine, matches=here))
             used += own
     if mode != "published":
-        names = place_names(places(stock.results))
+        names = place_names(stock.places)
         known = {(dataset, split) for dataset, split, _ in sets} if mode == "both" else set()
-        for place, own in places(stock.results).items():
+        for place, own in stock.places.items():
             if (place.dataset, place.split) not in known:
                 drawn = _setting_of(own)
                 panels.append(panel_of_curves(stock, drawn, _LABELS_METRICS, names[place]))
@@ -151,8 +150,8 @@ def _transfer(rows: Sequence[Published], stock: Stock, mode: Mode) -> Drawing | 
 def _own_transfer(stock: Stock) -> tuple[_Points, list[Result], str]:
     """Our cells by what they were pretrained on, on the place with most kinds of pretraining data."""
     best: tuple[int, list[Result], str] = (1, [], "")
-    names = place_names(places(stock.results))
-    for place, own in places(stock.results).items():
+    names = place_names(stock.places)
+    for place, own in stock.places.items():
         largest = max(curves.share_of(result) for result in own)
         trained = [r for r in own if is_trained(r) and not uses_labels(r) and curves.share_of(r) == largest]
         kinds = {pretrain_of(result) for result in trained}

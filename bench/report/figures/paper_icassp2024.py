@@ -11,7 +11,7 @@ from bench.report.figures.paper import Mode, main_setting, marks_csv, marks_word
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import styles
 from bench.report.reference import Published, of_paper, read_papers
-from bench.report.stock import Place, Stock, fits, place_names, places
+from bench.report.stock import Place, Stock, fits, place_names
 from bench.results import Result
 
 METRICS = ("map_macro", "roc_auc_macro")
@@ -43,7 +43,7 @@ def _of(matches: Sequence[Match], evaluated_on: str) -> list[Match]:
 def _others(stock: Stock, sets: Sequence[tuple[str, str, str]], mode: Mode) -> dict[Place, list[Result]]:
     """Where cells of ours were scored that is not in the paper; in the mode without the paper, everywhere."""
     known = {(dataset, split) for dataset, split, _ in sets if dataset}
-    found = {} if mode == "published" else places(stock.results)
+    found = {} if mode == "published" else stock.places
     return {place: own for place, own in found.items() if mode == "ours" or (place.dataset, place.split) not in known}
 
 
@@ -85,7 +85,7 @@ def _all_labels(rows: Sequence[Published], stock: Stock, mode: Mode) -> Drawing:
             notes += more
     for place, own in _others(stock, _sets(rows), mode).items():
         drawn, note = _nearest_setting(own)
-        title = place_names(places(stock.results))[place]
+        title = place_names(stock.places)[place]
         panel, cells, more = panel_at_all_labels(stock, drawn, METRICS, title)
         panels.append(panel)
         used += cells
@@ -120,7 +120,7 @@ def _limited_labels(rows: Sequence[Published], stock: Stock, mode: Mode) -> Draw
             used += own
     for place, own in _others(stock, _sets(rows), mode).items():
         drawn, note = _nearest_setting(own)
-        panels.append(panel_of_curves(stock, drawn, METRICS, place_names(places(stock.results))[place]))
+        panels.append(panel_of_curves(stock, drawn, METRICS, place_names(stock.places)[place]))
         used += drawn
         notes.append(note)
     names = ordered(

@@ -9,17 +9,24 @@ from bench.report.tables import Number, ScoreTable
 _ROW = 0.155  # inches
 _LETTER = 0.056  # inches, of 6.5 points
 _LONGEST = 40  # letters of a cell; the table's files have all of them
+_SHORTEST = 14  # to which cells are cut at most where the table is wider than a page
 
 
 def picture_of_table(table: ScoreTable) -> Any:
-    """The table as a figure of a column's width, or wider where its columns need that."""
+    """The table as a figure of a column's width, or wider where its columns need that; a page's at most.
+
+    Cells of a wider table are cut; where short cells are too many for a page, the picture is wider than one.
+    """
     import matplotlib.pyplot as plt
 
-    texts = [[_text(cell) for cell in row] for row in table.rows]
-    widths = [
-        max(len(column), *(len(row[place]) for row in texts)) * _LETTER + 0.14 if texts else 1.0
-        for place, column in enumerate(table.columns)
-    ]
+    for longest in range(_LONGEST, _SHORTEST - 1, -2):
+        texts = [[_text(cell, longest) for cell in row] for row in table.rows]
+        widths = [
+            max(len(column), *(len(row[place]) for row in texts)) * _LETTER + 0.14 if texts else 1.0
+            for place, column in enumerate(table.columns)
+        ]
+        if sum(widths) <= PAGE:
+            break
     total = COLUMN if sum(widths) <= COLUMN else max(sum(widths), 0.7 * PAGE)
     stretch = total / sum(widths)
     edges = [0.0]
@@ -48,10 +55,10 @@ def picture_of_table(table: ScoreTable) -> Any:
     return figure
 
 
-def _text(cell: str | Number) -> str:
+def _text(cell: str | Number, longest: int) -> str:
     text = cell if isinstance(cell, str) else cell.text
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return text if not isinstance(cell, str) or len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _write(

@@ -12,7 +12,7 @@ from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import COLUMN, metric_title, styles, title
-from bench.report.stock import Place, Setting, Stock, fits, place_names, places, settings, shortened
+from bench.report.stock import Place, Setting, Stock, fits, place_names, places, shortened
 from bench.results import Result
 from bench.statistics.ranks import Friedman, friedman
 
@@ -28,7 +28,7 @@ def draw(stock: Stock) -> Iterator[Drawing]:
     """
     reasons = []
     drawn = False
-    for setting in settings(stock.results):
+    for setting in stock.settings:
         found = _diagram(stock, setting)
         if isinstance(found, str):
             reasons.append(found)
@@ -42,7 +42,7 @@ def draw(stock: Stock) -> Iterator[Drawing]:
 def _diagram(stock: Stock, setting: Setting) -> Drawing | str:
     """The diagram of a setting, or why there is none."""
     by_place = places(result for result in stock.results if fits(result, setting))
-    titles = place_names(places(stock.results))
+    titles = place_names(stock.places)
     # Splits of one data set are not independent: one of each, that with most cells.
     chosen: dict[str, Place] = {}
     for place, own in by_place.items():

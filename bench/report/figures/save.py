@@ -74,18 +74,21 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
 
 def save(drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
     """Writes a drawing and its caption; returns the paths, and frees the figure's memory."""
+    import matplotlib
     import matplotlib.pyplot as plt
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     if drawing.figure is not None:
-        # Panels are laid out once, not once for every format.
+        # Panels are laid out once, not once for every format. "none" would leave an engine that does nothing, for whose
+        # sake every file is drawn twice; None takes it away, where the settings ask for no other.
         drawing.figure.draw_without_rendering()
-        drawing.figure.set_layout_engine("none")
-        for name in formats:
-            content = BytesIO()
-            drawing.figure.savefig(content, format=name, metadata=_METADATA[name])
-            written.append(_write(folder / f"{drawing.name}.{name}", content.getvalue()))
+        with matplotlib.rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
+            drawing.figure.set_layout_engine(None)
+            for name in formats:
+                content = BytesIO()
+                drawing.figure.savefig(content, format=name, metadata=_METADATA[name])
+                written.append(_write(folder / f"{drawing.name}.{name}", content.getvalue()))
         plt.close(drawing.figure)
     for ending, text in drawing.files.items():
         written.append(_write(folder / f"{drawing.name}.{ending}", text.encode()))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.report.agreement import SIGNS, Mark
+from bench.report.agreement import KEY, SIGNS, Mark
 from bench.report.figures.layout import (
     columns_of,
     grid,
@@ -76,7 +76,8 @@ def draw_strips(
         handles += [handle(grey, line=False), handle(grey, line=False, hollow=True)]
         labels += ["ours", "published"]
     width = COLUMN if len(panels) <= 2 else PAGE
-    figure, axes = grid(len(panels), len(metrics), across=ACROSS, legend_rows=legend_rows(labels, width))
+    marked = any(strip.mark for strip in strips)
+    figure, axes = grid(len(panels), len(metrics), across=ACROSS, legend_rows=legend_rows(labels, width) + marked)
     columns = columns_of(len(panels), ACROSS)
     for number, (panel, column) in enumerate(zip(panels, axes, strict=True)):
         set_title(column[0], panel.title)
@@ -84,7 +85,7 @@ def draw_strips(
             _draw_panel(one, panel, metric, names, styles, both=both)
             if number % columns == 0:
                 one.set_ylabel(metric_title(metric))
-    legend(figure, handles, labels)
+    legend(figure, handles, labels, key=KEY if marked else None)
     return figure
 
 
@@ -146,8 +147,8 @@ def _ours(axes: Any, place: float, strip: Strip, score: Score, style: Style, gid
     known = not np.isnan(score.low)
     error = [[score.value - score.low], [score.high - score.value]] if known else None
     drawn = axes.errorbar(
-        [place + 0.24 + shift], [score.value], yerr=error, color=style.colour, marker=style.marker, markersize=3.6,
-        markeredgewidth=0.3, markeredgecolor="white", elinewidth=0.8, capsize=0, zorder=4,
+        [place + 0.24 + shift], [score.value], yerr=error, color=style.colour, marker=style.marker,
+        markersize=style.size(3.6), markeredgewidth=0.3, markeredgecolor="white", elinewidth=0.8, capsize=0, zorder=4,
     )  # fmt: skip
     drawn[0].set_gid(f"ours-{gid}")
 

@@ -77,6 +77,10 @@ class Style:
     marker: str
     line: str = "-"
 
+    def size(self, points: float) -> float:
+        """The marker's size, in points: a star has less ink than other marks of one size."""
+        return 1.4 * points if self.marker == "*" else points
+
 
 def title(name: str) -> str:
     """A series' name as figures show it; whatever it may hold, it is drawn as it stands."""

@@ -13,7 +13,7 @@ from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import COLUMN, PAGE, metric_title, styles, title
-from bench.report.stock import Setting, Stock, fits, place_names, places, settings, shortened
+from bench.report.stock import Setting, Stock, fits, place_names, places, shortened
 from bench.results import Result
 
 COLUMN_OF = {"map_macro": "average_precision", "roc_auc_macro": "roc_auc"}
@@ -29,9 +29,9 @@ def draw(stock: Stock) -> Iterator[Drawing]:
         NotDrawnError: no stored cell has scores of tags.
     """
     drawn = False
-    for setting in settings(stock.results):
+    for setting in stock.settings:
         found = places(result for result in stock.results if fits(result, setting))
-        names = place_names(places(stock.results))
+        names = place_names(stock.places)
         for place, own in found.items():
             share, by_series = at_largest_share(own)
             if not any(any(value is not None for value in _scores(cells)) for cells in by_series.values()):
@@ -107,7 +107,7 @@ def _scores_figure(
         xticklabels=names, linewidths=0.2,
         cbar_kws={"label": "average precision", "shrink": 0.5, "aspect": 30},
     )  # fmt: skip
-    axes.tick_params(axis="y", labelsize=5, length=0, rotation=0)
+    axes.tick_params(axis="y", labelsize=5.5, length=0, rotation=0)
     axes.tick_params(axis="x", labelsize=6, length=0, rotation=45)
     for label in axes.get_xticklabels():
         label.set_horizontalalignment("right")
@@ -173,8 +173,8 @@ def _name_ends(axis: Any, order: NDArray[np.int64], tags: Sequence[str]) -> None
     ends = min(3, len(order) // 2)
     worst = "\n".join(shortened(tags[place], 18) for place in order[:ends])
     best = "\n".join(shortened(tags[place], 18) for place in order[::-1][:ends])
-    axis.text(0.02, 0.02, worst, transform=axis.transAxes, ha="left", va="bottom", fontsize=4.5, color="#333333")
-    axis.text(0.98, 0.02, best, transform=axis.transAxes, ha="right", va="bottom", fontsize=4.5, color="#333333")
+    axis.text(0.02, 0.02, worst, transform=axis.transAxes, ha="left", va="bottom", fontsize=5.2, color="#333333")
+    axis.text(0.98, 0.02, best, transform=axis.transAxes, ha="right", va="bottom", fontsize=5.2, color="#333333")
 
 
 def _drawing(

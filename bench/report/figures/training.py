@@ -8,6 +8,7 @@ from bench.report.figures.layout import (
     grid,
     legend,
     legend_rows,
+    logarithmic,
     note_nothing,
     ordered,
     set_title,
@@ -26,6 +27,7 @@ _SIGNS = {
     "valid_map": "mAP on the valid split",
 }
 _LINES = 5
+_WIDE = 20  # times, from which on an axis is logarithmic
 _EXPLAINED = (
     "Deviation: mean deviation of the L2-normalised embeddings' dimensions times the root of their number; 1 when they "
     "are spread evenly over the sphere, 0 when all are alike (Chen and He 2021). Effective rank: RankMe of the centred "
@@ -97,8 +99,11 @@ def _losses(stock: Stock, found: dict[str, list[Result]], name: str, where: str)
             line = (":", "--", "-.", (0, (5, 1)), (0, (1, 3)))[number % 5]
             axis.plot([], [], color=look[one].colour, linewidth=0.6, linestyle=line, label=term)
         values = [point["loss"] for result in used for point in result.training["curve"]]
-        if min(values) > 0 and max(values) > 20 * min(values):
-            axis.set_yscale("log")
+        every = [float(value) for line in axis.get_lines() for value in line.get_ydata()]
+        # A term before its weight may stand far above the loss, and would press the loss onto the axis.
+        falls, dwarfed = max(values) > _WIDE * min(values), max(every) > _WIDE * max(values)
+        if min(values) > 0 and (falls or dwarfed):
+            logarithmic(axis.yaxis)
         if terms:
             axis.plot([], [], color=look[one].colour, linewidth=0.9, label="loss")
             axis.legend(fontsize=5, handlelength=1.4, loc="best", borderaxespad=0.1)

@@ -22,7 +22,7 @@ from bench.report.figures.names import file_name
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, metric_title, title
-from bench.report.stock import Setting, Stock, fits, place_names, places, series, settings, shortened
+from bench.report.stock import Setting, Stock, fits, place_names, places, series, shortened
 from bench.results import Result
 from bench.statistics.grid import balanced_grid
 from bench.statistics.variance import SOURCES, VarianceComponents, variance_components
@@ -40,8 +40,8 @@ def draw(stock: Stock) -> Iterator[Drawing]:
         NotDrawnError: no method has several seeds or draws.
     """
     drawn = False
-    names = place_names(places(stock.results))
-    for setting in settings(stock.results):
+    names = place_names(stock.places)
+    for setting in stock.settings:
         for place, own in places(result for result in stock.results if fits(result, setting)).items():
             found = _all_components(stock, own)
             if found:
