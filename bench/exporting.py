@@ -15,7 +15,7 @@ from bench.errors import InputError
 from bench.model_card import card
 from bench.plan import sample_rate
 from bench.pretrained import CONFIG, FORMAT, WEIGHTS, Pretrained
-from bench.reproduce import command
+from bench.reproduce import command_for
 from bench.results import Result
 from bench.store import Store, write_json
 
@@ -63,7 +63,8 @@ def tensors_of(result: Result, store: Store) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(
             f"the weights of {results.file_stem(result.spec, result.cell)} are no longer in {store.home}; make them "
-            f"again: {command(result.spec)} --home {store.home} --results again; then give --results again here as well"
+            f"again: {command_for(result.spec).text} --home {store.home} --results again; "
+            "then give --results again here as well"
         )
     try:
         return dict(safetensors.torch.load_file(path))

@@ -101,6 +101,10 @@ def resolve(request: Request) -> RunSpec:
     """
     about = traits(request.method)
     recipes.check_names(request.overrides, "dotted settings")
+    if request.weights and not about.trains and request.method != "imported":
+        raise InputError(
+            f"method '{request.method}' learns nothing and takes no --weights: leave one out, or give --method imported"
+        )
     if about.encoder and request.encoder not in (None, about.encoder):
         raise InputError(f"method '{request.method}' is its own encoder: leave --encoder {request.encoder} out")
     if about.uses_labels and request.pretrain_dataset not in (None, request.dataset):
@@ -215,8 +219,19 @@ class Keys:
     """
 
     def __init__(self, spec: RunSpec, store: Store) -> None:
-        """Reads what is known on disk."""
+        """Reads what is known on disk.
+
+        Raises:
+            InputError: there are no weights to import; said here, before an hour of preparing, not after.
+        """
         self._spec = spec
+        self._external = str(registry.describe("encoders", spec.encoder.name).get("EXTERNAL", ""))
+        if folder := spec.encoder.settings.get(self._external):
+            external.weights_of(Path(str(folder)).expanduser())
+        elif spec.method.name == "imported" and not spec.weights:
+            raise InputError(
+                f"method 'imported' on encoder '{spec.encoder.name}': give --weights FILE, of `bench import`"
+            )
         self._traits = traits(spec.method.name)
         self.prepare = prepare_key(spec.dataset, spec.encoder, store)
         same = spec.pretrain_dataset == spec.dataset
@@ -233,8 +248,7 @@ class Keys:
     def pretrain(self) -> str:
         """Key of the frozen encoder."""
         spec, about = self._spec, self._traits
-        folder = str(registry.describe("encoders", spec.encoder.name).get("EXTERNAL", ""))
-        encoder = [spec.encoder.name, external.identity(spec.encoder.settings, folder)]
+        encoder = [spec.encoder.name, external.identity(spec.encoder.settings, self._external)]
         parts: list[Any] = [spec.method, encoder, spec.weights, spec.seed]
         if about.trains:
             train = spec.train.model_dump(mode="json", exclude={"checkpoint_seconds"})

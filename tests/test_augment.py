@@ -65,6 +65,12 @@ def test_pitch_shift_at_other_rates_and_lengths(rate, samples):
         assert 1200 * np.log2(frequency_of(item, rate) / 440.0) == pytest.approx(cents, abs=5 if samples > 500 else 80)
 
 
+def test_pitch_shift_by_nothing_changes_nothing_but_the_highest_frequencies():
+    noise = torch.randn(2, SAMPLES, generator=torch.Generator().manual_seed(0)) * 0.1
+    shifted = pitch.pitch_shift(noise, np.zeros(2), RATE)
+    assert (shifted - noise).abs().max() < 0.003  # to the last segment: images of what lies at the Nyquist frequency
+
+
 def test_pitch_shift_keeps_the_tempo_and_what_passes_the_nyquist_frequency_is_gone():
     clicks = torch.zeros(1, SAMPLES)
     clicks[0, 5_000::10_000] = 1.0

@@ -214,6 +214,18 @@ def tracks(tmp_path: Path) -> Path:
     return write_csv(tmp_path / "tracks.csv", rows)
 
 
+def test_a_folder_that_is_not_there_is_said_before_anything_is_prepared(main, tracks, tmp_path):
+    run = ["run", "--method", "imported", "--dataset", tracks]
+    for flags in ([], ["--dry-run"]):
+        status, _, err = main(*run, "--encoder", "mert", "--encoder.folder", tmp_path / "nowhere", *flags)
+        assert status == 2
+        assert "there is no such folder; nothing is downloaded" in err
+        status, _, err = main(*run, "--encoder", "resnet_small", *flags)
+        assert status == 2
+        assert "method 'imported' on encoder 'resnet_small': give --weights FILE" in err
+    assert not list((tmp_path / ".bench").glob("prepared/*"))
+
+
 def test_a_run_export_and_embedding_with_it(main, folder, tracks, tmp_path):
     settings = ["--encoder.folder", folder, "--encoder.seconds", "0.5", "--encoder.layers", "2"]
     settings += ["--probe.steps", "5", "--score.resamples", "20"]

@@ -24,9 +24,9 @@ from bench.cli_report import report as report_command
 from bench.config import PlugIn, RunSpec
 from bench.errors import InputError
 from bench.report.html import charts, collect, comparing, tags
-from bench.report.html.command import command_for
 from bench.report.html.strata import strata
 from bench.report.html.write import write_report
+from bench.reproduce import command_for
 from bench.store import write_json
 from tests.synthetic_results import spoil, write_cells
 

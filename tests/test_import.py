@@ -420,6 +420,10 @@ def test_weights_that_cannot_be_meant(refused, tmp_path):
     assert "of another sample rate (filters of 2, 3, 5): 'sample_cnn' is that of 22050 Hz" in refused(file)
     save(file, {**under("encoder.", network), "encoder.sequential.2.0.bias": torch.full((128,), torch.nan)})
     assert "not finite: in encoder.blocks.2.0.bias" in refused(file)
+    for kind in (torch.int8, torch.complex64):  # a quantised bias without its scale, and half of a complex one
+        save(file, {**under("encoder.", network), "encoder.sequential.2.0.bias": torch.ones(128, dtype=kind)})
+        word = str(kind).removeprefix("torch.")
+        assert f"floating-point numbers: of other numbers encoder.blocks.2.0.bias {word}" in refused(file)
     save(file, under("encoder.", network))
     assert "unknown format 'clrm'; did you mean 'clmr'?" in refused(file, "--format", "clrm")
     assert "not Deezer's format" in refused(file, "--format", "deezer")
@@ -477,3 +481,7 @@ def test_imported_weights_are_a_cell_like_any_other(take, main, tones, tmp_path)
     status, said, err = main("run", "--weights", out, "--dataset", tones, "--device", "cpu", *TINY[4:8])
     assert status == 0, err
     assert "imported" in said
+    for method in ("random_init", "mfcc"):
+        status, _, err = main("run", "--weights", out, "--method", method, "--dataset", tones, "--dry-run")
+        assert status == 2
+        assert f"method '{method}' learns nothing and takes no --weights" in err

@@ -79,6 +79,14 @@ def test_scale_shrinks_the_budget_alone():
     assert resolve(recipe="icassp2024", scale=1e-12).train.steps == 1
 
 
+@pytest.mark.parametrize("setting", ['steps = "many"', "steps = -4", "epochs = inf", 'epochs = "many"'])
+def test_a_budget_that_cannot_be_scaled_is_named(tmp_path, setting):
+    path = tmp_path / "mine.toml"
+    path.write_text(f"[train]\n{setting}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=rf"train\.{setting.split()[0]} = "):
+        resolve(recipe=str(path), scale=0.1)
+
+
 def test_a_budget_that_is_given_takes_the_place_of_the_recipes():
     spec = resolve(recipe="clmr", overrides={"train": {"steps": 5}}, scale=0.5)
     assert (spec.train.steps, spec.train.budget(10_000)) == (5, 5)

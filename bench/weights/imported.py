@@ -83,6 +83,7 @@ def fit(converted: "Converted", encoder: "Encoder", name: str) -> dict[str, "Ten
     ]
     if any(complaints):
         raise InputError(f"the file does not fit the encoder '{name}': {'; '.join(filter(None, complaints))}")
+    _check_numbers(given, expected)
     _check_frontend(converted, encoder, name)
     kept = {key: given[key].to(expected[key].dtype).contiguous() for key in expected}
     heads = {key: value for key, value in converted.tensors.items() if key.startswith("classifier.")}
@@ -91,6 +92,17 @@ def fit(converted: "Converted", encoder: "Encoder", name: str) -> dict[str, "Ten
     if strange := [key for key, value in kept.items() if value.is_floating_point() and not isfinite(value).all()]:
         raise InputError(f"the file holds numbers that are not finite: {_list('in', strange)}")
     return kept
+
+
+def _check_numbers(given: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"]) -> None:
+    """Refuses whole, quantised or complex numbers in place of weights: turned into floats they would mean else."""
+    wrong = (
+        f"{key} {str(given[key].dtype).removeprefix('torch.')}"
+        for key, value in expected.items()
+        if value.is_floating_point() and not given[key].is_floating_point()
+    )
+    if listed := _list("of other numbers", wrong):
+        raise InputError(f"the file does not hold the weights as floating-point numbers: {listed}")
 
 
 def _check_frontend(converted: "Converted", encoder: "Encoder", name: str) -> None:

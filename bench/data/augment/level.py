@@ -49,11 +49,11 @@ def delay(waveforms: Tensor, delay_ms: Numbers, factor: float, sample_rate: int)
         sample_rate: in Hz.
     """
     # A product such as 0.3 * 10 000 may lie a rounding below the whole number that it is.
-    offsets = np.floor(delay_ms * sample_rate / 1000 + 1e-6).astype(np.int64)
     samples = waveforms.shape[1]
-    before = torch.nn.functional.pad(waveforms, (min(int(offsets.max()), samples), 0))
+    offsets = np.minimum(np.floor(delay_ms * sample_rate / 1000 + 1e-6), samples).astype(np.int64)
+    before = torch.nn.functional.pad(waveforms, (int(offsets.max()), 0))
     # The same number of samples is read for every item, further or less far back.
-    back = torch.from_numpy(before.shape[1] - samples - np.minimum(offsets, samples)).to(waveforms.device)
+    back = torch.from_numpy(before.shape[1] - samples - offsets).to(waveforms.device)
     delayed = before.gather(1, back[:, None] + torch.arange(samples, device=waveforms.device))
     return delayed.mul_(factor).add_(waveforms).mul_(0.5)
 

@@ -108,7 +108,7 @@ def _stretched(resampled: Tensor, lengths: NDArray[np.int64], samples: int, samp
     padded = torch.nn.functional.pad(resampled, (0, hop + overlap + search))
     last = np.maximum(0, lengths - (samples - (segments - 1) * hop))  # where the last segment ends with the item
     even = np.rint(last[:, None] * np.linspace(0, 1, segments)).astype(np.int64)
-    lowest = np.clip(even - search // 2, 0, np.maximum(0, last - search)[:, None])
+    lowest = np.clip(even - search // 2, 0, np.maximum(0, last + 1 - search)[:, None])
     starts = _starts(padded, torch.from_numpy(lowest).to(device), hop, overlap, search)
     whole = _runs(padded, starts, hop)
     fading = _runs(padded, starts[:, :-1] + hop, overlap)

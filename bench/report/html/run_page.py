@@ -10,10 +10,10 @@ from markupsafe import Markup, escape
 from bench.report.html.board import Number, pretrained_on
 from bench.report.html.charts import MOST_POINTS, Curve, curve, interval, scale, short
 from bench.report.html.collect import Run
-from bench.report.html.command import Command, command_for
 from bench.report.html.overview import warnings
 from bench.report.html.render import NONE, limits, score
 from bench.report.html.tags import Tag, tags
+from bench.reproduce import Command, command_for
 from bench.results import dataset_name
 
 _WIDE_SWEEP = 40  # grid points that are listed

@@ -9,8 +9,8 @@ from bench import plan
 from bench.config import canonical
 from bench.errors import InputError
 from bench.report.html.collect import Arena, Run, values_of
-from bench.report.html.command import flat
 from bench.report.summary import Cell, difference, mean_interval
+from bench.reproduce import flat
 from bench.results import Values, dataset_name
 from bench.statistics.paired import Paired
 
