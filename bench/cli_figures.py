@@ -66,10 +66,14 @@ def figures(
     done = draw(results, out, kinds=kinds, papers=papers, modes=modes, formats=_names(format), home=home)
     for line in done.notes:
         say(f"left out: {line}")
+    if not done.files:
+        reasons = "; ".join(dict.fromkeys(line.partition(": ")[2] for line in done.skipped))
+        raise InputError(
+            f"nothing to draw from {results}: {reasons}; published numbers need no results: "
+            "--paper icassp2024 --mode published"
+        )
     for line in done.skipped:
         say(f"not drawn: {line}")
-    if not done.files:
-        raise InputError(f"nothing to draw from {results}: {'; '.join(done.skipped)}")
     pictures = sum(path.name.endswith(".caption.md") for path in done.files)
     for path in done.files:
         print(path)
@@ -103,6 +107,7 @@ def table(
     out
         A file in place of standard output; not for text.
     """
+    from bench.progress import say
     from bench.report.figures.paper import published_csv
     from bench.report.reference import of_paper, read_published
     from bench.report.stock import read_stock
@@ -122,7 +127,11 @@ def table(
             return
         tables = reference_tables(rows)
     else:
-        tables = score_tables(read_stock(results), _names(metric) or None)
+        stock = read_stock(results)
+        tables = score_tables(stock, _names(metric) or None)
+        if format == "csv":  # which has no place for notes
+            for line in stock.left_out:
+                say(f"left out: {line}")
     if format == "text":
         _print(tables, as_table)
         return

@@ -17,22 +17,26 @@ from bench.report.figures import label_efficiency, paper_icassp2024
 from bench.report.figures.curves import Point
 from bench.report.figures.embeddings import main_directions
 from bench.report.figures.kinds import KINDS, PAPERS, Drawn, draw
+from bench.report.figures.layout import logarithmic
+from bench.report.figures.picture_of_table import picture_of_table
 from bench.report.figures.save import drawing_settings
-from bench.report.figures.style import styles
+from bench.report.figures.style import COLUMN, PAGE, styles
 from bench.report.reference import of_paper
 from bench.report.stock import read_stock
+from bench.report.tables import Number, ScoreTable
 from tests.conftest import TINY, make_tones
 from tests.synthetic_results import spoil, write_cells
 from tests.test_reference import set_score
 
 ODD = "<script>alert('&')_%$x^2$\\{}#~"
+TAGS = [f"tag {number}" for number in range(8)]  # few: labels of tags are what takes time to draw
 METHODS = ("simclr", "vicreg", "byol", "supervised", "random_init")
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored")
-    write_cells(folder, METHODS, ("midiband", "magnatagatune"), (0.1, 1.0), 2, 2, ("mlp",), 60)
+    write_cells(folder, METHODS, ("midiband", "magnatagatune"), (0.1, 1.0), 2, 2, ("mlp",), 60, tags=TAGS)
     return folder
 
 
@@ -165,15 +169,15 @@ def test_a_method_looks_the_same_in_every_figure():
 
 
 def damage_one_method(folder: Path) -> None:
-    write_cells(folder, ["vicreg"], fractions=(1.0,), resamples=30)
+    write_cells(folder, ["vicreg"], fractions=(1.0,), resamples=30, tags=TAGS)
 
 
 def damage_one_draw(folder: Path) -> None:
-    write_cells(folder, ["vicreg", "simclr"], draws=1, resamples=30)
+    write_cells(folder, ["vicreg", "simclr"], draws=1, resamples=30, tags=TAGS)
 
 
 def damage_no_resamples(folder: Path) -> None:
-    write_cells(folder, ["vicreg", "simclr"], resamples=0)
+    write_cells(folder, ["vicreg", "simclr"], resamples=0, tags=TAGS)
 
 
 def damage_nan_tags(folder: Path) -> None:
@@ -181,7 +185,7 @@ def damage_nan_tags(folder: Path) -> None:
 
 
 def damage_missing_cells(folder: Path) -> None:
-    paths = write_cells(folder, METHODS, ("midiband", "magnatagatune"), probes=("mlp",), resamples=30)
+    paths = write_cells(folder, METHODS[::2], ("midiband", "magnatagatune"), probes=("mlp",), resamples=30, tags=TAGS)
     for path in paths[::3]:
         path.unlink()
     paths[1].with_suffix(".npz").unlink()
@@ -194,13 +198,13 @@ def damage_names(folder: Path) -> None:
 
 
 def damage_files(folder: Path) -> None:
-    write_cells(folder, ["simclr", "vicreg"], resamples=30)
+    write_cells(folder, ["simclr", "vicreg"], resamples=30, tags=TAGS)
     spoil(folder)
 
 
 def damage_values(folder: Path) -> None:
     """An .npz whose list of files is whole, but whose arrays cannot be read."""
-    paths = write_cells(folder, ["simclr", "vicreg"], resamples=30)
+    paths = write_cells(folder, ["simclr", "vicreg"], resamples=30, tags=TAGS)
     path = paths[0].with_suffix(".npz")
     content = bytearray(path.read_bytes())
     content[200:400] = bytes(200)
@@ -209,8 +213,8 @@ def damage_values(folder: Path) -> None:
 
 def damage_resamples(folder: Path) -> None:
     """Cells of one series with different numbers of resamples."""
-    write_cells(folder, ["simclr", "vicreg"], resamples=30, draws=1)
-    for path in write_cells(folder, ["simclr", "vicreg"], resamples=50, draws=2):
+    write_cells(folder, ["simclr", "vicreg"], resamples=30, draws=1, tags=TAGS)
+    for path in write_cells(folder, ["simclr", "vicreg"], resamples=50, draws=2, tags=TAGS):
         if "-d0-" in path.name:
             path.unlink()
 
@@ -256,7 +260,7 @@ def test_whatever_is_stored_is_drawn_or_named(tmp_path, damage: Callable[[Path],
 
 
 def test_data_sets_whose_names_differ_in_odd_letters_have_files_of_their_own(tmp_path):
-    write_cells(tmp_path, ["simclr"], ["a & b", "a $ b", "a_b"], (1.0,), resamples=30)
+    write_cells(tmp_path, ["simclr"], ["a & b", "a $ b", "a_b"], (1.0,), resamples=30, tags=TAGS)
     done = draw(tmp_path, tmp_path / "out", kinds=["tags", "training", "cost"], formats=("svg",))
     names = [path.name for path in done.files]
     assert len(set(names)) == len(names)
@@ -316,6 +320,40 @@ def test_a_real_run_is_drawn_with_the_map_of_its_embeddings(bench, tmp_path):
     assert "not drawn: embeddings: the embeddings of no stored cell lie in .bench" in done.stderr
 
 
+def test_numbers_of_logarithmic_axes_are_plain():
+    """No text is read as mathematics, so that matplotlib's own labels would print as formulas."""
+    with drawing_settings():
+        import matplotlib.pyplot as plt
+
+        for numbers, some in (([0.0002, 0.7], {"0.001", "0.1"}), ([6.0, 40.0], {"10", "20"})):
+            figure, axes = plt.subplots()
+            axes.plot(numbers, numbers)
+            logarithmic(axes.yaxis)
+            figure.draw_without_rendering()
+            labels = {label.get_text() for label in axes.get_yticklabels(which="both")}
+            assert some <= labels
+            assert not any("$" in label for label in labels)
+            plt.close(figure)
+
+
+def test_points_of_the_paper_that_we_lack_are_marked_as_missing(stored):
+    """Ours has 10 and 100 % of the labels; the paper's 1, 5 and 20 % are marked all the same."""
+    with drawing_settings():
+        figure = list(paper_icassp2024.draw(read_stock(stored), "both"))[1].figure
+        axes = next(one for one in figure.axes if one.get_title() == "MTAT")
+        signs = [(text.get_text(), float(text.get_position()[0])) for text in axes.texts]
+    assert sorted(share for sign, share in signs if sign == "-") == sorted([0.01, 0.05, 0.2] * 5 + [0.1, 1.0] * 2)
+    assert len(signs) == 25
+
+
+def test_a_wide_table_is_no_wider_than_a_page():
+    rows: list[list[Any]] = [["x" * 90, "y" * 60, "z" * 50, Number(0.5, 0.4, 0.6, "best")]]
+    with drawing_settings():
+        figure = picture_of_table(ScoreTable("title", ["a", "b", "c", "d"], rows, words=3))
+        assert COLUMN < figure.get_figwidth() <= PAGE
+        assert "0.500 [0.400, 0.600]" in {text.get_text() for text in figure.axes[0].texts}
+
+
 def test_the_gallery_shows_every_kind_and_paper_once():
     text = (Path(__file__).resolve().parent.parent / "docs" / "gallery.md").read_text()
     headings = re.findall(r"^### (\S+)$", text, re.MULTILINE)
@@ -326,12 +364,13 @@ def test_the_gallery_shows_every_kind_and_paper_once():
         assert text.count(f"bench figures --paper {name} ") == 1
 
 
-def test_the_gallerys_pictures_have_the_names_that_are_drawn(tmp_path):
+def test_the_gallerys_pictures_have_the_names_that_are_drawn(drawn, tmp_path):
     """The pictures of a `quick` comparison on midiband are where the page looks for them."""
-    write_cells(tmp_path, ["simclr", "random_init"], ["midiband"], draws=2, resamples=30)
+    write_cells(tmp_path, ["simclr", "random_init"], ["midiband"], draws=2, resamples=30, tags=TAGS)
     kinds = ["scores", "fractions", "training", "tags", "cost", "variance", "label-efficiency"]
-    done = draw(tmp_path, tmp_path / "out", kinds=kinds, papers=list(PAPERS), formats=("svg",))
+    done = draw(tmp_path, tmp_path / "out", kinds=kinds, formats=("svg",))
     text = (Path(__file__).resolve().parent.parent / "docs" / "gallery.md").read_text()
     shown = set(re.findall(r"results/figures/(\S+)\.png", text))
     assert len(shown) > 15
-    assert shown <= {path.stem for path in done.files if path.suffix == ".svg"}
+    # The names of papers' figures do not depend on what is stored.
+    assert shown <= {path.stem for path in [*done.files, *drawn[1].files] if path.suffix == ".svg"}

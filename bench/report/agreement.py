@@ -23,6 +23,9 @@ Mark = Literal["reproduced", "within", "off", "missing"]
 SIGNS: dict[Mark, str] = {"reproduced": "=", "within": "≈", "off": "≠", "missing": "-"}
 """What stands for each mark in figures and tables."""
 
+KEY = "   ".join(f"{sign} {mark}" for mark, sign in SIGNS.items())
+"""The marks as a figure's legend explains them, in a line."""
+
 DEFINITIONS = (
     "Marks: = reproduced, our score differs from the published one by no more than that number's own tolerance (half a "
     "unit of its last digit, or the error with which it was read off a figure); ≈ within, the published score, give or "

@@ -8,6 +8,7 @@ differ in something else (such as `train.steps`), into one series each, named af
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,16 @@ class Stock:
                 self.left_out.append(str(error))
         values = self._values[result.cell]
         return None if values is None else Cell(result, values)
+
+    @cached_property
+    def places(self) -> dict[Place, list[Result]]:
+        """All cells by where they were scored."""
+        return places(self.results)
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """The settings that there are figures of."""
+        return settings(self.results)
 
     def cells(self, results: Iterable[Result]) -> list[Cell]:
         """Those of the results whose arrays can be read."""

@@ -2,6 +2,7 @@
 
 import csv
 import html
+import re
 from collections.abc import Iterable
 from io import StringIO
 
@@ -47,11 +48,12 @@ _LATEX = {
 
 def latex(text: str) -> str:
     """Text that LaTeX prints as it stands."""
-    return "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    escaped = "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    return re.sub("-(?=-)", "-{}", escaped)  # hyphens in a row would become a dash
 
 
 def as_latex(tables: Iterable[ScoreTable]) -> str:
-    """Tables of LaTeX for the package booktabs; notes stand below each as comments and in its caption."""
+    """Tables of LaTeX for the package booktabs; notes stand in their captions."""
     parts = ["% \\usepackage{booktabs}; \\usepackage[T1]{fontenc} for the quotes"]
     for table in tables:
         aligned = "".join("l" if place < table.words else "r" for place in range(len(table.columns)))

@@ -15,7 +15,7 @@ from bench.report.figures.captions import left_out, protocol
 from bench.report.figures.layout import ordered, percent
 from bench.report.figures.style import METRICS, metric_title
 from bench.report.reference import MEANING, Published
-from bench.report.stock import Setting, Stock, fits, place_names, places, series, settings
+from bench.report.stock import Setting, Stock, fits, place_names, places, series
 from bench.results import Result, path_of
 from bench.statistics.multiple import holm
 
@@ -89,9 +89,9 @@ def score_tables(stock: Stock, metrics: Sequence[str] | None = None) -> list[Sco
         if metric not in known:
             raise unknown("metric", metric, known)
     tables = []
-    for setting in settings(stock.results):
+    for setting in stock.settings:
         found = places(result for result in stock.results if fits(result, setting))
-        names = place_names(places(stock.results))
+        names = place_names(stock.places)
         tables += [_table(stock, names[place], setting, own, metrics) for place, own in found.items()]
     tables[-1].notes += left_out(stock)
     return tables

@@ -173,6 +173,8 @@ def _paper(stock: Stock, name: str, mode: Mode) -> Iterator[Drawing | NotDrawnEr
 
 
 def _kind(stock: Stock, name: str, home: Path | None) -> Iterator[Drawing | NotDrawnError]:
+    if not stock.results:
+        raise NotDrawnError(f"no results in {stock.folder}")
     if name == "embeddings":
         yield from embeddings.draw(stock, home)
         return

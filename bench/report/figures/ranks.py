@@ -36,7 +36,7 @@ def draw(stock: Stock) -> Iterator[Drawing]:
             drawn = True
             yield found
     if not drawn:
-        raise NotDrawnError("; ".join(dict.fromkeys(reasons)) or f"no results in {stock.folder}")
+        raise NotDrawnError("; ".join(dict.fromkeys(reasons)))
 
 
 def _diagram(stock: Stock, setting: Setting) -> Drawing | str:

@@ -158,7 +158,7 @@ def _differences(stock: Stock, by_series: dict[str, list[Result]], name: str, wh
     every = np.concatenate([matrix[:, series.index(one)] - base for one in others])
     every = np.append(every[~np.isnan(every)], 0.0)
     low, high = float(every.min()), float(every.max())
-    room = 0.3 * ((high - low) or 1.0)  # for the names of tags
+    room = 0.36 * ((high - low) or 1.0)  # for the names of tags
     axes[0][0].set_ylim(low - room, high + 0.05 * room)
     caption = [
         f"Average precision less that of {reference}, tag by tag, in order: {where}; {setting.words}. The tags at both "
