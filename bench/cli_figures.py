@@ -145,6 +145,7 @@ def _write(text: str, out: Path | None) -> None:
     if out:
         require_writable(out.parent)
         write_atomically(out, text.encode())
+        print(out)
     else:
         print(text, end="")
 

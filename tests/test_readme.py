@@ -25,6 +25,7 @@ def test_readme_command(main, command, tones):
     words = [word.removeprefix(".venv/bin/") for word in shlex.split(command)]
     assert words[0] == "bench"
     files = {
+        "results/quick": ROOT / "results/quick",
         "song.mp3": tones.parent / "audio/00.wav",
         "path/to/tracks.csv": tones,
         "other.csv": tones,
