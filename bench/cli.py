@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from bench import __version__, cli_data, cli_export, cli_figures, cli_listen, cli_report, cli_scores, cli_weights
+from bench import (
+    __version__,
+    cli_data,
+    cli_export,
+    cli_figures,
+    cli_listen,
+    cli_report,
+    cli_scores,
+    cli_sweep,
+    cli_weights,
+)
 from bench.cli_flags import (
     Flag,
     Home,
@@ -56,6 +66,8 @@ app.command(cli_listen.listen)
 app.command(cli_report.report)
 app.command(cli_figures.figures)
 app.command(cli_figures.table)
+for _command in (cli_sweep.sweep, cli_sweep.status, cli_sweep.logs, cli_sweep.cancel):
+    app.command(_command)
 
 _COST = Group("Budget and device", sort_key=1)
 _LABELS = Group("Published label subsets", sort_key=1)

@@ -4,7 +4,9 @@ A product's key is the digest of exactly what it depends on: the part of the spe
 data hashes of what it is made from, and the code that makes it (without comments and docstrings).
 """
 
+from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -239,12 +241,27 @@ class Keys:
         self.data = data_hash(store, self.prepare)
         self.pretrain_data = self.data if same else data_hash(store, self.prepare_pretrain)
 
+    def beside(self, spec: RunSpec) -> "Keys":
+        """The keys of a cell that differs in fraction, draw and seed of the probe alone: what they share is kept."""
+        return self._but(spec, ("pretrain", "embed", "probe") if self._traits.uses_labels else ("probe",))
+
+    def other_seed(self, spec: RunSpec) -> "Keys":
+        """The keys of a cell of the same data and plug-ins."""
+        return self._but(spec, ("pretrain", "embed", "probe"))
+
+    def _but(self, spec: RunSpec, changed: tuple[str, ...]) -> "Keys":
+        keys = copy(self)
+        keys._spec = spec
+        for name in changed:
+            keys.__dict__.pop(name, None)
+        return keys
+
     @property
     def known(self) -> bool:
         """Whether both data sets are prepared, so that the other keys exist."""
         return self.data is not None and (self.pretrain_data is not None or not self._traits.trains)
 
-    @property
+    @cached_property
     def pretrain(self) -> str:
         """Key of the frozen encoder."""
         spec, about = self._spec, self._traits
@@ -261,12 +278,12 @@ class Keys:
             modules |= {*_CODE["embed"], *_CODE["probe"]}  # the labelled tracks, and the look at the valid split
         return digest([parts, registry.code_digest(*modules)])
 
-    @property
+    @cached_property
     def embed(self) -> str:
         """Key of the embeddings of the probed data set."""
         return digest([self.pretrain, self.data, self._spec.embed, registry.code_digest(*_CODE["embed"])])
 
-    @property
+    @cached_property
     def probe(self) -> str:
         """Key of the logits of the test tracks."""
         spec = self._spec

@@ -39,6 +39,37 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+class Stopped(BaseException):
+    """The process was told to stop, and has written what it needs to go on."""
+
+
+_asked = {"stop": "", "checkpoint": "", "reported": ""}
+
+
+def ask_to_stop(why: str) -> None:
+    """Has the work of this process write a checkpoint and raise `Stopped` at its next report but one; "" takes it back.
+
+    Not at the next one: what is reported then may be a step that no checkpoint was written after.
+    """
+    _asked.update(stop=why, checkpoint=why, reported="")
+
+
+def ask_for_checkpoint() -> None:
+    """Has training write a checkpoint after this step, and go on."""
+    _asked["checkpoint"] = "asked"
+
+
+def stopping() -> str:
+    """Why the process is to stop; "" where it is not."""
+    return _asked["stop"]
+
+
+def checkpoint_wanted() -> bool:
+    """Whether a checkpoint is asked for, beside those that are due; asked once, it is wanted once."""
+    wanted, _asked["checkpoint"] = bool(_asked["checkpoint"]), ""
+    return wanted
+
+
 class Report(Protocol):
     """Called as work goes on."""
 
@@ -71,6 +102,9 @@ def _heeding(report: Report) -> Report:
     def heed(done: int, total: int, note: str = "") -> None:
         if _interrupts:
             raise KeyboardInterrupt
+        if stopping() and _asked["reported"]:
+            raise Stopped(stopping())
+        _asked["reported"] = stopping()
         report(done, total, note)
 
     return heed

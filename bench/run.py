@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -38,11 +38,13 @@ class Place:
         store: home.
         results: results folder.
         device: "auto", "cpu" or "cuda".
+        guard: called before a result is written; raises where it must not be.
     """
 
     store: Store
     results: Path
     device: str = "auto"
+    guard: Callable[[], None] = lambda: None
 
 
 def check(spec: RunSpec) -> stages.Parts:
@@ -248,6 +250,7 @@ def _score(session: Session, cell: Cell, folders: dict[str, Path], counted: dict
     result = _result(
         cell, scored, {stage: read_json(folder / "run.json") for stage, folder in folders.items()}, counted
     )
+    session.place.guard()
     results.write(session.place.results, result, scored.values)
     return result
 

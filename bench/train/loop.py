@@ -16,7 +16,7 @@ from bench.encoders import encode
 from bench.errors import InputError
 from bench.heads import LARS
 from bench.method import Batch, Method
-from bench.progress import Report
+from bench.progress import Report, checkpoint_wanted
 from bench.randomness import seed_for
 from bench.store import write_atomically
 from bench.train.diagnostics import collapse_warning, effective_rank, embedding_deviation
@@ -93,7 +93,7 @@ def train(
             if _out_of_patience(loop.history, spec.patience):
                 report(spec.steps, spec.steps, f"no better on the valid split: stopped at step {step + 1}")
                 break
-        if now - saved >= spec.checkpoint_seconds:
+        if now - saved >= spec.checkpoint_seconds or checkpoint_wanted():
             _save(folder / "state.pt", loop, step + 1)
             saved = time.monotonic()
         views = (step + 1 - start) * len(batch.views) * len(batch.views[0]) / max(now - began, 1e-9)

@@ -1,0 +1,1 @@
+"""Sweeps: a grid of cells, the jobs that compute them, and what has become of each; on a cluster or on this machine."""

@@ -1,0 +1,261 @@
+"""One attempt at a job: what a node runs. It writes its status and heartbeat, holds leases, and stops when told to."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from bench import progress
+from bench.config import RunSpec
+from bench.errors import InputError
+from bench.progress import Stopped, say
+from bench.results import code_version, now
+from bench.store import Store, write_json
+from bench.sweep import lease, snapshot
+from bench.sweep.state import HEARTBEAT_SECONDS, SweepFolder, Tree, this_process
+
+_STALE_EXIT = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class _FencedStore(Store):
+    """A home in which an attempt that has lost its lease finishes nothing."""
+
+    def __init__(self, home: Path, guard: Callable[[], None]) -> None:
+        super().__init__(home)
+        self._guard = guard
+
+    def produce(self, stage: str, key: str, make: Callable[[Path], None]) -> Path:
+        def guarded(folder: Path) -> None:
+            self._guard()
+            make(folder)
+            self._guard()
+
+        return super().produce(stage, key, guarded)
+
+
+class _Attempt:
+    """The files of the attempt at work in this process."""
+
+    def __init__(self, folder: Path, launch: str) -> None:
+        self.folder = folder
+        self.leases: list[lease.Lease] = []
+        self.status: Tree = {
+            "state": "running", "process": this_process(), "launch": launch, "started": now(), "done": [], "note": "",
+            "slurm": slurm_id(), "restarts": int(os.environ.get("SLURM_RESTART_COUNT", 0)),
+        }  # fmt: skip
+        self._over = threading.Event()
+        (folder / "heartbeat").touch()
+        self.write()
+
+    def write(self, **changes: Any) -> None:
+        self.status |= changes
+        write_json(self.folder / "status.json", self.status)
+
+    def guard(self) -> None:
+        """Called before anything is written that others read.
+
+        Raises:
+            LostLeaseError: another attempt has taken over.
+            Stopped: the attempt was told to stop.
+        """
+        if not all(one.held for one in self.leases):
+            raise lease.LostLeaseError
+        if progress.stopping():
+            raise Stopped(progress.stopping())
+
+    def beat(self) -> None:
+        """Shows life as long as this process has a right to; ends it where another attempt has taken over."""
+        while not self._over.wait(HEARTBEAT_SECONDS):
+            if not all(one.held for one in self.leases):
+                say("another attempt has taken over, since this one had not been heard of: ending")
+                os._exit(_STALE_EXIT)
+            with suppress(OSError):  # a full or distant disk: the next beat may do
+                os.utime(self.folder / "heartbeat")
+
+    def end(self) -> None:
+        self._over.set()
+        for one in self.leases:
+            with suppress(OSError):
+                one.release()
+
+
+def slurm_id() -> str:
+    """The job's id as Slurm prints it; "" outside Slurm."""
+    array, place = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{place}" if array else os.environ.get("SLURM_JOB_ID", "")
+
+
+def run_job(folder: Path, name: str, launch: str, *, own_process: bool = True) -> int:
+    """Makes one attempt at a job.
+
+    Args:
+        folder: of the sweep.
+        name: of the job.
+        launch: number of the launch that started it.
+        own_process: whether the process is the attempt's alone: its output goes to the attempt's log, it runs frozen
+            code, and signals tell it to stop.
+
+    Returns:
+        Exit status: 0 when all is done or in other hands, 1 when something failed.
+    """
+    sweep = SweepFolder(folder)
+    job = sweep.job(name)
+    attempt = _Attempt(sweep.new_attempt(name), launch)
+    threading.Thread(target=attempt.beat, daemon=True).start()
+    progress.ask_to_stop("")
+    try:
+        if own_process:
+            _log_to(attempt.folder / "log.txt")
+            attempt.write(code=snapshot.check(Path(job["code"])))
+        else:
+            attempt.write(code=code_version())
+        with _signals(attempt, folder) if own_process else _nothing():
+            return _work(job, attempt, name)
+    except Stopped as stopped:
+        return _stopped(attempt, str(stopped), job)
+    except lease.LostLeaseError:
+        say("another attempt has taken over, since this one had not been heard of: ending")
+        return _STALE_EXIT  # its status is no longer its own to write
+    except KeyboardInterrupt:
+        attempt.write(state="stopped", note="interrupted", ended=now())
+        raise
+    except SystemExit as exit_:
+        attempt.write(state="failed", note=f"exited with code {exit_.code}", ended=now())
+        raise
+    except BaseException as error:
+        known = isinstance(error, InputError)
+        note = str(error) if known else f"{type(error).__name__}: {error}"
+        with suppress(OSError):  # the disk may be full: then the log, or Slurm, says what happened
+            attempt.write(state="failed", note=note, ended=now())
+        print(f"bench: {error}" if known else traceback.format_exc(), file=sys.stderr, flush=True)
+        return 1
+    finally:
+        attempt.end()
+
+
+def _work(job: Tree, attempt: _Attempt, name: str) -> int:
+    """Computes what no other attempt is at."""
+    home = Path(job["home"])
+    os.chdir(job["cwd"])
+    taken, others = set(), []
+    for group in job["groups"]:
+        got = lease.take(home, group, attempt.folder, this_process())
+        if isinstance(got, lease.Lease):
+            attempt.leases.append(got)
+            taken.add(group)
+        else:
+            others.append(got.get("attempt", "another attempt"))
+    if others:
+        say(f"{name}: {len(others)} of {len(job['groups'])} groups are in work by {others[0]}: left to it")
+    if not taken:
+        attempt.write(state="left", note=f"left to {others[0]}", ended=now())
+        return 0
+    failed = _prepare(job, attempt) if job["kind"] == "prepare" else _compute(job, attempt, taken)
+    note = f"{failed[0]}" + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "") if failed else ""
+    attempt.write(state="failed" if failed else "done", note=note, ended=now())
+    return 1 if failed else 0
+
+
+def _prepare(job: Tree, attempt: _Attempt) -> list[str]:
+    from bench.config import PlugIn
+    from bench.preparing import prepared
+
+    store = _FencedStore(Path(job["home"]), attempt.guard)
+    prepared(PlugIn.model_validate(job["dataset"]), job["rate"], store, "dataset")
+    return []
+
+
+def _compute(job: Tree, attempt: _Attempt, taken: set[str]) -> list[str]:
+    """The cells of the groups that were taken; what goes wrong with one group does not keep the next from its turn."""
+    from bench.run import Place, run
+
+    bases = {base: RunSpec.model_validate(spec) for base, spec in job["bases"].items()}
+    place = Place(_FencedStore(Path(job["home"]), attempt.guard), Path(job["results"]), job["device"], attempt.guard)
+    failed: list[str] = []
+    for group in job["groups"]:
+        cells = [cell for cell in job["cells"] if cell["group"] == group and group in taken]
+        specs = [bases[cell["base"]].model_copy(update=cell["at"]) for cell in cells]
+        try:
+            for index, result in run(specs, place):
+                attempt.status["done"].append(cells[index]["id"])
+                attempt.write()
+                score = result.metrics["map_macro"].value
+                say(f"cell {cells[index]['id']}: {cells[index]['label']}: mAP {score:.3f}")
+        except InputError as error:
+            say(f"bench: {error}")
+            failed.append(str(error))
+        except Exception as error:
+            if len(job["groups"]) == 1 or isinstance(error, lease.LostLeaseError | OSError):
+                raise
+            traceback.print_exc()
+            failed.append(f"{type(error).__name__}: {error}")
+    return failed
+
+
+def _stopped(attempt: _Attempt, why: str, job: Tree) -> int:
+    """Says that a checkpoint was written, and has Slurm put the job in line again where it is to go on."""
+    requeue = why in ("USR2",) and bool(attempt.status["slurm"])
+    if requeue and attempt.status["restarts"] >= job["requeues"]:
+        attempt.write(state="stopped", note=f"put in line {job['requeues']} times (site.requeues)", ended=now())
+        return 1
+    if not requeue:
+        attempt.write(state="stopped", note=f"told to stop ({why}); goes on from its checkpoint", ended=now())
+        return 1
+    attempt.write(state="requeued", note="told to make room; goes on from its checkpoint", ended=now())
+    attempt.end()
+    done = subprocess.run(["scontrol", "requeue", attempt.status["slurm"]], capture_output=True, text=True, check=False)
+    if done.returncode:
+        attempt.write(state="stopped", note=f"Slurm would not put it in line again: {done.stderr.strip()}")
+        return 1
+    time.sleep(30)  # Slurm ends this process; leaving by itself first could count as the job's end
+    return 1
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _signals(attempt: _Attempt, folder: Path) -> Iterator[None]:
+    """USR2 and SIGTERM ask for a checkpoint.
+
+    Slurm sends SIGTERM before it cancels a job and before it preempts one, which it puts in line again only if the job
+    has not ended by itself. So on Slurm a job that is not cancelled by `bench cancel` writes its checkpoint and goes on
+    for as long as it is let.
+    """
+
+    def handle(number: int, _: FrameType | None) -> None:
+        name = signal.Signals(number).name.removeprefix("SIG")
+        if number == signal.SIGTERM and attempt.status["slurm"] and not (folder / "cancelled").exists():
+            progress.ask_for_checkpoint()
+            return
+        progress.ask_to_stop(name)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGUSR2, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _log_to(path: Path) -> None:
+    """Sends everything that this process prints, C libraries included, to the attempt's log."""
+    with open(path, "ab", buffering=0) as log:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))

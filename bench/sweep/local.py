@@ -1,0 +1,133 @@
+"""The scheduler of `--cluster local`: a process of its own that runs a launch's jobs, a few at a time.
+
+It leads a session of its own, so that a closed terminal does not end it, and leaves the same files as Slurm's jobs do.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from bench.store import read_json, write_json
+from bench.sweep.snapshot import environment
+from bench.sweep.state import SweepFolder, Tree, process_start, this_process
+
+_POLL_SECONDS = 0.1
+_KILL_SECONDS = 60.0
+
+
+@dataclass
+class _Child:
+    process: "subprocess.Popen[bytes]"
+    gpus: list[str] = field(default_factory=list)
+
+
+def start(folder: SweepFolder, launch: Path) -> Tree:
+    """Starts a scheduler for a launch and returns at once; what names its process."""
+    job = folder.job(read_json(launch / "launch.json")["jobs"][0])
+    with open(launch / "scheduler.txt", "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.sweep.local", str(folder.path), str(launch)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            env=os.environ | environment(Path(job["code"])),
+        )  # fmt: skip
+    return {**this_process(), "pid": process.pid, "start": process_start(process.pid)}
+
+
+def schedule(folder: SweepFolder, launch: Path) -> None:
+    """Runs a launch's jobs, those first that others need; ends when all have ended."""
+    record = read_json(launch / "launch.json")
+    jobs = {name: folder.job(name) for name in record["jobs"]}
+    cap = record["at_once"] or _cap(list(jobs.values()))
+    free, has_gpus = gpus(), bool(gpus())
+    waiting, running, ended = list(jobs), dict[str, _Child](), dict[str, int]()
+    told: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        told.append(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while waiting or running:
+        if told:
+            _end(running)
+            waiting = []
+        for name in list(waiting):
+            job = jobs[name]
+            needs = [ended.get(one) for one in job["needs"] if one in jobs]
+            if any(needs):
+                waiting.remove(name)
+                ended[name] = 1
+                print(f"{name}: not started, for a job that it needs has failed", flush=True)
+            elif None not in needs and len(running) < cap:
+                wanted = job["resources"]["gpus"] if has_gpus else 0
+                if wanted > len(free):
+                    continue
+                waiting.remove(name)
+                running[name] = _start(folder, name, launch, [free.pop(0) for _ in range(wanted)])
+        for name, child in list(running.items()):
+            status = child.process.poll()
+            if status is not None:
+                del running[name]
+                free += child.gpus
+                ended[name] = status
+                _note_exit(folder, name, child.process.pid, status)
+        time.sleep(_POLL_SECONDS)
+
+
+def gpus() -> list[str]:
+    """The GPUs of this machine that may be used, by the names that CUDA_VISIBLE_DEVICES takes."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [one for one in given.split(",") if one.strip() and one.strip() != "-1"]
+    if not shutil.which("nvidia-smi"):
+        return []
+    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return [str(place) for place, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU ")]
+
+
+def _cap(jobs: list[Tree]) -> int:
+    """As many jobs as there are GPUs for those that need one; else as the processor's cores allow."""
+    if any(job["resources"]["gpus"] for job in jobs) and gpus():
+        return len(gpus())
+    return max(1, (os.cpu_count() or 1) // max(int(job["resources"]["cpus"]) for job in jobs))
+
+
+def _start(folder: SweepFolder, name: str, launch: Path, slots: list[str]) -> _Child:
+    visible = {"CUDA_VISIBLE_DEVICES": ",".join(slots)} if slots else {}
+    with open(launch / f"{name}.txt", "ab") as log:  # what is printed before the attempt has a log of its own
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.sweep.job", str(folder.path), name, launch.name],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | visible,
+        )  # fmt: skip
+    return _Child(process, slots)
+
+
+def _note_exit(folder: SweepFolder, name: str, pid: int, status: int) -> None:
+    """Says how a process ended, which it cannot say itself when it is killed."""
+    for attempt in reversed(folder.attempts(name)):
+        if attempt.status["process"]["pid"] == pid:
+            signal_ = signal.Signals(-status).name if status < 0 else ""
+            write_json(attempt.folder / "exit.json", {"code": max(status, 0), "signal": signal_})
+            return
+
+
+def _end(running: dict[str, _Child]) -> None:
+    """Has the jobs write their checkpoints and end."""
+    for child in running.values():
+        child.process.terminate()
+    deadline = time.monotonic() + _KILL_SECONDS
+    for child in running.values():
+        try:
+            child.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+
+
+if __name__ == "__main__":
+    schedule(SweepFolder(Path(sys.argv[1])), Path(sys.argv[2]))

@@ -1,0 +1,206 @@
+"""Reading sweep files: includes laid under what includes them, and errors with the line where something stands."""
+
+import re
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bench.config import digest
+from bench.errors import InputError, unknown
+from bench.sweep.spec import AXES, SweepSpec
+
+Tree = dict[str, Any]
+SHIPPED = Path(__file__).resolve().parent.parent / "sweeps"
+_LISTS = ("also", "exclude")  # of an included file and of its includer, one behind the other
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file as read.
+
+    Attributes:
+        path: the file.
+        spec: what it says.
+        texts: every file that was read, the included ones first, for the lines of errors.
+    """
+
+    path: Path
+    spec: SweepSpec
+    texts: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The file's name without the ending."""
+        return self.path.stem
+
+    @property
+    def identity(self) -> str:
+        """Digest of what is computed; where and with how many machines does not count."""
+        grid = self.spec.model_dump(mode="json", include={"axes", "also", "exclude", "settings", "scale"})
+        return digest(grid, 10)
+
+    def error(self, text: str, *where: str | int) -> InputError:
+        """An error with the place where a setting stands."""
+        return InputError(f"{_place(self.texts, self.path, where)}: {text}")
+
+
+def shipped() -> list[str]:
+    """Names of the sweeps that come with the project."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def read_sweep(name: str) -> Sweep:
+    """A sweep by the path of its TOML file, or by the name of a shipped one (with or without `.toml`).
+
+    Raises:
+        InputError: no such file, no readable TOML, an unknown key, a wrong value, or a cycle of includes.
+    """
+    path = Path(name)
+    if not path.is_file() and len(path.parts) == 1:
+        path = SHIPPED / f"{name.removesuffix('.toml')}.toml"
+        if not path.is_file():
+            if name.endswith(".toml"):
+                raise InputError(f"no such sweep file: {name}; shipped ones: {', '.join(shipped())}")
+            raise unknown("sweep", name, shipped())
+    texts: dict[Path, str] = {}
+    tree = _tree(path, texts, ())
+    try:
+        spec = SweepSpec.model_validate(tree)
+    except ValidationError as error:
+        raise _explained(error, texts, path) from error
+    return Sweep(path, spec, texts)
+
+
+def with_site(sweep: Sweep, path: Path) -> Sweep:
+    """A sweep with another file's [site] and [resources] laid over its own.
+
+    Raises:
+        InputError: the file cannot be read, or holds anything else.
+    """
+    texts: dict[Path, str] = {}
+    tree = _tree(path, texts, ())
+    for section in tree:
+        if section not in ("site", "resources"):
+            place = _place(texts, path, (section,))
+            raise InputError(f"{place}: a site file holds [site] and [resources] alone, not '{section}'")
+    below = sweep.spec.model_dump(mode="json", include={"site", "resources"}, exclude_unset=True)
+    try:
+        laid = SweepSpec.model_validate(_over(below, tree))
+    except ValidationError as error:
+        raise _explained(error, texts, path) from error
+    return replace(sweep, spec=sweep.spec.model_copy(update={"site": laid.site, "resources": laid.resources}))
+
+
+def _tree(path: Path, texts: dict[Path, str], above: tuple[Path, ...]) -> Tree:
+    """A file's content laid over that of the files that it includes."""
+    resolved = path.resolve()
+    if resolved in above:
+        circle = [*above[above.index(resolved) :], resolved]
+        raise InputError(f"includes go in a circle: {' -> '.join(one.name for one in circle)}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        by = f", included by {above[-1]}" if above else ""
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read the sweep file {path} ({str(reason).lower()}){by}") from error
+    try:
+        own = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not a readable TOML: {error}") from error
+    includes = own.pop("include", [])
+    if not isinstance(includes, list) or not all(isinstance(one, str) for one in includes):
+        where = _place({path: text}, path, ("include",))
+        raise InputError(f'{where}: include = {includes!r}: give a list of files, such as include = ["site.toml"]')
+    tree: Tree = {}
+    for one in includes:
+        tree = _over(tree, _tree(path.parent / one, texts, (*above, resolved)))
+    texts.pop(path, None)
+    texts[path] = text
+    return _over(tree, own)
+
+
+def _over(tree: Tree, above: Tree, top: bool = True) -> Tree:
+    result = dict(tree)
+    for name, value in above.items():
+        below = result.get(name)
+        if isinstance(below, dict) and isinstance(value, dict):
+            result[name] = _over(below, value, top=False)
+        elif top and name in _LISTS and isinstance(below, list) and isinstance(value, list):
+            result[name] = below + value
+        else:
+            result[name] = value
+    return result
+
+
+def _explained(error: ValidationError, texts: dict[Path, str], path: Path) -> InputError:
+    """The first complaint of pydantic with its place and, for an unknown key, the nearest known one."""
+    first = error.errors()[0]
+    where = [part for part in first["loc"] if isinstance(part, int) or not part.startswith("function-")]
+    place, name = _place(texts, path, where), ".".join(map(str, where))
+    if first["type"] == "extra_forbidden":
+        known = ["include"] if len(where) == 1 else []
+        kind = f"key in [{'.'.join(str(part) for part in where[:-1])}]" if len(where) > 1 else "section"
+        return InputError(f"{place}: {unknown(kind, str(where[-1]), [*known, *_known(where[:-1])])}")
+    if first["type"] == "too_short":
+        return InputError(f"{place}: {name} is empty: give at least one value, or leave it out")
+    if first["type"] == "value_error":
+        return InputError(f"{place}: {name}: {first['msg'].removeprefix('Value error, ')}")
+    message = first["msg"]
+    return InputError(f"{place}: {name} = {first['input']!r}: {message[0].lower()}{message[1:]}")
+
+
+def _known(where: list[str | int]) -> list[str]:
+    """The keys of a section."""
+    if where and where[0] == "exclude":
+        return list(AXES)
+    if where and where[0] == "also":
+        where = ["axes"]
+    model: type[BaseModel] = SweepSpec
+    for part in where:
+        inner = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return sorted(model.model_fields)
+
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([\w.\"' -]+?)\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"(\s*)([\w.\"'-]+)\s*=\s*")
+
+
+def _place(texts: dict[Path, str], path: Path, where: tuple[str | int, ...] | list[str | int]) -> str:
+    """The file, line and column where a setting stands; the line of its section, or the file alone, where it has none.
+
+    Which element of a list is wrong is not looked for: the column is that of the value.
+    """
+    for given in range(len(where), 0, -1):
+        for file, text in reversed(texts.items()):
+            found = _find(text, tuple(where[:given]))
+            if found:
+                return f"{file}, line {found[0]}, column {found[1]}"
+    return str(path)
+
+
+def _find(text: str, where: tuple[str | int, ...]) -> tuple[int, int] | None:
+    seen: dict[str, int] = {}
+    section: tuple[str | int, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = _HEADER.match(line)
+        if header:
+            names = tuple(part.strip(" \"'") for part in header[2].split("."))
+            section = names
+            if header[1] == "[[":
+                place = seen[header[2]] = seen.get(header[2], -1) + 1
+                section = (*names, place)
+            if section == where:
+                return number, 1
+            continue
+        key = _KEY.match(line)
+        if key:
+            names = (*section, *(part.strip("\"'") for part in key[2].split(".")))
+            if names == where[: len(names)]:
+                return number, key.end() + 1
+    return None

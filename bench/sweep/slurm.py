@@ -1,0 +1,138 @@
+"""Launching on Slurm: arrays of jobs through submitit, the only file that imports it."""
+
+import math
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InputError
+from bench.sweep.snapshot import environment
+from bench.sweep.spec import ResourcesSpec, SiteSpec
+from bench.sweep.state import SweepFolder, Tree
+
+
+class SlurmJob:
+    """What submitit calls on a node. All state is on disk: the pickle holds three names."""
+
+    def __init__(self, folder: str, name: str, launch: str) -> None:
+        """Of a sweep, one of its jobs, and the number of the launch."""
+        self.folder, self.name, self.launch = folder, name, launch
+
+    def __call__(self) -> None:
+        """Makes one attempt."""
+        from bench.sweep.job import run_job
+
+        status = run_job(Path(self.folder), self.name, self.launch)
+        if status:
+            sys.exit(status)
+
+    def checkpoint(self, *_: Any) -> Any:
+        """For a signal that comes before the attempt has begun: the same again."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def require_slurm() -> None:
+    """Makes sure that jobs can be handed in.
+
+    Raises:
+        InputError: there is no Slurm here, or it does not answer.
+    """
+    try:
+        done = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.SubprocessError):
+        raise InputError("--cluster slurm: no Slurm here (scontrol is not found); give --cluster local") from None
+    if "is UP" not in done.stdout:
+        raise InputError("--cluster slurm: slurmctld does not answer: scontrol ping, or give --cluster local")
+
+
+def submit(
+    folder: SweepFolder, launch: Path, jobs: list[Tree], site: SiteSpec, name: str, earlier: dict[str, str]
+) -> Iterator[dict[str, str]]:
+    """Hands jobs in, as arrays of equal needs.
+
+    Args:
+        folder: of the sweep.
+        launch: folder of the launch.
+        jobs: contents of the jobs' files, those first that others need.
+        site: how jobs are started here.
+        name: of the jobs in Slurm; no other launch has it.
+        earlier: ids of jobs that these need and that were handed in before.
+
+    Yields:
+        Names of jobs -> their ids in Slurm, an array at a time.
+
+    Raises:
+        InputError: Slurm refuses them; the message is Slurm's.
+    """
+    alike: dict[tuple[Any, ...], list[Tree]] = {}
+    for job in jobs:
+        alike.setdefault((ResourcesSpec.model_validate(job["resources"]), tuple(job["needs"])), []).append(job)
+    ids = dict(earlier)
+    most = max_array_size()
+    number = 0
+    for (resources, needs), members in alike.items():
+        for first in range(0, len(members), most):
+            number += 1
+            chunk = members[first : first + most]
+            before = [ids[one] for one in needs if one in ids]
+            made = _array(folder, launch / f"array-{number}", launch.name, chunk, resources, before, site, name)
+            ids |= made
+            yield made
+
+
+def _array(
+    folder: SweepFolder, place: Path, launch: str, jobs: list[Tree], resources: ResourcesSpec, before: list[str],
+    site: SiteSpec, name: str,
+) -> dict[str, str]:  # fmt: skip
+    import submitit
+
+    place.mkdir()  # a folder of its own: submitit names results by the job's id, which may come again
+    executor = submitit.SlurmExecutor(place, max_num_timeout=site.requeues, python=site.python or None)
+    code = environment(Path(jobs[0]["code"]))
+    further: dict[str, Any] = {**site.parameters, "requeue": True}
+    if before:
+        further |= {"dependency": f"afterok:{':'.join(before)}", "kill-on-invalid-dep": "yes"}
+    given = {"partition": site.partition, "account": site.account, "qos": site.qos, "constraint": site.constraint}
+    executor.update_parameters(
+        job_name=name,
+        time=max(1, math.ceil(resources.hours * 60)),
+        cpus_per_task=resources.cpus,
+        mem=f"{math.ceil(resources.memory_gb * 1024)}M",
+        signal_delay_s=site.signal_seconds,
+        stderr_to_stdout=True,
+        array_parallelism=site.jobs_at_once or len(jobs),
+        setup=[*site.setup, *(f"export {key}={shlex.quote(value)}" for key, value in code.items())],
+        # Since Slurm 22.05 srun does not take the cores of the job over by itself.
+        srun_args=[f"--cpus-per-task={resources.cpus}"],
+        additional_parameters=further,
+        **({"gpus_per_node": resources.gpus} if resources.gpus else {}),
+        **{key: value for key, value in given.items() if value},
+    )
+    try:
+        with executor.batch():
+            handed_in = [executor.submit(SlurmJob(str(folder.path), job["name"], launch)) for job in jobs]
+    except submitit.core.utils.FailedJobError as error:
+        lines = [line for line in str(error).splitlines() if "error" in line.lower()]
+        raise InputError(
+            f"Slurm refuses the jobs: {' '.join(lines)[:300] or error}; look at [site], [resources]"
+        ) from error
+    return {job["name"]: one.job_id for job, one in zip(jobs, handed_in, strict=True)}
+
+
+def max_array_size() -> int:
+    """How many jobs one array may have: indices go from 0 to MaxArraySize - 1."""
+    done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=60, check=False)
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    return max(1, int(found[1])) if found else 1000
+
+
+def cancel(ids: list[str]) -> None:
+    """Takes jobs out of the queue, and ends those that run."""
+    for first in range(0, len(ids), 500):
+        subprocess.run(["scancel", *ids[first : first + 500]], capture_output=True, timeout=120, check=False)

@@ -1,0 +1,109 @@
+"""The code of a sweep, frozen when it is launched: jobs run a copy, and check that it is the copy that they run."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+
+import bench
+from bench.errors import InputError
+from bench.store import read_json, write_json
+from bench.sweep.state import Tree
+
+_FOLDERS = ("bench", "methods", "datasets")
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+def take(folder: Path) -> Path:
+    """Copies the code that this process runs, with plug-ins of the user's, and records where it came from.
+
+    Args:
+        folder: of the snapshots of a sweep.
+
+    Returns:
+        The copy, named by the digest of its content.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    work = folder / f".{os.getpid()}.part"
+    shutil.rmtree(work, ignore_errors=True)
+    package = Path(bench.__file__).resolve().parent
+    for name in _FOLDERS:
+        source = package.parent / name if name != "bench" else package
+        if source.is_dir() and (name == "bench" or not (package / name).is_dir()):
+            shutil.copytree(source, work / name, ignore=_LEFT_OUT)
+    for place, plugins in enumerate(_plugins()):
+        shutil.copytree(plugins, work / "plugins" / str(place), ignore=_LEFT_OUT)
+    digest = digest_of(work)
+    final = folder / digest
+    if not final.is_dir():
+        write_json(work / "origin.json", {"digest": digest, **_origin(package.parent)})
+        try:
+            work.rename(final)
+        except OSError:
+            if not final.is_dir():  # else: another launch was first with the same content
+                raise
+    shutil.rmtree(work, ignore_errors=True)
+    return final
+
+
+def _plugins() -> list[Path]:
+    return [Path(one) for one in os.environ.get("BENCH_PLUGINS", "").split(os.pathsep) if one]
+
+
+def environment(snapshot: Path) -> dict[str, str]:
+    """The variables with which Python finds the copy first."""
+    plugins = sorted((snapshot / "plugins").glob("*"), key=lambda path: int(path.name))
+    found = {"PYTHONPATH": str(snapshot), "BENCH_PLUGINS": os.pathsep.join(map(str, plugins))}
+    # As the command `bench` sets them (see `bench.cli.main`); here nothing has been loaded yet.
+    return {**found, "GOMP_SPINCOUNT": "1000", "THP_MEM_ALLOC_ENABLE": "1"}
+
+
+def check(snapshot: Path) -> Tree:
+    """Makes sure that this process runs the copy, and that nobody has changed it; returns where it came from.
+
+    Raises:
+        InputError: it runs other code.
+    """
+    running = Path(bench.__file__).resolve().parent.parent
+    if running != snapshot.resolve():
+        raise InputError(f"this job was to run the code in {snapshot}, and runs that in {running}: look at site.setup")
+    found = digest_of(snapshot)
+    if found != snapshot.name:
+        raise InputError(f"the frozen code in {snapshot} was changed after the launch: launch again")
+    return dict(read_json(snapshot / "origin.json"))
+
+
+def digest_of(folder: Path) -> str:
+    """Digest of the names and the content of all files of the code."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and "__pycache__" not in path.parts and name != "origin.json":
+            found.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()[:16]
+
+
+def _origin(root: Path) -> Tree:
+    """Commit, digest of the changes that were not committed, Python, and the version of every package."""
+    changes = _git(root, "diff", "HEAD", "--", *_FOLDERS)
+    commit = _git(root, "rev-parse", "HEAD")
+    return {
+        "root": str(root),
+        "commit": commit.strip() if commit else None,
+        "changes": hashlib.sha256(changes.encode()).hexdigest()[:16] if changes else None,
+        "python": sys.version.split()[0],
+        "packages": dict(sorted((one.name, one.version) for one in distributions() if one.name)),
+    }
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,183 @@
+"""What has become of every job and cell of a sweep, read from the files that the jobs left and from Slurm's word."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.sweep import queue
+from bench.sweep.plan import stored_names
+from bench.sweep.state import Attempt, SweepFolder, Tree, beats, lives
+
+STATES = ("done", "running", "queued", "stopped", "failed", "missing")
+ACTIVE = ("running", "queued")
+_STARTING_SECONDS = 120.0  # after a launch, until Slurm must know its jobs
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What has become of a job.
+
+    Attributes:
+        state: one of STATES.
+        why: it waits, or ended.
+        attempt: the last one; None before the first.
+        slurm: its id in Slurm, or "".
+    """
+
+    state: str
+    why: str = ""
+    attempt: Attempt | None = None
+    slurm: str = ""
+
+
+def job_states(folder: SweepFolder, names: list[str], max_age: float = queue.QUERY_SECONDS) -> dict[str, JobState]:
+    """The state of jobs; Slurm is asked once for all of them, and not again within `max_age` seconds."""
+    latest: dict[str, tuple[Path, Tree]] = {}
+    for path, record in folder.launches():
+        latest |= dict.fromkeys(record["jobs"], (path, record))
+    records = {record["name"]: record for _, record in latest.values() if record["cluster"] == "slurm"}
+    said = queue.ask(folder.path, list(records), max_age) if records else {}
+    found: dict[str, JobState] = {}
+    for name in names:
+        found[name] = _state(folder, name, *latest[name], said) if name in latest else JobState("missing", "never run")
+    for name in names:
+        if name in latest and found[name].state in ("queued", "missing"):
+            needs = folder.job(name)["needs"]
+            broken = [one for one in needs if one in found and found[one].state in ("failed", "stopped", "missing")]
+            if broken and found[name].state == "missing":
+                found[name] = JobState("missing", f"{broken[0]}, which it needs, {found[broken[0]].state}")
+    return found
+
+
+def _state(folder: SweepFolder, name: str, launch: Path, record: Tree, said: dict[str, Tree]) -> JobState:
+    slurm = record.get("ids", {}).get(name, "")
+    word = said.get(f"{record.get('name')} {slurm}") if slurm else None
+    attempts = [one for one in folder.attempts(name) if one.status["launch"] == launch.name]
+    if not attempts:
+        return _not_begun(record, word, slurm)
+    last = attempts[-1]
+    state, note = last.status["state"], last.status["note"]
+    if last.alive:
+        return JobState("running", f"since {last.status['started']}", last, slurm)
+    if state in ("done", "left"):
+        return JobState("missing" if state == "left" else "done", note, last, slurm)
+    if word and word["state"] in queue.WAITING and state in ("running", "requeued"):
+        return JobState("queued", f"put in line again ({word['reason']})", last, slurm)
+    if state in ("failed", "stopped"):
+        return JobState(state, note, last, slurm)
+    if word and word["state"] in queue.AT_WORK and lives(last.status["process"]) is not False:
+        return JobState("running", "not heard of for a while, but Slurm says that it runs", last, slurm)
+    if state == "requeued" and (word is None or word["state"] in queue.AT_WORK):
+        return JobState("queued", note, last, slurm)
+    return JobState(*_death(last, word), last, slurm)
+
+
+def _not_begun(record: Tree, word: Tree | None, slurm: str) -> JobState:
+    young = time.time() - record["created"] < _STARTING_SECONDS
+    if record["cluster"] != "slurm":
+        process = record.get("process")
+        if process is None and young:
+            return JobState("queued", "being started")
+        alive = lives(process) if process else False
+        return JobState("queued", "waits for its turn") if alive else JobState("missing", "its scheduler has ended")
+    if word is None or word["state"] == "GONE":
+        if young and word is None:
+            return JobState("queued", "just handed in", slurm=slurm)
+        return JobState("failed", "Slurm no longer knows it, and it never began", slurm=slurm)
+    if word["state"] in queue.WAITING:
+        return JobState("queued", f"waits: {word['reason']}", slurm=slurm)
+    if word["state"] in queue.AT_WORK:
+        return JobState("queued", "starting", slurm=slurm)
+    cancelled = word["state"].startswith("CANCELLED")
+    return JobState("stopped" if cancelled else "failed", f"before it began: {queue.in_words(word)}", slurm=slurm)
+
+
+def _death(last: Attempt, word: Tree | None) -> tuple[str, str]:
+    """Names how an attempt ended that said nothing."""
+    ended = last.exit
+    if word and word["state"] not in ("GONE", "COMPLETED", *queue.AT_WORK, *queue.WAITING):
+        return "stopped" if word["state"].startswith("CANCELLED") else "failed", queue.in_words(word)
+    if ended.get("signal"):
+        hint = "; the kernel does that when memory runs out" if ended["signal"] == "SIGKILL" else ""
+        return "failed", f"killed by {ended['signal']}{hint}"
+    if ended.get("code"):
+        return "failed", f"exit code {ended['code']}"
+    if lives(last.status["process"]) is False:
+        return "failed", f"its process is gone without a word (host {last.status['process']['host']})"
+    silent = "" if beats(last.folder / "heartbeat") else ": its heart stopped"
+    return "failed", f"died without a word{silent} (host {last.status['process']['host']})"
+
+
+@dataclass(frozen=True)
+class CellState:
+    """What has become of a cell."""
+
+    id: str
+    label: str
+    job: str
+    state: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """What has become of a sweep.
+
+    Attributes:
+        cells: every cell.
+        jobs: every job that has cells left to compute, and those that prepare data.
+    """
+
+    cells: list[CellState]
+    jobs: dict[str, JobState]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many cells are in which state."""
+        return Counter(one.state for one in self.cells)
+
+
+def read_status(folder: SweepFolder, results_folder: Path, max_age: float = queue.QUERY_SECONDS) -> Status:
+    """Reads the state of a sweep that was launched; a cell is done when its result is stored."""
+    content = folder.cells or {"cells": []}
+    stored = stored_names(results_folder)
+    open_cells: list[tuple[Tree, bool]] = []
+    finished: dict[str, set[str]] = {}
+    for cell in content["cells"]:
+        # Before the data were prepared the name of a result was not known: then the job says what it has finished.
+        done = cell["stem"] in stored
+        if not cell["stem"]:
+            if cell["job"] not in finished:
+                attempts = folder.attempts(cell["job"])
+                finished[cell["job"]] = {one for attempt in attempts for one in attempt.status["done"]}
+            done = cell["id"] in finished[cell["job"]]
+        open_cells.append((cell, done))
+    wanted = dict.fromkeys(cell["job"] for cell, done in open_cells if not done)
+    prepare = [name for _, record in folder.launches() for name in record["jobs"] if name.startswith("prepare-")]
+    jobs = job_states(folder, [*dict.fromkeys(prepare), *wanted], max_age)
+    cells = []
+    for cell, done in open_cells:
+        job = JobState("done") if done else jobs[cell["job"]]
+        state, why = ("missing", "its result is gone") if job.state == "done" and not done else (job.state, job.why)
+        cells.append(CellState(cell["id"], cell["label"], cell["job"], state, why))
+    return Status(cells, jobs)
+
+
+def log_end(folder: SweepFolder, job: str, state: JobState, lines: int) -> str:
+    """The end of what a job printed: of its attempt, or, before that had a log, of what started it."""
+    paths = [state.attempt.folder / "log.txt"] if state.attempt else []
+    for launch, record in reversed(folder.launches()):
+        if job in record["jobs"]:
+            paths += [
+                launch / f"{job}.txt",
+                *sorted(launch.glob(f"array-*/{record.get('ids', {}).get(job)}_*_log.out")),
+            ]
+            break
+    for path in paths:
+        if path.is_file() and path.stat().st_size:
+            with open(path, "rb") as file:
+                file.seek(max(0, path.stat().st_size - 400 * lines))
+                text = file.read().decode(errors="replace").splitlines()
+            return "\n".join(text[-lines:])
+    return ""
