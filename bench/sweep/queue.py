@@ -85,7 +85,9 @@ def _squeue(names: Sequence[str]) -> tuple[dict[str, Tree], str]:
     for line in done.splitlines():
         parts = [part.strip() for part in line.split("|")]
         if len(parts) >= 5:
-            found[f"{parts[1]} {parts[0]}"] = {"state": parts[2], "reason": parts[3], "exit": parts[4]}
+            raw = int(parts[4]) if parts[4].isdigit() else 0  # squeue prints what wait() returned
+            ended = f"{raw >> 8}:{raw & 127}"
+            found[f"{parts[1]} {parts[0]}"] = {"state": parts[2], "reason": parts[3], "exit": ended}
     return found, ""
 
 
