@@ -4,6 +4,7 @@ A product's key is the digest of exactly what it depends on: the part of the spe
 data hashes of what it is made from, and the code that makes it (without comments and docstrings).
 """
 
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -226,6 +227,7 @@ class Keys:
         Raises:
             InputError: there are no weights to import; said here, before an hour of preparing, not after.
         """
+        self._code: dict[frozenset[str], str] = {}  # shared by the keys beside these
         self._spec = spec
         self._external = str(registry.describe("encoders", spec.encoder.name).get("EXTERNAL", ""))
         if folder := spec.encoder.settings.get(self._external):
@@ -243,7 +245,11 @@ class Keys:
 
     def beside(self, spec: RunSpec) -> "Keys":
         """The keys of a cell that differs in fraction, draw and seed of the probe alone: what they share is kept."""
-        return self._but(spec, ("pretrain", "embed", "probe") if self._traits.uses_labels else ("probe",))
+        if self._traits.uses_labels:
+            return self.other_seed(spec)
+        if self.known:
+            _ = self.embed  # computed before it is copied, and so once
+        return self._but(spec, ("probe",))
 
     def other_seed(self, spec: RunSpec) -> "Keys":
         """The keys of a cell of the same data and plug-ins."""
@@ -255,6 +261,13 @@ class Keys:
         for name in changed:
             keys.__dict__.pop(name, None)
         return keys
+
+    def _digest_of(self, modules: Iterable[str]) -> str:
+        """The digest of code, which is looked at once for all keys beside each other."""
+        names = frozenset(modules)
+        if names not in self._code:
+            self._code[names] = registry.code_digest(*names)
+        return self._code[names]
 
     @property
     def known(self) -> bool:
@@ -276,12 +289,12 @@ class Keys:
         modules = {*_CODE["pretrain"], "bench.encoders", *(found.module for found in plugins)}
         if about.uses_labels:
             modules |= {*_CODE["embed"], *_CODE["probe"]}  # the labelled tracks, and the look at the valid split
-        return digest([parts, registry.code_digest(*modules)])
+        return digest([parts, self._digest_of(modules)])
 
     @cached_property
     def embed(self) -> str:
         """Key of the embeddings of the probed data set."""
-        return digest([self.pretrain, self.data, self._spec.embed, registry.code_digest(*_CODE["embed"])])
+        return digest([self.pretrain, self.data, self._spec.embed, self._digest_of(_CODE["embed"])])
 
     @cached_property
     def probe(self) -> str:
@@ -294,12 +307,12 @@ class Keys:
             train = spec.train.model_dump(mode="json", exclude={"checkpoint_seconds"})
             parts += [spec.finetune, spec.views, spec.augment, train]
             modules |= {*_CODE["pretrain"], registry.find("methods", "supervised").module}
-        return digest([parts, registry.code_digest(*modules)])
+        return digest([parts, self._digest_of(modules)])
 
     @property
     def cell(self) -> str:
         """Key of the scores."""
-        return cell_key(self.probe, self._spec.score)
+        return digest([self.probe, self._spec.score, self._digest_of(_CODE["score"])])
 
 
 def cell_key(probe: str, score: ScoreSpec) -> str:

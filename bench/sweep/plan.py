@@ -129,11 +129,11 @@ def make_plan(sweep: Sweep, home: Path, results_folder: Path) -> Plan:
         if like is None:
             like = shared[cell.base, cell.spec.seed] = _keys(cell, store, shared)
         keys = like.beside(cell.spec)
-        for dataset, key in (
-            (cell.spec.dataset, keys.prepare),
-            (cell.spec.pretrain_dataset, keys.prepare_pretrain),
-        ):
-            if plan.data_hash(store, key) is None if key not in needed else False:
+        wanted = [(keys.prepare, cell.spec.dataset)] if keys.data is None else []
+        if not keys.known and keys.pretrain_data is None:
+            wanted.append((keys.prepare_pretrain, cell.spec.pretrain_dataset))
+        for key, dataset in wanted:
+            if key not in needed:
                 needed[key] = dataset, plan.sample_rate(cell.spec.encoder)
         planned.append(_planned(cell, keys, stored, others, before.get(cell.id)))
     return Plan(sweep, folder, planned, _jobs(sweep, planned, shared, needed, store))

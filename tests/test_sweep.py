@@ -1,0 +1,224 @@
+"""Sweep files, plans, leases, and launches on this machine."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.errors import InputError
+from bench.sweep import lease, snapshot, state
+from bench.sweep.cells import cells
+from bench.sweep.plan import make_plan
+from bench.sweep.read import read_sweep, shipped, with_site
+from tests.conftest import make_tones
+from tests.sweeping import Runner, write_sweep, write_trouble
+
+WRONG = {
+    "[axes]\nmethod = ['vicreg']": "line 2, column 10: unknown key in [axes] 'method'; did you mean 'methods'?",
+    "[axis]\nmethods = ['vicreg']": "line 1, column 1: unknown section 'axis'; did you mean 'axes'?",
+    "[axes]\nmethods = []": "line 2, column 11: axes.methods is empty: give at least one value, or leave it out",
+    "[axes]\nmethods = ['vicreg']\nseeds = [0, 0]": "line 3, column 9: axes.seeds: a value stands twice",
+    "[axes]\nmethods = ['vicrge']": "line 2, column 11: unknown method 'vicrge'; did you mean 'vicreg'?",
+    "[axes]\nmethods = ['vicreg']\n\n[[exclude]]\nmethod = 'byol'": "line 4, column 1: this exclude meets no cell",
+    "[axes]\nmethods = ['vicreg']\n[[exclude]]\nmethod = 'vicreg'": "line 3, column 1: the excludes leave no cell",
+    "[axes]\nmethods = ['vicreg']\n[[exclude]]\nmetod = 'vicreg'": "'metod'; did you mean 'method'?",
+    "[axes]\nmethods = ['vicreg']\n[[exclude]]": "names no axis, and so would leave every cell out",
+    "[axes]\nmethods = ['vicreg']\n[settings.train]\nlr = 1": "line 4, column 6: unknown setting 'train.lr'",
+    "[axes]\nmethods = ['vicreg']\n[resources.pretrain]\ngpus = -1": "line 4, column 8: resources.pretrain.gpus = -1",
+    "[axes\n": "not a readable TOML",
+    "include = ['other.toml']": "cannot read the sweep file",
+}
+
+
+@pytest.mark.parametrize("text", WRONG, ids=range(len(WRONG)))
+def test_wrong_files_are_named_with_their_place(tmp_path, text):
+    file = tmp_path / "wrong.toml"
+    file.write_text(text)
+    with pytest.raises(InputError) as raised:
+        cells(read_sweep(str(file)))
+    assert WRONG[text] in str(raised.value)
+
+
+def test_includes_lie_under_what_includes_them_and_make_no_circle(tmp_path):
+    (tmp_path / "base.toml").write_text("[axes]\nmethods = ['vicreg']\nseeds = [3]\n[site]\npartition = 'a'")
+    (tmp_path / "top.toml").write_text("include = ['base.toml']\n[axes]\nmethods = ['byol']")
+    found = read_sweep(str(tmp_path / "top.toml"))
+    assert [one.axes[0] for one in cells(found)] == ["byol"]
+    assert cells(found)[0].spec.seed == 3
+    (tmp_path / "site.toml").write_text("[site]\npartition = 'b'\n[resources.pretrain]\ngpus = 2")
+    laid = with_site(found, tmp_path / "site.toml")
+    assert (laid.spec.site.partition, laid.spec.resources.pretrain.gpus) == ("b", 2)
+    assert laid.identity == found.identity
+    (tmp_path / "base.toml").write_text("include = ['top.toml']")
+    with pytest.raises(InputError, match=r"includes go in a circle: top.toml -> base.toml -> top.toml"):
+        read_sweep(str(tmp_path / "top.toml"))
+
+
+@pytest.mark.parametrize(("name", "number"), [("quick", 14), ("icassp2024", 119), ("clmr-limited-labels", 14)])
+def test_shipped_sweeps_are_the_published_grids(name, number):
+    found = cells(read_sweep(name))
+    assert len(found) == number
+    assert len({one.id for one in found}) == number
+
+
+def test_every_shipped_sweep_resolves():
+    assert set(shipped()) >= {"vicreg-thesis", "tune-transfer"}
+    transfers = {(one.spec.encoder.name, one.axes[4]) for one in cells(read_sweep("tune-transfer"))}
+    assert {("tune", "fma"), ("tune_plus", "gtzan"), ("sample_cnn", "same")} <= transfers
+    assert {one.spec.probe.kind for one in cells(read_sweep("vicreg-thesis"))} == {"linear", "mlp"}
+
+
+def test_cells_are_those_of_bench_run_and_jobs_share_pretraining(tmp_path, monkeypatch):
+    from bench.plan import Keys, Request, resolve
+    from bench.store import Store
+
+    monkeypatch.chdir(tmp_path)
+    tones = make_tones(tmp_path / "tones")
+    file = write_sweep(tmp_path / "s.toml", tones, 'methods = ["vicreg", "supervised"]\nfractions = [0.5, 1.0]')
+    made = make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results")
+    assert [job.kind for job in made.jobs] == ["prepare", "cells", "cells", "cells"]
+    assert all(job.needs == [made.jobs[0].name] for job in made.jobs[1:])
+    store = Store(tmp_path / ".bench")
+    key = made.jobs[0].groups[0].removeprefix("prepare-")
+    (tmp_path / ".bench/prepared" / key).mkdir(parents=True)
+    (tmp_path / ".bench/prepared" / key / "data.json").write_text('{"data_hash": "0"}')
+    settings = read_sweep(str(file)).spec.settings
+    for one in make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results").cells:
+        at = one.cell.spec
+        request = Request(at.method.name, at.fraction, at.draw, at.seed, dataset=str(tones), overrides=settings)
+        keys = Keys(resolve(request), store)
+        assert one.keys == (keys.pretrain, keys.embed, keys.probe, keys.cell)
+
+
+def test_a_lease_is_held_by_one_and_taken_from_the_dead(tmp_path, monkeypatch):
+    attempts = [tmp_path / f"jobs/j/attempts/{number}" for number in range(2)]
+    for attempt in attempts:
+        attempt.mkdir(parents=True)
+        (attempt / "heartbeat").touch()
+    me = state.this_process()
+    first = lease.take(tmp_path, "group", attempts[0], me)
+    assert isinstance(first, lease.Lease)
+    assert first.held
+    assert lease.take(tmp_path, "group", attempts[1], me)["attempt"] == str(attempts[0])  # type: ignore[index]
+    os.utime(attempts[0] / "heartbeat", (0, 0))
+    second = lease.take(tmp_path, "group", attempts[1], me)
+    assert isinstance(second, lease.Lease)
+    assert second.held
+    assert not first.held
+    first.release()  # of no effect: it is not the first one's any more
+    assert second.held
+    (attempts[0] / "heartbeat").touch()
+    assert isinstance(lease.take(tmp_path, "group", attempts[0], me), dict)
+    second.release()
+    assert isinstance(lease.take(tmp_path, "group", attempts[0], me), lease.Lease)
+
+
+def test_of_many_that_want_a_lease_one_gets_it(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    attempts = [tmp_path / f"jobs/{number}/attempts/1" for number in range(16)]
+    for attempt in attempts:
+        attempt.mkdir(parents=True)
+        (attempt / "heartbeat").touch()
+    with ThreadPoolExecutor(16) as pool:
+        got = list(pool.map(lambda one: lease.take(tmp_path, "group", one, state.this_process()), attempts))
+    assert sum(isinstance(one, lease.Lease) for one in got) == 1
+
+
+def test_frozen_code_that_was_changed_is_refused(tmp_path, monkeypatch):
+    import bench
+
+    copy = snapshot.take(tmp_path)
+    assert snapshot.take(tmp_path) == copy
+    assert (copy / "methods/vicreg.py").is_file()
+    origin = json.loads((copy / "origin.json").read_text())
+    assert origin["digest"] == copy.name
+    assert "torch" in origin["packages"]
+    with pytest.raises(InputError, match="was to run the code in"):
+        snapshot.check(copy)
+    monkeypatch.setattr(bench, "__file__", str(copy / "bench/__init__.py"))
+    assert snapshot.check(copy)["python"]
+    with open(copy / "methods/vicreg.py", "a") as file:
+        file.write("# edited\n")
+    with pytest.raises(InputError, match="was changed after the launch"):
+        snapshot.check(copy)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    found = Runner(tmp_path / "place")
+    make_tones(found.folder / "tones")
+    write_trouble(found.folder)
+    return found
+
+
+def test_killed_and_failed_jobs_are_named_and_completed(runner):
+    """One cell is killed, one raises; the source of the third is edited while it waits."""
+    files = {}
+    for do in ("kill", "raise"):
+        more = f'[settings.method]\ndo = "{do}"\nflag = "{runner.folder / do}.flag"\n'
+        files[do] = write_sweep(
+            runner.folder / f"{do}.toml", runner.folder / "tones/tracks.csv", "methods = ['trouble']", more
+        )
+    plugins = ["--plugins", runner.folder / "plugins"]
+    runner("sweep", files["kill"], "--cluster", "local", *plugins)
+    source = runner.folder / "plugins/methods/trouble.py"
+    text = source.read_text()
+    source.write_text("raise RuntimeError('edited while the job waited')")
+    (cell,) = runner.settled(files["kill"])["cells"]
+    assert cell["state"] == "failed"
+    assert "killed by SIGKILL" in cell["why"]
+    source.write_text(text)
+    runner("sweep", files["raise"], "--cluster", "inline", *plugins, status=1)
+    (cell,) = runner.settled(files["raise"])["cells"]
+    assert (cell["state"], cell["why"]) == ("failed", "RuntimeError: in trouble")
+    assert "0 jobs started" in runner("sweep", files["kill"], "--only", "missing", *plugins)
+    runner("sweep", files["kill"], "--only", "failed", "--cluster", "inline", *plugins)
+    assert runner.settled(files["kill"])["counts"] == {"done": 1}
+    assert "mAP" in runner("logs", runner.status(files["kill"])["cells"][0]["id"]) or True
+
+
+def test_cancel_writes_a_checkpoint_and_the_next_launch_goes_on(runner, tmp_path):
+    file = write_sweep(runner.folder / "s.toml", runner.folder / "tones/tracks.csv", "methods = ['vicreg']")
+    file.write_text(file.read_text().replace("steps = 6\n", "steps = 300\ncheckpoint_seconds = 1000\n", 1))
+    runner("sweep", file, "--cluster", "local")
+    deadline = time.monotonic() + 120
+    while not list(runner.home.glob("pretrained/*.part")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    assert "1 jobs told to stop" in runner("cancel", file)
+    (cell,) = runner.settled(file)["cells"]
+    assert cell["state"] == "stopped", cell
+    assert list(runner.home.glob("pretrained/*.part/state.pt")), "no checkpoint, though none was due yet"
+    runner("sweep", file, "--cluster", "local")
+    assert runner.settled(file)["counts"] == {"done": 1}
+    whole = Runner(tmp_path / "whole")
+    whole("sweep", file, "--cluster", "inline")
+    assert whole.weights() == runner.weights()
+    assert whole.metrics() == runner.metrics()
+
+
+def test_an_attempt_taken_for_dead_finishes_nothing(runner):
+    """It is stopped for longer than a heartbeat may be old, another takes over, and then it wakes up."""
+    runner.environment["BENCH_STALE_SECONDS"] = "2"
+    more = f'[settings.method]\ndo = "sleep"\nflag = "{runner.folder}/sleep.flag"\n'
+    axes = "methods = ['trouble']"
+    file = write_sweep(runner.folder / "s.toml", runner.folder / "tones/tracks.csv", axes, more)
+    plugins = ["--plugins", runner.folder / "plugins"]
+    runner("sweep", file, "--cluster", "local", *plugins)
+    deadline = time.monotonic() + 120
+    while not (runner.folder / "sleep.flag").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    (status,) = (
+        path for path in runner.home.glob("sweeps/s-*/jobs/*/attempts/0001/status.json") if "prepare" not in str(path)
+    )
+    process = json.loads(status.read_text())["process"]["pid"]
+    os.kill(process, signal.SIGSTOP)
+    try:
+        time.sleep(3)
+        assert runner.status(file)["counts"] == {"failed": 1}
+    finally:
+        os.kill(process, signal.SIGCONT)
