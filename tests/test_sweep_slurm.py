@@ -1,12 +1,11 @@
 """Sweeps on a real Slurm, which `tests/slurm/start-slurm.sh` starts on this machine; skipped where it cannot."""
 
+import json
 import os
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -102,37 +101,38 @@ def _ids(place: Runner, name: str) -> list[str]:
     return [line.split()[0] for line in lines if f"bench-{sweep}-" in line]
 
 
-@pytest.mark.parametrize("how", ["USR2", "requeue", "preempt"])
-def test_a_job_that_makes_room_goes_on_at_its_step(place, tmp_path, how):
+def test_jobs_that_make_room_go_on_at_their_step(place, tmp_path):
+    """One is told by USR2, one is put in line again by hand; then a higher partition takes both nodes."""
     tones = place.folder / "tones/tracks.csv"
-    axes = 'methods = ["vicreg"]\nseeds = [' + {"USR2": "5", "requeue": "6", "preempt": "7"}[how] + "]"
-    site = '[site]\npartition = "low"\n' if how == "preempt" else ""
-    file = write_sweep(place.folder / f"{how}.toml", tones, axes, site)
-    text = file.read_text().replace("steps = 6\n", "steps = 400\ncheckpoint_seconds = 0.5\n")
-    file.write_text(text)
-    before = set(place.home.glob("pretrained/*.part/state.pt"))
+    site = '[site]\npartition = "low"\n'
+    file = write_sweep(place.folder / "room.toml", tones, 'methods = ["vicreg"]\nseeds = [5, 6]', site)
+    file.write_text(file.read_text().replace("steps = 6\n", "steps = 80\ncheckpoint_seconds = 0.2\n", 1))
     place("sweep", file, "--cluster", "slurm")
-    deadline = time.monotonic() + 120
-    while not set(place.home.glob("pretrained/*.part/state.pt")) - before and time.monotonic() < deadline:
-        time.sleep(0.1)
-    (job,) = _ids(place, how)
-    if how == "USR2":
-        subprocess.run(["scancel", "--signal=USR2", job], check=True)
-    elif how == "requeue":
-        subprocess.run(["scontrol", "requeue", job], check=True)
-    else:
-        urgent = ["sbatch", "-p", "high", "-N", "2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3"]
-        subprocess.run(urgent, check=True, capture_output=True)
-    assert place.settled(file)["counts"] == {"done": 1}
-    attempts = sorted(place.home.glob(f"sweeps/{how}-*/jobs/*/attempts/*"))
-    assert len(attempts) == 2
+    _until(lambda: len(list(place.home.glob("pretrained/*.part/state.pt"))) == 2)
+    told, requeued = _ids(place, "room")
+    subprocess.run(["scancel", "--signal=USR2", told], check=True)
+    subprocess.run(["scontrol", "requeue", requeued], check=True)
+    _until(lambda: len(list(place.home.glob("sweeps/room-*/jobs/*/attempts/0002/log.txt"))) == 2)
+    urgent = ["sbatch", "-p", "high", "-N", "2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3"]
+    subprocess.run(urgent, check=True, capture_output=True)
+    assert place.settled(file)["counts"] == {"done": 2}
+    first = [json.loads(path.read_text()) for path in place.home.glob("sweeps/room-*/jobs/*/attempts/0001/status.json")]
+    assert "requeued" in {one["state"] for one in first}
+    assert not list(place.home.glob("pretrained/*.part"))
     undisturbed = Runner(tmp_path / "undisturbed")
     undisturbed("sweep", file, "--cluster", "inline")
     assert undisturbed.weights().items() <= place.weights().items()
     assert undisturbed.metrics().items() <= place.metrics().items()
 
 
-def test_refused_requests_and_edits_after_the_launch(place):
+def _until(there: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_refused_requests_say_why_and_leave_nothing(place):
     tones = place.folder / "tones/tracks.csv"
     wrong = write_sweep(place.folder / "wrong.toml", tones, 'methods = ["random_init"]\nseeds = [9]')
     wrong.write_text(wrong.read_text() + '[site]\npartition = "no-such"\n')
@@ -142,6 +142,10 @@ def test_refused_requests_and_edits_after_the_launch(place):
     assert not list(place.home.glob("sweeps/wrong-*/launches/*/launch.json"))
     many = write_sweep(place.folder / "many.toml", tones, 'methods = ["random_init"]\nseeds = [9]')
     many.write_text(many.read_text().replace("[resources.pretrain]", "[resources.pretrain]\ncpus = 64"))
-    text = place("sweep", many, "--cluster", "slurm", status=2)
-    assert "Slurm refuses the jobs" in text
-    assert signal.SIGUSR2  # of the jobs above
+    place("sweep", many, "--cluster", "slurm")
+    (cell,) = place.status(many)["cells"]
+    assert (cell["state"], cell["why"]) == ("queued", "waits: PartitionConfig")
+    assert "1 jobs told to stop" in place("cancel", many)
+    (cell,) = place.settled(many)["cells"]
+    assert cell["state"] == "stopped"
+    assert "before it began: cancelled" in cell["why"]

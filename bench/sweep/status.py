@@ -1,5 +1,6 @@
 """What has become of every job and cell of a sweep, read from the files that the jobs left and from Slurm's word."""
 
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from bench.sweep.state import Attempt, SweepFolder, Tree, beats, lives
 
 STATES = ("done", "running", "queued", "stopped", "failed", "missing")
 ACTIVE = ("running", "queued")
+_TAIL_BYTES = 4000
+_OUT_OF_MEMORY = re.compile(r"exceeded (job )?memory limit|oom.kill", re.IGNORECASE)
 _STARTING_SECONDS = 120.0  # after a launch, until Slurm must know its jobs
 
 
@@ -70,7 +73,7 @@ def _state(folder: SweepFolder, name: str, launch: Path, record: Tree, said: dic
         return JobState("running", "not heard of for a while, but Slurm says that it runs", last, slurm)
     if state == "requeued" and (word is None or word["state"] in queue.AT_WORK):
         return JobState("queued", note, last, slurm)
-    return JobState(*_death(last, word), last, slurm)
+    return JobState(*_death(last, word, _slurm_log(launch, slurm)), last, slurm)
 
 
 def _not_begun(record: Tree, word: Tree | None, slurm: str) -> JobState:
@@ -93,9 +96,20 @@ def _not_begun(record: Tree, word: Tree | None, slurm: str) -> JobState:
     return JobState("stopped" if cancelled else "failed", f"before it began: {queue.in_words(word)}", slurm=slurm)
 
 
-def _death(last: Attempt, word: Tree | None) -> tuple[str, str]:
+def _slurm_log(launch: Path, slurm: str) -> str:
+    """The end of what Slurm and srun wrote beside a job."""
+    for path in launch.glob(f"array-*/{slurm}_0_log.out") if slurm else ():
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return file.read().decode(errors="replace")
+    return ""
+
+
+def _death(last: Attempt, word: Tree | None, slurm_log: str) -> tuple[str, str]:
     """Names how an attempt ended that said nothing."""
     ended = last.exit
+    if _OUT_OF_MEMORY.search(slurm_log):  # where Slurm counts it as a plain failure
+        return "failed", "out of memory: more than [resources] asks for"
     if word and word["state"] not in ("GONE", "COMPLETED", *queue.AT_WORK, *queue.WAITING):
         return "stopped" if word["state"].startswith("CANCELLED") else "failed", queue.in_words(word)
     if ended.get("signal"):

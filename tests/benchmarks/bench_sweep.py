@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_sweep.py [--cells 10000]
 
-Prints seconds of: planning (nothing stored; then everything stored), status (nothing run; half done), and collecting the
-result files.
+Prints seconds of: planning (nothing stored; then everything stored), status (nothing run; half done), and listing
+the result files.
 """
 
 import argparse
