@@ -95,7 +95,7 @@ class Runner:
         places += ["--results", str(self.results)] if arguments[0] not in ("logs", "cancel") else []
         command = [sys.executable, "-m", "bench", *map(str, arguments), *places]
         return subprocess.Popen(
-            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment
         )
 
     def __call__(self, *arguments: object, status: int = 0) -> str:

@@ -177,6 +177,7 @@ def test_commands_write_and_print(app, stored, tmp_path, capsys):
     assert ODD in said
     call(app, "table", "--results", stored, "--format", "latex", "--out", tmp_path / "made" / "table.tex")
     assert "\\toprule" in (tmp_path / "made" / "table.tex").read_text()
+    assert capsys.readouterr().out.strip().endswith("table.tex")
     call(app, "table", "--reference", "--paper", "tune", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert len(rows) == 52

@@ -56,7 +56,12 @@ def _plugins() -> list[Path]:
 def environment(snapshot: Path) -> dict[str, str]:
     """The variables with which Python finds the copy first."""
     plugins = sorted((snapshot / "plugins").glob("*"), key=lambda path: int(path.name))
-    found = {"PYTHONPATH": str(snapshot), "BENCH_PLUGINS": os.pathsep.join(map(str, plugins))}
+    others = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
+    found = {
+        "PYTHONPATH": os.pathsep.join([str(snapshot), *others]),
+        "PYTHONSAFEPATH": "1",  # `python -m` would look into the current folder first, which may be a checkout
+        "BENCH_PLUGINS": os.pathsep.join(map(str, plugins)),
+    }
     # As the command `bench` sets them (see `bench.cli.main`); here nothing has been loaded yet.
     return {**found, "GOMP_SPINCOUNT": "1000", "THP_MEM_ALLOC_ENABLE": "1"}
 
