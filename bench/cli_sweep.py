@@ -155,7 +155,8 @@ def logs(
             if one["id"].startswith(cell) or one["job"].startswith(cell):
                 state = job_states(folder, [one["job"]])[one["job"]]
                 print(
-                    log_end(folder, one["job"], state, lines) or f"job {one['job']} has printed nothing ({state.why})"
+                    log_end(folder, one["job"], state, lines)
+                    or f"job {one['job']} has left no log; with --cluster inline it prints where it was started"
                 )
                 return
         if cell.startswith("prepare-") and (folder.path / "jobs" / cell).is_dir():

@@ -176,7 +176,7 @@ def test_killed_and_failed_jobs_are_named_and_completed(runner):
     (cell,) = runner.settled(files["raise"])["cells"]
     assert (cell["state"], cell["why"]) == ("failed", "RuntimeError: in trouble")
     assert "0 jobs started" in runner("sweep", files["kill"], "--only", "missing", *plugins)
-    runner("sweep", files["kill"], "--only", "failed", "--cluster", "inline", *plugins)
+    runner("sweep", files["kill"], "--only", "failed", "--cluster", "local", *plugins)
     assert runner.settled(files["kill"])["counts"] == {"done": 1}
     assert "mAP" in runner("logs", runner.status(files["kill"])["cells"][0]["id"])
 
