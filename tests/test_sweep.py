@@ -168,7 +168,13 @@ def test_killed_and_failed_jobs_are_named_and_completed(runner):
     source = runner.folder / "plugins/methods/trouble.py"
     text = source.read_text()
     source.write_text("raise RuntimeError('edited while the job waited')")
-    (cell,) = runner.settled(files["kill"])["cells"]
+    runner.settled(files["kill"])
+    deadline = time.monotonic() + 30
+    while True:  # the scheduler looks at its jobs every now and then, and until then nobody knows what killed this one
+        (cell,) = runner.status(files["kill"])["cells"]
+        if "killed by SIGKILL" in cell["why"] or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
     assert cell["state"] == "failed"
     assert "killed by SIGKILL" in cell["why"]
     source.write_text(text)
