@@ -10,6 +10,7 @@ Constants (literals, so that they are read without importing the file):
     TRAINS: False for methods that leave the encoder as it was initialised (default True).
     USES_LABELS: True for methods that are given the labels of the labelled fraction (default False).
     VIEWS: how many views of a track the method is given (default 2).
+    RESTORES: True for methods that stand for weights from elsewhere: --weights, or those of an external encoder.
     ENCODER: the name of the one encoder that the method stands for (default: any).
 """
 

@@ -86,6 +86,7 @@ class Traits:
     trains: bool
     uses_labels: bool
     views: int
+    restores: bool
     encoder: str | None
 
 
@@ -93,7 +94,8 @@ def traits(method: str) -> Traits:
     """Reads a method's constants without importing it."""
     about = registry.describe("methods", method)
     trains, labels, views = about.get("TRAINS", True), about.get("USES_LABELS", False), about.get("VIEWS", 2)
-    return Traits(bool(trains), bool(labels), int(views), about.get("ENCODER"))
+    restores = about.get("RESTORES", False)
+    return Traits(bool(trains), bool(labels), int(views), bool(restores), about.get("ENCODER"))
 
 
 def resolve(request: Request) -> RunSpec:
@@ -104,7 +106,7 @@ def resolve(request: Request) -> RunSpec:
     """
     about = traits(request.method)
     recipes.check_names(request.overrides, "dotted settings")
-    if request.weights and not about.trains and request.method != "imported":
+    if request.weights and not about.trains and not about.restores:
         raise InputError(
             f"method '{request.method}' learns nothing and takes no --weights: leave one out, or give --method imported"
         )
@@ -229,14 +231,14 @@ class Keys:
         """
         self._code: dict[frozenset[str], str] = {}  # shared by the keys beside these
         self._spec = spec
+        self._traits = traits(spec.method.name)
         self._external = str(registry.describe("encoders", spec.encoder.name).get("EXTERNAL", ""))
         if folder := spec.encoder.settings.get(self._external):
             external.weights_of(Path(str(folder)).expanduser())
-        elif spec.method.name == "imported" and not spec.weights:
+        elif self._traits.restores and not spec.weights:
             raise InputError(
-                f"method 'imported' on encoder '{spec.encoder.name}': give --weights FILE, of `bench import`"
+                f"method '{spec.method.name}' on encoder '{spec.encoder.name}': give --weights FILE, of `bench import`"
             )
-        self._traits = traits(spec.method.name)
         self.prepare = prepare_key(spec.dataset, spec.encoder, store)
         same = spec.pretrain_dataset == spec.dataset
         self.prepare_pretrain = self.prepare if same else prepare_key(spec.pretrain_dataset, spec.encoder, store)

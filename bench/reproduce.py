@@ -184,7 +184,7 @@ def _notes(spec: RunSpec) -> Iterator[str]:
         for words, number in (("draw", spec.draw), ("probe seed", spec.probe_seed))
         if number
     ]
-    if getattr(spec, "weights", ""):
+    if spec.weights:
         yield "the weights are those that `bench import` made, by their hash; any copy of that file will do"
     if earlier and not spec.labels.subset:
         yield f"computes {' and '.join(earlier)} on the way; this run is the last"

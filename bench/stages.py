@@ -110,8 +110,9 @@ def pretrain(
     steps = spec.train.budget(len(rows)) if parts.traits.trains else 0
     spec = spec.model_copy(update={"train": spec.train.model_copy(update={"steps": max(1, steps), "epochs": 0.0})})
     method = parts.build(spec, len(audio.tags) if labels else 0, multi_label, start)
-    if spec.method.name == "imported" and start is None:
-        _restore(method.encoder, spec.encoder.name)
+    if parts.traits.restores and start is None:
+        assert isinstance(method.encoder, Encoder)
+        method.encoder.restore()
     method = method.to(device)
     notes: list[str] = []
     history = History()
@@ -128,15 +129,18 @@ def pretrain(
         "best": history.best,
         "warning": warning(history) if not labels else None,
         "steps": steps,
-        "views": steps
-        * (spec.train.batch_size if labels else min(spec.train.batch_size, len(rows)))
-        * parts.traits.views,
+        "views": steps * _batch_size(spec, rows, labels) * parts.traits.views,
         "parameters": sum(parameter.numel() for parameter in method.encoder.parameters()),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "notes": notes,
     }
     write_json(folder / "run.json", run)
+
+
+def _batch_size(spec: RunSpec, rows: NDArray[np.int64], labels: Labelled | None) -> int:
+    """Tracks a step: no track stands twice in a batch, but for those of a small labelled subset."""
+    return spec.train.batch_size if labels else min(spec.train.batch_size, len(rows))
 
 
 def train_method(
@@ -161,9 +165,8 @@ def train_method(
     """
     seconds = parts.encoder_settings.seconds
     notes = []
-    batch_size = spec.train.batch_size
-    if not labels and batch_size > len(rows):
-        batch_size = len(rows)
+    batch_size = _batch_size(spec, rows, labels)
+    if batch_size < spec.train.batch_size:
         notes.append(f"batch of {spec.train.batch_size} cut to {batch_size}: there are no more tracks to pretrain on")
     sampler = ViewSampler(audio.audio, rows, seconds, parts.traits.views, batch_size, spec.views, spec.seed)
     if sampler.tight:
@@ -219,18 +222,6 @@ def encoder_tensors(path: Path) -> dict[str, torch.Tensor]:
     """The encoder's tensors of a file of weights."""
     stored = safetensors.torch.load_file(path)
     return {name.removeprefix("encoder."): value for name, value in stored.items() if name.startswith("encoder.")}
-
-
-def _restore(encoder: nn.Module, name: str) -> None:
-    """Has an external encoder read its own weights.
-
-    Raises:
-        InputError: it is none.
-    """
-    restore = getattr(encoder, "restore", None)
-    if restore is None:
-        raise InputError(f"method 'imported' on encoder '{name}': give --weights FILE, of `bench import`")
-    restore()
 
 
 def _fill(encoder: Encoder, path: Path) -> None:

@@ -10,6 +10,7 @@ from bench import method
 PAPER = "the weights' own"
 COST = "nothing"
 TRAINS = False
+RESTORES = True
 
 
 class Settings(method.Settings):

@@ -23,7 +23,15 @@ FILES = pkgutil.iter_modules(import_module("bench.methods").__path__)
 NAMES = sorted(found.name for found in FILES if not found.name.startswith("_"))
 MODULES = {name: import_module(f"bench.methods.{name}") for name in NAMES}
 TRAINED = [name for name, module in MODULES.items() if getattr(module, "TRAINS", True)]
-CONSTANTS = {"PAPER": str, "COST": str, "TRAINS": bool, "USES_LABELS": bool, "VIEWS": int, "ENCODER": str}
+CONSTANTS = {
+    "PAPER": str,
+    "COST": str,
+    "TRAINS": bool,
+    "USES_LABELS": bool,
+    "VIEWS": int,
+    "RESTORES": bool,
+    "ENCODER": str,
+}
 STEPS, BATCH, OUTPUTS, WIDTH = 8, 6, 4, 12
 
 each = pytest.mark.parametrize("module", MODULES.values(), ids=NAMES)

@@ -49,6 +49,10 @@ class Encoder(nn.Module):
         """(batch, 1, bands, frames) or (batch, samples) -> (batch, width)."""
         raise NotImplementedError
 
+    def restore(self) -> None:
+        """Replaces the freshly drawn weights by its own, of encoders of others (EXTERNAL); no other has any."""
+        raise NotImplementedError
+
 
 def encode(encoder: nn.Module, inputs: Tensor) -> Tensor:
     """Embeddings (items, width) of inputs (items, ...), without gradient, some items at a time.

@@ -64,10 +64,6 @@ class ExternalEncoder(BaseEncoder):
         """(batch, samples) in [-1, 1] -> the first layer's input, then each layer's output: (batch, frames, width)."""
         raise NotImplementedError
 
-    def restore(self) -> None:
-        """Replaces the freshly drawn weights by those of the folder."""
-        raise NotImplementedError
-
     def descriptions(self) -> dict[str, bytes]:
         """What the network is built from, by file name: goes with exported weights."""
         return {name: (self.settings.path / name).read_bytes() for name in DESCRIPTIONS}

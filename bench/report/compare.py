@@ -211,15 +211,7 @@ def compare(entries: Sequence[Entry], metric: str, alpha: float = 0.05, permutat
             pairs += _pair(stratum, first.name, second.name, strata[stratum], metric, permutations, notes)
     if not pairs:
         raise InputError("; ".join(notes) or "nothing to compare")
-    adjusted = holm(np.array([pair.p_value for pair in pairs]))
-    pairs = [
-        replace(
-            pair,
-            adjusted=float(value),
-            detectable=smallest_detectable(pair.found.standard_error, alpha=alpha, comparisons=len(pairs)),
-        )
-        for pair, value in zip(pairs, adjusted, strict=True)
-    ]
+    pairs = among_all(pairs, alpha)
     scores = {
         (stratum, name): _variance(list(cells.items()), metric)
         for stratum, found in strata.items()
@@ -325,6 +317,19 @@ def _pair(
     variance = _variance(list(zip(shared, firsts, strict=True)), metric, less=seconds)
     p_value = _permuted(firsts, seconds, metric, found, permutations)
     return [Pair(stratum, first, second, len(shared), found, p_value, np.nan, np.nan, variance)]
+
+
+def among_all(pairs: Sequence[Pair], alpha: float) -> list[Pair]:
+    """Pairs with Holm's adjustment over all of them, and the smallest differences that so many could have shown."""
+    adjusted = holm(np.array([pair.p_value for pair in pairs]))
+    return [
+        replace(
+            pair,
+            adjusted=float(value),
+            detectable=smallest_detectable(pair.found.standard_error, alpha=alpha, comparisons=len(pairs)),
+        )
+        for pair, value in zip(pairs, adjusted, strict=True)
+    ]
 
 
 def _permuted(first: Sequence[Cell], second: Sequence[Cell], metric: str, found: Paired, permutations: int) -> float:

@@ -7,11 +7,9 @@ from itertools import combinations
 import numpy as np
 
 from bench.errors import InputError
-from bench.report.compare import Comparison, Entry, Pair, compare
+from bench.report.compare import Comparison, Entry, Pair, among_all, compare
 from bench.report.compare_tables import ranks_tables
 from bench.report.html.strata import Configuration, Stratum
-from bench.statistics.detectable import smallest_detectable
-from bench.statistics.multiple import holm
 from bench.statistics.ranks import friedman
 from bench.table import Table
 
@@ -87,16 +85,7 @@ def _one_by_one(stratum: Stratum, entries: Sequence[Entry], metric: str, permuta
             notes.append(f"{first.name} and {second.name} are not compared: {error}")
     if not comparisons:
         return Compared(stratum, metric, (), tuple(notes), None)
-    pairs = [pair for comparison in comparisons for pair in comparison.pairs]
-    adjusted = holm(np.array([pair.p_value for pair in pairs]))
-    pairs = [
-        replace(
-            pair,
-            adjusted=float(value),
-            detectable=smallest_detectable(pair.found.standard_error, alpha=ALPHA, comparisons=len(pairs)),
-        )
-        for pair, value in zip(pairs, adjusted, strict=True)
-    ]
+    pairs = among_all([pair for comparison in comparisons for pair in comparison.pairs], ALPHA)
     scores = {key: value for comparison in comparisons for key, value in comparison.scores.items()}
     notes += [note for comparison in comparisons for note in comparison.notes if note not in notes]
     return Compared(stratum, metric, tuple(pairs), tuple(notes), Comparison(metric, pairs, scores, {}, notes))
