@@ -1,5 +1,6 @@
 """The commands about sweeps: `bench sweep`, `bench status`, `bench logs`, `bench cancel`."""
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -145,22 +146,19 @@ def logs(
         How many.
     """
     from bench.sweep.state import SweepFolder
-    from bench.sweep.status import job_states, log_end
+    from bench.sweep.status import log_of
 
     folders = (
         [_folder(file, home)[1]] if file else [SweepFolder(one) for one in sorted(home.resolve().glob("sweeps/*"))]
     )
     for folder in folders:
-        for one in (folder.cells or {"cells": []})["cells"]:
-            if one["id"].startswith(cell) or one["job"].startswith(cell):
-                state = job_states(folder, [one["job"]])[one["job"]]
-                print(
-                    log_end(folder, one["job"], state, lines)
-                    or f"job {one['job']} has left no log; with --cluster inline it prints where it was started"
-                )
-                return
-        if cell.startswith("prepare-") and (folder.path / "jobs" / cell).is_dir():
-            print(log_end(folder, cell, job_states(folder, [cell])[cell], lines))
+        cells = (folder.cells or {"cells": []})["cells"]
+        jobs = [one["job"] for one in cells if one["id"].startswith(cell)]
+        if not jobs and re.fullmatch(r"[\w-]+", cell) and (folder.path / "jobs" / cell).is_dir():
+            jobs = [cell]
+        if jobs:
+            said = log_of(folder, jobs[0], lines)
+            print(said or f"job {jobs[0]} has left no log; with --cluster inline it prints where it was started")
             return
     raise InputError(f"no cell or job '{cell}' in {home}/sweeps: bench status FILE lists them")
 
@@ -220,7 +218,14 @@ def _print_plan(plan: "Plan", words: str, *, as_json: bool) -> None:
                 {"id": one.cell.id, "label": one.cell.label, "done": one.done, "why": one.why} for one in plan.cells
             ],
             "jobs": [
-                {"name": job.name, "kind": job.kind, "cells": len(job.cells), "needs": job.needs, "done": job.done}
+                {
+                    "name": job.name,
+                    "kind": job.kind,
+                    "stages": job.stages,
+                    "cells": len(job.cells),
+                    "needs": job.needs,
+                    "done": job.done,
+                }
                 for job in plan.jobs
             ],
             "estimate": words,
@@ -234,9 +239,10 @@ def _print_plan(plan: "Plan", words: str, *, as_json: bool) -> None:
         what = waiting[0].cell.label if waiting else f"prepare {job.dataset.name if job.dataset else ''}"
         needs = job.resources
         asks = f"{needs.gpus} GPU, {needs.cpus} CPU, {needs.memory_gb:g} GiB, {needs.hours:g} h"
-        pretraining = "" if job.kind == "prepare" else "there" if job.pretrained else "to do"
-        rows.append([job.name, what, f"{len(waiting)} of {len(job.cells)}", pretraining, asks, why])
-    show(Table(["job", "first cell", "cells to do", "pretraining", "asks for", "why"], rows, words=6))
+        asks = f"{needs.nodes} nodes of {asks}" if needs.nodes > 1 else asks
+        does = ", ".join(job.stages) or "prepare"
+        rows.append([job.name, what, f"{len(waiting)} of {len(job.cells)}", does, asks, why])
+    show(Table(["job", "first cell", "cells to do", "stages", "asks for", "why"], rows, words=6))
     if len(left) > _ROWS:
         print(f"and {len(left) - _ROWS} more jobs")
     print(f"{len(plan.cells)} cells: {done} done, {len(plan.cells) - done} to do in {len(left)} jobs")
@@ -265,10 +271,11 @@ def _print_status(state: "Status", folder: "SweepFolder", name: str, *, as_json:
         print("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]]).rstrip())
     if len(shown) > len(rows):
         print(f"... and {len(shown) - len(rows)} more: --all")
+    own = {one.job for one in state.cells}
     for job, what in state.jobs.items():
-        if job.startswith("prepare-") and what.state != "done":
+        if job not in own and what.state != "done":
             print(f"{job}: {what.state}: {what.why}")
-    failed = {one: what for one, what in state.jobs.items() if what.state == "failed"}
+    failed = {one: what for one, what in state.jobs.items() if what.state == "failed" and not what.need}
     for job, what in list(failed.items())[:3]:
         print(f"\n{job} failed: {what.why}; the end of its log (bench logs {job}):")
         end = log_end(folder, job, what, _LOG_LINES)

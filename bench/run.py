@@ -181,8 +181,36 @@ def _together(session: Session, cells: Sequence[Cell]) -> Iterator[tuple[int, re
         yield cell.index, _score(session, cell, {**folders, "probe": folder}, counted)
 
 
+def encode(specs: Sequence[RunSpec], place: Place, *, embed: bool = True) -> None:
+    """Makes, or finds, what cells of one pretraining share, and no scores: frozen encoders and their embeddings.
+
+    Args:
+        specs: the cells.
+        place: where to compute and to store.
+        embed: False stops at the encoders.
+
+    Raises:
+        InputError: something in a spec or in the data cannot be used.
+    """
+    session, device = Session(place), _device(place.device)
+    made: set[str] = set()
+    for index, spec in enumerate(specs):
+        cell = session.cell(index, spec)
+        key = cell.keys.embed if embed else cell.keys.pretrain
+        if key not in made:
+            made.add(key)
+            pretrained = _pretrained(place.store, cell, device)
+            if embed:
+                _embedded(place.store, cell, pretrained, device)
+
+
 def _encoded(store: Store, cell: Cell, device: torch.device) -> dict[str, Path]:
     """Makes, or finds, the frozen encoder of a cell and its embeddings; returns their folders."""
+    pretrained = _pretrained(store, cell, device)
+    return {"pretrain": pretrained, "embed": _embedded(store, cell, pretrained, device)}
+
+
+def _pretrained(store: Store, cell: Cell, device: torch.device) -> Path:
     parts, spec = cell.parts, cell.spec
     labels = cell.labels if parts.traits.uses_labels else None
     start = weights_path(store.home, spec.weights) if spec.weights else None
@@ -194,12 +222,17 @@ def _encoded(store: Store, cell: Cell, device: torch.device) -> dict[str, Path]:
     (pretrained / "state.pt").unlink(missing_ok=True)  # not before: a kill would have cost the whole training
     run = read_json(pretrained / "run.json")
     stages.tell([*run["notes"], *([run["warning"]] if run["warning"] else [])], f"pretrain {spec.method.name}")
-    embedded = store.produce(
+    return pretrained
+
+
+def _embedded(store: Store, cell: Cell, pretrained: Path, device: torch.device) -> Path:
+    return store.produce(
         "embedded",
         cell.keys.embed,
-        lambda folder: stages.embed_all(parts, spec, _load(cell, pretrained, device), cell.data, device, folder),
+        lambda folder: stages.embed_all(
+            cell.parts, cell.spec, _load(cell, pretrained, device), cell.data, device, folder
+        ),
     )
-    return {"pretrain": pretrained, "embed": embedded}
 
 
 def _probed(

@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from bench.errors import InputError
 
+_LOOK_AGAIN_SECONDS = 0.5
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
@@ -136,7 +138,7 @@ class Store:
         if final.is_dir():
             return final
         final.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(final.with_suffix(".lock"), what=f"{stage} {key}") as locked:
+        with self._lock(final.with_suffix(".lock"), what=f"{stage} {key}") as locked:
             # Without locks two processes must not share a folder: each starts from nothing in one of its own.
             work = final.with_suffix(".part" if locked else f".{_this_process()}.part")
             if not final.is_dir():
@@ -149,6 +151,50 @@ class Store:
             final.with_suffix(".lock").unlink(missing_ok=True)
         return final
 
+    @property
+    def worker(self) -> str:
+        """Who makes products here, as lock files name it; "" for nobody that could be looked up."""
+        return ""
+
+    def abandoned(self, worker: str) -> bool:
+        """Whether a worker that holds a lock has no right to it any more."""
+        return False
+
+    @contextmanager
+    def _lock(self, path: Path, what: str) -> Iterator[bool]:
+        """Holds an advisory lock, which the system drops when the process dies; False where there are no locks.
+
+        A process that was frozen keeps its lock for as long as it is. Where its work was given to another, that one
+        puts a new file in place of the locked one; so who gets a lock looks whether it is still that of the file.
+        """
+        told = False
+        while True:
+            with open(path, "a+") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.seek(0)
+                    if self.abandoned(file.read()):
+                        path.unlink(missing_ok=True)
+                        continue
+                    if not told:
+                        told = True
+                        print(f"waiting: another process is at work on {what}", file=sys.stderr)
+                    if self.worker:  # looks again, since the other's right may end before its lock does
+                        time.sleep(_LOOK_AGAIN_SECONDS)
+                        continue
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                except OSError:
+                    yield False
+                    return
+                if not _is_file(path, file.fileno()):
+                    continue
+                file.truncate(0)
+                file.write(self.worker)
+                file.flush()
+                yield True
+                return
+
 
 def _publish(work: Path, final: Path) -> None:
     try:
@@ -158,16 +204,11 @@ def _publish(work: Path, final: Path) -> None:
             raise
 
 
-@contextmanager
-def _lock(path: Path, what: str) -> Iterator[bool]:
-    """Holds an advisory lock, which the system drops when the process dies; False where there are no locks."""
-    locked = True
-    with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting: another process is at work on {what}", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            locked = False
-        yield locked
+def _is_file(path: Path, descriptor: int) -> bool:
+    """Whether an open file is the one of that name."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    opened = os.fstat(descriptor)
+    return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)

@@ -80,7 +80,7 @@ def estimate(plan: Plan, results_folder: Path) -> Estimate:
         rate = rates[kind]
         if rate is None:
             continue
-        steps = 0 if job.pretrained else spec.train.budget(0) if not spec.train.epochs else 0
+        steps = 0 if "pretrain" not in job.stages else spec.train.budget(0) if not spec.train.epochs else 0
         seconds = len(job.groups) * (steps * rate.step + rate.embed) + rate.cell * sum(
             not one.done for one in job.cells
         )

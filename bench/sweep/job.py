@@ -20,19 +20,35 @@ from bench.progress import Stopped, say
 from bench.results import code_version, now
 from bench.store import Store, write_json
 from bench.sweep import lease, snapshot
-from bench.sweep.state import HEARTBEAT_SECONDS, SweepFolder, Tree, this_process
+from bench.sweep.state import HEARTBEAT_SECONDS, SweepFolder, Tree, read_attempt, this_process
 
 _STALE_EXIT = 75  # EX_TEMPFAIL of sysexits.h
+_LOOK_AGAIN_SECONDS = 1.0
+_PRODUCTS = {"pretrain": "pretrained", "embed": "embedded", "probe": "probed"}
 
 
 class _FencedStore(Store):
-    """A home in which an attempt that has lost its lease finishes nothing."""
+    """A home in which an attempt that has lost its lease finishes nothing, and makes what its job is there for."""
 
-    def __init__(self, home: Path, guard: Callable[[], None]) -> None:
+    def __init__(self, home: Path, attempt: "_Attempt", job: Tree) -> None:
         super().__init__(home)
-        self._guard = guard
+        self._guard, self._folder = attempt.guard, attempt.folder
+        self._others = {product: stage for stage, product in _PRODUCTS.items() if stage not in job["stages"]}
+
+    @property
+    def worker(self) -> str:
+        return str(self._folder)
+
+    def abandoned(self, worker: str) -> bool:
+        """Whether an attempt that holds a lock is taken for dead, so that its lease was given to this one."""
+        return bool(worker) and not read_attempt(Path(worker)).alive
 
     def produce(self, stage: str, key: str, make: Callable[[Path], None]) -> Path:
+        if stage in self._others and not self.has(stage, key):
+            raise InputError(
+                f"what {self._others[stage]} makes is gone, and this job does not make it: launch the sweep again"
+            )
+
         def guarded(folder: Path) -> None:
             self._guard()
             make(folder)
@@ -145,50 +161,74 @@ def _work(job: Tree, attempt: _Attempt, name: str) -> int:
     """Computes what no other attempt is at."""
     home = Path(job["home"])
     os.chdir(job["cwd"])
-    taken, others = set(), []
-    for group in job["groups"]:
-        got = lease.take(home, group, attempt.folder, this_process())
-        if isinstance(got, lease.Lease):
-            attempt.leases.append(got)
-            taken.add(group)
-        else:
-            others.append(got.get("attempt", "another attempt"))
+    taken, others = _take(job, attempt, home)
     if others:
-        say(f"{name}: {len(others)} of {len(job['groups'])} groups are in work by {others[0]}: left to it")
-    if not taken:
+        say(f"{name}: {len(others)} of {len(job['leases'])} parts are in work by {others[0]}: left to it")
+    cells = [cell for cell in job["cells"] if f"cell-{cell['id']}" in taken or "probe" not in job["stages"]]
+    shared = job["leases"] and job["leases"][0] in job["groups"]
+    cells = [cell for cell in cells if cell["group"] in taken or not shared]
+    if not taken or (job["kind"] == "cells" and not cells):
         attempt.write(state="left", note=f"left to {others[0]}", ended=now())
         return 0
-    failed = _prepare(job, attempt) if job["kind"] == "prepare" else _compute(job, attempt, taken)
+    failed = _prepare(job, attempt) if job["kind"] == "prepare" else _compute(job, attempt, cells)
     note = f"{failed[0]}" + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "") if failed else ""
     attempt.write(state="failed" if failed else "done", note=note, ended=now())
     return 1 if failed else 0
+
+
+def _take(job: Tree, attempt: _Attempt, home: Path) -> tuple[set[str], list[str]]:
+    """Takes the leases of a job; returns the names of those it got, and the attempts that hold the others.
+
+    Slurm can put a job in line again, since it lost a node, while the process there lives. The new attempt waits until
+    that one has ended or is taken for dead, for nobody else would do its work.
+    """
+    taken: set[str] = set()
+    others: list[str] = []
+    for name in job["leases"]:
+        while True:
+            got = lease.take(home, name, attempt.folder, this_process())
+            if isinstance(got, lease.Lease):
+                attempt.leases.append(got)
+                taken.add(name)
+                break
+            other = got.get("attempt", "another attempt")
+            if not attempt.status["restarts"] or Path(other).parent != attempt.folder.parent:
+                others.append(other)
+                break
+            attempt.guard()
+            time.sleep(_LOOK_AGAIN_SECONDS)
+    return taken, others
 
 
 def _prepare(job: Tree, attempt: _Attempt) -> list[str]:
     from bench.config import PlugIn
     from bench.preparing import prepared
 
-    store = _FencedStore(Path(job["home"]), attempt.guard)
+    store = _FencedStore(Path(job["home"]), attempt, job)
     prepared(PlugIn.model_validate(job["dataset"]), job["rate"], store, "dataset")
     return []
 
 
-def _compute(job: Tree, attempt: _Attempt, taken: set[str]) -> list[str]:
-    """The cells of the groups that were taken; what goes wrong with one group does not keep the next from its turn."""
-    from bench.run import Place, run
+def _compute(job: Tree, attempt: _Attempt, cells: list[Tree]) -> list[str]:
+    """The stages of a job for cells; what goes wrong with one group does not keep the next from its turn."""
+    from bench.run import Place, encode, run
 
     bases = {base: RunSpec.model_validate(spec) for base, spec in job["bases"].items()}
-    place = Place(_FencedStore(Path(job["home"]), attempt.guard), Path(job["results"]), job["device"], attempt.guard)
+    store = _FencedStore(Path(job["home"]), attempt, job)
+    place = Place(store, Path(job["results"]), job["device"], attempt.guard)
     failed: list[str] = []
     for group in job["groups"]:
-        cells = [cell for cell in job["cells"] if cell["group"] == group and group in taken]
-        specs = [bases[cell["base"]].model_copy(update=cell["at"]) for cell in cells]
+        own = [cell for cell in cells if cell["group"] == group]
+        specs = [bases[cell["base"]].model_copy(update=cell["at"]) for cell in own]
         try:
+            if "probe" not in job["stages"]:
+                encode(specs, place, embed="embed" in job["stages"])
+                continue
             for index, result in run(specs, place):
-                attempt.status["done"].append(cells[index]["id"])
+                attempt.status["done"].append(own[index]["id"])
                 attempt.write()
                 score = result.metrics["map_macro"].value
-                say(f"cell {cells[index]['id']}: {cells[index]['label']}: mAP {score:.3f}")
+                say(f"cell {own[index]['id']}: {own[index]['label']}: mAP {score:.3f}")
         except InputError as error:
             say(f"bench: {error}")
             failed.append(str(error))

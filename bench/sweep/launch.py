@@ -95,19 +95,21 @@ def launch(
 def _choose(plan: Plan, only: Sequence[str]) -> tuple[list[Job], int, int]:
     """The jobs to start, how many are under way, how many are left out."""
     waiting = [job for job in plan.jobs if not job.done]
-    states = job_states(plan.folder, [job.name for job in waiting], max_age=0.0)
-    chosen, active, left = [], 0, 0
-    for job in waiting:
-        state = _as_selected(states[job.name])
-        if state in ACTIVE:
-            active += 1
-        elif state in only or job.kind == "prepare":
-            chosen.append(job)
-        else:
-            left += 1
-    if all(job.kind == "prepare" for job in chosen):
-        return [], active, left
-    return chosen, active, left
+    found = job_states(plan.folder, [job.name for job in waiting], max_age=0.0)
+    states = {job.name: _as_selected(found[job.name]) for job in waiting}
+    by_name = {job.name: job for job in waiting}
+    wanted: list[str] = []
+    for job in waiting:  # what is only needed by others is chosen with them
+        if "probe" in job.stages and states[job.name] in only:
+            wanted.append(job.name)
+    chosen = dict.fromkeys(wanted)
+    while wanted:
+        needs = [one for one in by_name[wanted.pop()].needs if one not in chosen and states[one] not in ACTIVE]
+        chosen |= dict.fromkeys(needs)
+        wanted += needs
+    active = sum(states[job.name] in ACTIVE for job in waiting)
+    left = sum("probe" in job.stages and job.name not in chosen and states[job.name] not in ACTIVE for job in waiting)
+    return [job for job in waiting if job.name in chosen], active, left
 
 
 def _as_selected(state: JobState) -> str:

@@ -1,5 +1,6 @@
 """What a sweep would do: cells into jobs, by shared pretraining; what is there already, what is made again and why."""
 
+import math
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,10 +12,13 @@ from bench.config import PlugIn, digest
 from bench.store import Store
 from bench.sweep.cells import Cell, cells
 from bench.sweep.read import Sweep
-from bench.sweep.spec import ResourcesSpec
+from bench.sweep.spec import STAGES, ResourcesSpec, SiteSpec, Stage, StagesSpec
 from bench.sweep.state import SweepFolder, Tree, folder_of
 
-_STAGES = ("pretrain", "embed", "probe", "score")
+_KEYS = (*STAGES, "score")
+# A job takes seconds to start: of very many short pretrainings several share one, but not so many that machines idle.
+_STEPS_WORTH_A_START = 200
+_JOBS_AT_LEAST = 32
 
 
 @dataclass(frozen=True)
@@ -38,18 +42,18 @@ class Planned:
 
 @dataclass
 class Job:
-    """What one process computes: a data set, or one or more pretrainings with all their cells.
+    """What one process computes: a data set, or stages of one or more pretrainings with their cells.
 
     Attributes:
         name: of its folder.
         kind: "prepare" or "cells".
-        groups: that it holds the leases of.
-        cells: its cells.
+        groups: pretrainings, or the data set.
+        cells: that need it.
         resources: that it needs.
         needs: names of the jobs that must have ended well before.
         dataset: to prepare.
         rate: sample rate to prepare it at, in Hz.
-        pretrained: whether every pretraining of it is stored.
+        stages: what it does for its cells.
     """
 
     name: str
@@ -60,12 +64,18 @@ class Job:
     needs: list[str] = field(default_factory=list)
     dataset: PlugIn | None = None
     rate: int = 0
-    pretrained: bool = False
+    stages: tuple[Stage, ...] = ()
 
     @property
     def done(self) -> bool:
         """Whether nothing is left of it to compute."""
         return self.kind == "cells" and all(one.done for one in self.cells)
+
+    @property
+    def leases(self) -> list[str]:
+        """What no other attempt may compute at the same time."""
+        shared = self.groups if self.kind == "prepare" or self.stages[0] != "probe" else []
+        return [*shared, *(f"cell-{one.cell.id}" for one in self.cells if "probe" in self.stages)]
 
     def content(self, sweep: Sweep, home: Path, results_folder: Path, code: Path | None, device: str) -> Tree:
         """All that the process needs to know."""
@@ -78,7 +88,8 @@ class Job:
             for one in self.cells
         ]  # fmt: skip
         return {
-            "name": self.name, "kind": self.kind, "groups": self.groups, "bases": bases, "cells": listed,
+            "name": self.name, "kind": self.kind, "groups": self.groups, "stages": self.stages, "leases": self.leases,
+            "bases": bases, "cells": listed,
             "dataset": self.dataset.model_dump(mode="json") if self.dataset else None, "rate": self.rate,
             "needs": self.needs, "resources": self.resources.model_dump(mode="json"), "home": str(home.resolve()),
             "results": str(results_folder.resolve()), "cwd": str(Path.cwd()), "code": str(code or ""),
@@ -104,7 +115,7 @@ class Plan:
 
     def record(self) -> Tree:
         """The cells as `cells.json` holds them, for `bench status` and the next plan."""
-        job_of = {one.cell.id: job.name for job in self.jobs for one in job.cells}
+        job_of = {one.cell.id: job.name for job in self.jobs if "probe" in job.stages for one in job.cells}
         listed = [
             {"id": one.cell.id, "label": one.cell.label, "job": job_of[one.cell.id], "stem": one.stem, "keys": one.keys}
             for one in self.cells
@@ -164,7 +175,7 @@ def _planned(cell: Cell, keys: plan.Keys, stored: set[str], others: Counter[str]
     if stem in stored:
         return Planned(cell, stem, made, True, "")
     if before and before["keys"] and before["stem"] in stored:
-        changed = next(stage for stage, old, new in zip(_STAGES, before["keys"], made, strict=True) if old != new)
+        changed = next(stage for stage, old, new in zip(_KEYS, before["keys"], made, strict=True) if old != new)
         return Planned(cell, stem, made, False, f"made again: code or data of {changed} have changed")
     other = others[stem.rpartition("-")[0]]
     return Planned(cell, stem, made, False, f"not there ({other} of other settings or code)" if other else "not there")
@@ -174,7 +185,7 @@ def _jobs(
     sweep: Sweep, planned: list[Planned], shared: dict[tuple[str, int], plan.Keys],
     needed: dict[str, tuple[PlugIn, int]], store: Store,
 ) -> list[Job]:  # fmt: skip
-    resources, per_job = sweep.spec.resources, sweep.spec.site.groups_per_job
+    resources, site = sweep.spec.resources, sweep.spec.site
     jobs = [
         Job(f"prepare-{key[:12]}", "prepare", [f"prepare-{key}"], [], resources.prepare, dataset=dataset, rate=rate)
         for key, (dataset, rate) in needed.items()
@@ -182,37 +193,88 @@ def _jobs(
     groups: dict[str, list[Planned]] = {}
     for one in planned:
         groups.setdefault(one.cell.group, []).append(one)
-    # Groups of one job need the same data, or the job would wait for more than each of them.
-    packs: dict[tuple[str, ...], list[list[str]]] = {}
+    # Groups of one job are of the same data, or the job would wait for more than each of them. Nothing here may depend
+    # on what is there already: a job must have the same name at every launch.
+    alike: dict[Any, list[str]] = {}
     for group, members in groups.items():
-        keys = {shared[one.cell.base, one.cell.spec.seed] for one in members}
-        wanted = {key for one in keys for key in (one.prepare, one.prepare_pretrain) if key in needed}
-        packs.setdefault(tuple(sorted(wanted)), [[]])
-        pack = packs[tuple(sorted(wanted))]
-        if len(pack[-1]) == per_job:
-            pack.append([])
-        pack[-1].append(group)
-    for wanted_keys, pack in packs.items():
-        for names in pack:
+        spec = members[0].cell.spec
+        data = spec.dataset, spec.pretrain_dataset, plan.sample_rate(spec.encoder)
+        alike.setdefault(digest([*data]), []).append(group)
+    for names_alike in alike.values():
+        for names in _packs({name: groups[name] for name in names_alike}, site):
             members = [one for name in names for one in groups[name]]
-            there = all(one.keys and store.has("pretrained", one.keys[0]) for one in members)
-            stages = (resources.embed, resources.probe)
-            job = Job(
-                digest(names, 12) if len(names) > 1 else names[0], "cells", names, members,
-                _together(stages if there else (resources.pretrain, *stages), len(names)),
-                [f"prepare-{key[:12]}" for key in wanted_keys], pretrained=there,
-            )  # fmt: skip
-            jobs.append(job)
+            keys = {(one.cell.base, one.cell.spec.seed): None for one in members if not one.done}
+            wanted = [key for at in keys for key in (shared[at].prepare, shared[at].prepare_pretrain) if key in needed]
+            needs = [f"prepare-{key[:12]}" for key in dict.fromkeys(wanted)]
+            jobs += _stage_jobs(names, members, needs, resources, site, store)
     return jobs
 
 
-def _together(stages: tuple[ResourcesSpec, ...], groups: int) -> ResourcesSpec:
+def _packs(groups: dict[str, list[Planned]], site: SiteSpec) -> list[list[str]]:
+    """Which groups share a job."""
+    most = site.groups_per_job or max(1, -(-len(groups) // _JOBS_AT_LEAST))
+    packs: list[list[str]] = []
+    steps = 0.0
+    for name, members in groups.items():
+        spec = members[0].cell.spec
+        own = 0 if not plan.traits(spec.method.name).trains else math.inf if spec.train.epochs else spec.train.steps
+        full = len(packs[-1]) == most if packs else True
+        if full or (not site.groups_per_job and steps + own > _STEPS_WORTH_A_START):
+            packs.append([])
+            steps = 0.0
+        packs[-1].append(name)
+        steps += own
+    return packs
+
+
+def _stage_jobs(
+    groups: list[str], members: list[Planned], needs: list[str], resources: StagesSpec, site: SiteSpec, store: Store
+) -> list[Job]:
+    """The jobs of groups, one after the other: what is not there of their stages, cut where the machine changes."""
+    base = groups[0] if len(groups) == 1 else digest(groups, 12)
+    left = [one for one in members if not one.done]
+    asked = {stage: getattr(resources, stage) for stage in STAGES}
+    if not any(plan.traits(one.cell.spec.method.name).trains for one in members):
+        asked["pretrain"] = resources.embed  # nothing is learnt: a moment
+    stages = [stage for stage in STAGES if not (left and _stored(stage, left, store))]
+    cut: list[list[Stage]] = []
+    for stage in stages:
+        same = bool(cut) and asked[cut[-1][-1]].machine == asked[stage].machine
+        if cut and (site.stages == "together" or (site.stages == "auto" and same)):
+            cut[-1].append(stage)
+        else:
+            cut.append([stage])
+    jobs: list[Job] = []
+    for part in cut if left else [list(STAGES)]:
+        asks = _together([asked[stage] for stage in part], len(groups))
+        if part[-1] != "probe":
+            jobs.append(Job(f"{base}-{'-'.join(part)}", "cells", groups, left, asks, needs, stages=tuple(part)))
+            needs = [jobs[-1].name]
+            continue
+        most = site.cells_per_job if part == ["probe"] and site.cells_per_job else len(members)
+        for first in range(0, len(members), most):
+            name = base if most >= len(members) else f"{base}-{1 + first // most}"
+            chunk = members[first : first + most]
+            jobs.append(Job(name, "cells", groups, chunk, asks, needs, stages=tuple(part)))
+    return jobs
+
+
+def _stored(stage: Stage, cells_: list[Planned], store: Store) -> bool:
+    """Whether the product of a stage is there for all of them; of the last one, never."""
+    place = {"pretrain": ("pretrained", 0), "embed": ("embedded", 1)}.get(stage)
+    return place is not None and all(one.keys and store.has(place[0], one.keys[place[1]]) for one in cells_)
+
+
+def _together(stages: list[ResourcesSpec], groups: int) -> ResourcesSpec:
     """The most that one of the stages needs, and the time of all of them, for as many groups as a job has."""
+    tasks = max(one.tasks for one in stages)
     return ResourcesSpec(
-        gpus=max(one.gpus for one in stages),
-        cpus=max(one.cpus for one in stages),
+        gpus=-(-max(one.gpus for one in stages) // tasks) * tasks,
+        cpus=-(-max(one.cpus for one in stages) // tasks) * tasks,
         memory_gb=max(one.memory_gb for one in stages),
         hours=groups * sum(one.hours for one in stages),
+        nodes=max(one.nodes for one in stages),
+        tasks=tasks,
     )
 
 

@@ -70,24 +70,59 @@ def submit(
     Raises:
         InputError: Slurm refuses them; the message is Slurm's.
     """
-    alike: dict[tuple[Any, ...], list[Tree]] = {}
-    for job in jobs:
-        alike.setdefault((ResourcesSpec.model_validate(job["resources"]), tuple(job["needs"])), []).append(job)
-    ids = dict(earlier)
+    ids, sizes = dict(earlier), dict[str, int]()
     most = max_array_size()
+    levels: dict[str, int] = {}
+    classes: dict[tuple[Any, ...], list[Tree]] = {}
+    for job in jobs:
+        level = levels[job["name"]] = 1 + max((levels.get(one, 0) for one in job["needs"]), default=0)
+        classes.setdefault((level, ResourcesSpec.model_validate(job["resources"])), []).append(job)
     number = 0
-    for (resources, needs), members in alike.items():
-        for first in range(0, len(members), most):
-            number += 1
-            chunk = members[first : first + most]
-            before = [ids[one] for one in needs if one in ids]
-            made = _array(folder, launch / f"array-{number}", launch.name, chunk, resources, before, site, name)
-            ids |= made
-            yield made
+    for (_, resources), members in sorted(classes.items(), key=lambda one: one[0][0]):
+        for dependency, alike in _by_dependency(members, ids, sizes):
+            for first in range(0, len(alike), most):
+                number += 1
+                chunk = alike[first : first + most]
+                place = launch / f"array-{number}"
+                made = _array(folder, place, launch.name, chunk, resources, dependency, site, name)
+                ids |= made
+                sizes[next(iter(made.values())).partition("_")[0]] = len(chunk)
+                yield made
+
+
+def _by_dependency(
+    jobs: list[Tree], ids: dict[str, str], sizes: dict[str, int]
+) -> Iterator[tuple[str, list[Tree]]]:  # fmt: skip
+    """Jobs that can be one array: with what each waits for, as Slurm is told it; "" for nothing.
+
+    Where each job waits for one of another array, in the same order, Slurm pairs them (aftercorr).
+    """
+    alike: dict[tuple[str, ...], list[Tree]] = {}
+    for job in jobs:
+        alike.setdefault(tuple(ids[one] for one in job["needs"] if one in ids), []).append(job)
+    paired: dict[str, dict[tuple[str, ...], list[Tree]]] = {}
+    for needs, members in alike.items():
+        array = needs[0].partition("_")[0] if len(needs) == 1 else ""
+        if sizes.get(array, 0) > 1:
+            paired.setdefault(array, {})[needs] = members
+        else:
+            yield f"afterok:{':'.join(needs)}" if needs else "", members
+    for array, found in paired.items():
+        layers = max(len(members) for members in found.values())
+        if layers >= len(found) or len(found) < sizes[array]:
+            yield from ((f"afterok:{needs[0]}", members) for needs, members in found.items())
+            continue
+        in_order = sorted(found, key=lambda needs: int(needs[0].partition("_")[2]))
+        for layer in range(layers):
+            has = [needs for needs in in_order if len(found[needs]) > layer]
+            if len(has) == sizes[array]:
+                yield f"aftercorr:{array}", [found[needs][layer] for needs in has]
+            else:
+                yield from ((f"afterok:{needs[0]}", [found[needs][layer]]) for needs in has)
 
 
 def _array(
-    folder: SweepFolder, place: Path, launch: str, jobs: list[Tree], resources: ResourcesSpec, before: list[str],
+    folder: SweepFolder, place: Path, launch: str, jobs: list[Tree], resources: ResourcesSpec, dependency: str,
     site: SiteSpec, name: str,
 ) -> dict[str, str]:  # fmt: skip
     import submitit
@@ -96,20 +131,22 @@ def _array(
     executor = submitit.SlurmExecutor(place, max_num_timeout=site.requeues, python=site.python or None)
     code = environment(Path(jobs[0]["code"]))
     further: dict[str, Any] = {**site.parameters, "requeue": True}
-    if before:
-        further |= {"dependency": f"afterok:{':'.join(before)}", "kill-on-invalid-dep": "yes"}
+    if dependency:
+        further |= {"dependency": dependency, "kill-on-invalid-dep": "yes"}
     given = {"partition": site.partition, "account": site.account, "qos": site.qos, "constraint": site.constraint}
     executor.update_parameters(
         job_name=name,
         time=max(1, math.ceil(resources.hours * 60)),
-        cpus_per_task=resources.cpus,
+        nodes=resources.nodes,
+        ntasks_per_node=resources.tasks,
+        cpus_per_task=resources.cpus // resources.tasks,
         mem=f"{math.ceil(resources.memory_gb * 1024)}M",
         signal_delay_s=site.signal_seconds,
         stderr_to_stdout=True,
         array_parallelism=site.jobs_at_once or len(jobs),
         setup=[*site.setup, *(f"export {key}={shlex.quote(value)}" for key, value in code.items())],
         # Since Slurm 22.05 srun does not take the cores of the job over by itself.
-        srun_args=[f"--cpus-per-task={resources.cpus}"],
+        srun_args=[f"--cpus-per-task={resources.cpus // resources.tasks}"],
         additional_parameters=further,
         **({"gpus_per_node": resources.gpus} if resources.gpus else {}),
         **{key: value for key, value in given.items() if value},

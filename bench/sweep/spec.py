@@ -9,7 +9,9 @@ from bench.spec import Spec
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Probe = Literal["linear", "mlp", "knn", "finetune"]
 Cluster = Literal["slurm", "local", "inline"]
-STAGES = ("prepare", "pretrain", "embed", "probe")
+Stage = Literal["pretrain", "embed", "probe"]
+STAGES: tuple[Stage, ...] = ("pretrain", "embed", "probe")
+"""Of a cell, in their order; each can be a job of its own."""
 
 
 class AxesSpec(Spec):
@@ -79,16 +81,36 @@ class ResourcesSpec(Spec):
     """What one stage needs; a job that does several gets the most of each, and the sum of their hours.
 
     Attributes:
-        gpus: a job.
-        cpus: a job.
-        memory_gb: of RAM, in GiB.
+        gpus: of a node.
+        cpus: of a node.
+        memory_gb: RAM of a node, in GiB.
         hours: after which the cluster ends the job; it is put in line again and goes on from its checkpoint.
+        nodes: that pretraining runs on at the same time.
+        tasks: processes on each node that share a pretraining, each with as many of the node's GPUs and CPUs.
     """
 
     gpus: int = Field(0, ge=0, le=64)
     cpus: int = Field(1, ge=1)
     memory_gb: float = Field(4.0, gt=0)
     hours: float = Field(1.0, gt=0)
+    nodes: int = Field(1, ge=1)
+    tasks: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _tasks_share_evenly(self) -> "ResourcesSpec":
+        if self.gpus % self.tasks or self.cpus % self.tasks:
+            raise ValueError(f"{self.gpus} GPUs and {self.cpus} CPUs cannot be shared evenly by {self.tasks} tasks")
+        return self
+
+    @property
+    def machine(self) -> tuple[int | float, ...]:
+        """What must be equal for stages to run in one job without anything standing idle."""
+        return self.gpus, self.cpus, self.memory_gb, self.nodes, self.tasks
+
+    @property
+    def processes(self) -> int:
+        """How many processes run at the same time."""
+        return self.nodes * self.tasks
 
 
 class StagesSpec(Spec):
@@ -98,6 +120,13 @@ class StagesSpec(Spec):
     pretrain: ResourcesSpec = ResourcesSpec()
     embed: ResourcesSpec = ResourcesSpec()
     probe: ResourcesSpec = ResourcesSpec()
+
+    @model_validator(mode="after")
+    def _only_pretraining_is_shared(self) -> "StagesSpec":
+        for name in ("prepare", "embed", "probe"):
+            if getattr(self, name).processes > 1:
+                raise ValueError(f"{name}: nodes and tasks are of pretrain alone; the other stages are one process")
+        return self
 
 
 class SiteSpec(Spec):
@@ -110,7 +139,11 @@ class SiteSpec(Spec):
         constraint: of Slurm: features that a node must have.
         setup: shell lines before Python starts, such as `module load cuda`.
         python: command of the interpreter on the nodes; "" for the one that submits.
-        groups_per_job: pretrainings, with all their cells, that one job computes one after another.
+        stages: "apart": pretrain, embed and probe are jobs of their own, each waiting for the one before; "together":
+            one job; "auto": together where they ask for the same machine in [resources].
+        groups_per_job: pretrainings, with all their cells, that one job computes one after another; 0 packs short ones
+            together where there are very many, since each job takes seconds to start.
+        cells_per_job: of jobs that do nothing but probe; 0 for all cells of their groups.
         jobs_at_once: how many jobs of an array run at the same time; of `--cluster local`, how many in all.
         signal_seconds: how long before its time limit a job is told to write a checkpoint.
         requeues: how often a job may be put in line again after a time limit or a preemption.
@@ -123,7 +156,9 @@ class SiteSpec(Spec):
     constraint: str = ""
     setup: tuple[str, ...] = ()
     python: str = ""
-    groups_per_job: int = Field(1, ge=1)
+    stages: Literal["auto", "apart", "together"] = "auto"
+    groups_per_job: int = Field(0, ge=0)
+    cells_per_job: int = Field(0, ge=0)
     jobs_at_once: int = Field(0, ge=0)
     signal_seconds: int = Field(90, ge=1)
     requeues: int = Field(20, ge=0)

@@ -102,6 +102,14 @@ class Attempt:
         return dict(read_json(path)) if path.is_file() else {}
 
 
+def read_attempt(folder: Path) -> Attempt:
+    """An attempt as found on disk; one that was killed before it could say anything has an empty status."""
+    try:
+        return Attempt(folder, read_json(folder / "status.json"))
+    except (OSError, ValueError):
+        return Attempt(folder, {})
+
+
 class SweepFolder:
     """The folder of one sweep."""
 
@@ -131,13 +139,8 @@ class SweepFolder:
             folders = sorted(entry.path for entry in os.scandir(self.path / "jobs" / name / "attempts"))
         except OSError:
             return []
-        found = []
-        for folder in map(Path, folders):
-            try:
-                found.append(Attempt(folder, read_json(folder / "status.json")))
-            except (OSError, ValueError):
-                continue  # killed between the folder and its first status
-        return found
+        found = [read_attempt(Path(folder)) for folder in folders]
+        return [one for one in found if one.status]
 
     def new_attempt(self, name: str) -> Path:
         """A fresh folder for an attempt."""

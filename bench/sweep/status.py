@@ -12,6 +12,7 @@ from bench.sweep.state import Attempt, SweepFolder, Tree, beats, lives
 
 STATES = ("done", "running", "queued", "stopped", "failed", "missing")
 ACTIVE = ("running", "queued")
+_BROKEN = ("failed", "stopped", "missing")
 _TAIL_BYTES = 4000
 _OUT_OF_MEMORY = re.compile(r"exceeded (job )?memory limit|oom.kill", re.IGNORECASE)
 _STARTING_SECONDS = 120.0  # after a launch, until Slurm must know its jobs
@@ -26,12 +27,14 @@ class JobState:
         why: it waits, or ended.
         attempt: the last one; None before the first.
         slurm: its id in Slurm, or "".
+        need: the job that it needs and that did not end well; "" for none.
     """
 
     state: str
     why: str = ""
     attempt: Attempt | None = None
     slurm: str = ""
+    need: str = ""
 
 
 def job_states(folder: SweepFolder, names: list[str], max_age: float = queue.QUERY_SECONDS) -> dict[str, JobState]:
@@ -44,12 +47,13 @@ def job_states(folder: SweepFolder, names: list[str], max_age: float = queue.QUE
     found: dict[str, JobState] = {}
     for name in names:
         found[name] = _state(folder, name, *latest[name], said) if name in latest else JobState("missing", "never run")
-    for name in names:
-        if name in latest and found[name].state in ("queued", "missing"):
-            needs = folder.job(name)["needs"]
-            broken = [one for one in needs if one in found and found[one].state in ("failed", "stopped", "missing")]
-            if broken and found[name].state == "missing":
-                found[name] = JobState("missing", f"{broken[0]}, which it needs, {found[broken[0]].state}")
+    for name in names:  # those first that others need
+        if name in latest and (found[name].attempt is None or found[name].state == "missing"):
+            broken = [one for one in folder.job(name)["needs"] if one in found and found[one].state in _BROKEN]
+            if broken and found[name].state != "done":
+                need = found[broken[0]]
+                why = need.why if need.need else f"{broken[0]}, which it needs, {need.state}: {need.why}"
+                found[name] = JobState(need.state, why, need=broken[0])
     return found
 
 
@@ -168,14 +172,37 @@ def read_status(folder: SweepFolder, results_folder: Path, max_age: float = queu
             done = cell["id"] in finished[cell["job"]]
         open_cells.append((cell, done))
     wanted = dict.fromkeys(cell["job"] for cell, done in open_cells if not done)
-    prepare = [name for _, record in folder.launches() for name in record["jobs"] if name.startswith("prepare-")]
-    jobs = job_states(folder, [*dict.fromkeys(prepare), *wanted], max_age)
+    jobs = job_states(folder, _with_needs(folder, list(wanted)), max_age)
     cells = []
     for cell, done in open_cells:
         job = JobState("done") if done else jobs[cell["job"]]
         state, why = ("missing", "its result is gone") if job.state == "done" and not done else (job.state, job.why)
         cells.append(CellState(cell["id"], cell["label"], cell["job"], state, why))
     return Status(cells, jobs)
+
+
+def _with_needs(folder: SweepFolder, names: list[str]) -> list[str]:
+    """Jobs with those that they need, and those that these need, first."""
+    ordered: dict[str, None] = {}
+    started = {name for _, record in folder.launches() for name in record["jobs"]}
+    needs = {name: folder.job(name)["needs"] for name in names if name in started}
+    level = list(needs)
+    levels = [list(names)]
+    while level:
+        level = list(dict.fromkeys(one for name in level for one in needs[name] if one in started))
+        needs |= {name: folder.job(name)["needs"] for name in level}
+        levels.append(level)
+    for one in reversed(levels):
+        ordered |= dict.fromkeys(one)
+    return list(ordered)
+
+
+def log_of(folder: SweepFolder, job: str, lines: int) -> str:
+    """The end of what a job printed; of the one that it needs and that failed, where that kept it from starting."""
+    states = job_states(folder, _with_needs(folder, [job]))
+    while states[job].need:
+        job = states[job].need
+    return log_end(folder, job, states[job], lines)
 
 
 def log_end(folder: SweepFolder, job: str, state: JobState, lines: int) -> str:
