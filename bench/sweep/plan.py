@@ -212,7 +212,7 @@ def _jobs(
 
 def _packs(groups: dict[str, list[Planned]], site: SiteSpec) -> list[list[str]]:
     """Which groups share a job."""
-    most = site.groups_per_job or max(1, -(-len(groups) // _JOBS_AT_LEAST))
+    most = site.groups_per_job or max(1, len(groups) // _JOBS_AT_LEAST)
     packs: list[list[str]] = []
     steps = 0.0
     for name, members in groups.items():
@@ -234,13 +234,15 @@ def _stage_jobs(
     base = groups[0] if len(groups) == 1 else digest(groups, 12)
     left = [one for one in members if not one.done]
     asked = {stage: getattr(resources, stage) for stage in STAGES}
-    if not any(plan.traits(one.cell.spec.method.name).trains for one in members):
-        asked["pretrain"] = resources.embed  # nothing is learnt: a moment
+    trains = any(plan.traits(one.cell.spec.method.name).trains for one in members)
+    if not trains:
+        asked["pretrain"] = resources.embed  # drawing weights is the work of a moment
     stages = [stage for stage in STAGES if not (left and _stored(stage, left, store))]
     cut: list[list[Stage]] = []
     for stage in stages:
         same = bool(cut) and asked[cut[-1][-1]].machine == asked[stage].machine
-        if cut and (site.stages == "together" or (site.stages == "auto" and same)):
+        moment = stage == "embed" and not trains
+        if cut and (moment or site.stages == "together" or (site.stages == "auto" and same)):
             cut[-1].append(stage)
         else:
             cut.append([stage])
