@@ -1,6 +1,7 @@
 """What a model is fed: crops of a file before and after augmentation, as sound, as a sheet of pictures, in words."""
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from bench.data.decode import decode, file_status
 from bench.data.frontend import build_frontend
 from bench.data.sources import UnreadableError
 from bench.errors import InputError
+from bench.progress import say
 from bench.randomness import generator
 from bench.spectra import LogMelSpec
 from bench.store import require_writable, write_atomically
@@ -206,6 +208,13 @@ def write(heard: list[Heard], taken: Input, folder: Path, title: str) -> list[Pa
                 soundfile.write(content, picture.waveform, taken.sample_rate, format="WAV", subtype="FLOAT")
                 written.append(folder / f"{number}_{picture.title}.wav")
                 write_atomically(written[-1], content.getvalue())
+    titles = "|".join(("before", "after", *WAVEFORM))
+    earlier = [path for path in folder.glob("*.wav") if re.fullmatch(rf"\d+_({titles})\.wav", path.name)]
+    stale = [path for path in earlier if path not in written]
+    for path in stale:  # of another chain, or of more crops: they would be taken for this one's
+        path.unlink()
+    if stale:
+        say(f"{folder}: removed {len(stale)} sounds of an earlier call, such as {stale[0].name}")
     written.append(folder / "sheet.png")
     write_atomically(written[-1], sheet(heard, taken, title))
     return written

@@ -47,6 +47,12 @@ def test_sounds_before_each_alone_and_after(audio, tmp_path, capsys):
     assert "crop 1, from 1.00 s, 59049 samples at 22050 Hz:\n  polarity: yes\n  gain: -6.0 dB\n" in said
     assert "crop 2, from 3.68 s" in said
     assert "wrote 8 WAV files" in said
+    (tmp_path / "out" / "my_song.wav").touch()
+    given(gain={"probability": 1.0})
+    listen(audio, augment="none", out=tmp_path / "out", count=1)
+    left = {path.name for path in (tmp_path / "out").glob("*.wav")}
+    assert left == {"1_before.wav", "1_gain.wav", "1_after.wav", "my_song.wav"}
+    assert "removed 5 sounds of an earlier call" in capsys.readouterr().err
 
 
 def test_parameters_in_words_and_the_same_seed_gives_the_same(audio, tmp_path, capsys):
@@ -90,6 +96,9 @@ def test_bad_settings_and_files_are_one_line(audio, tmp_path):
     given(gain={"low_db": 3.0})
     with pytest.raises(InputError, match=r"augment.gain: low_db 3 lies above high_db -1"):
         listen(audio, out=tmp_path / "out")
+    given(filter={"high_highpass_hz": 12_000.0})
+    with pytest.raises(InputError, match="give less than half the sample rate of 22050 Hz"):
+        listen(audio, augment="clmr", encoder="sample_cnn", out=tmp_path / "out")
     given(gain={"probabilty": 0.5})
     with pytest.raises(InputError, match=r"unknown setting 'augment.gain.probabilty'"):
         listen(audio, out=tmp_path / "out")

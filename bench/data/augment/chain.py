@@ -8,6 +8,7 @@ from torch import Tensor
 from bench.augmentations import SPECTROGRAM, WAVEFORM, AugmentSpec, Transform
 from bench.data.augment import filters, level, pitch, reverb, spectrogram
 from bench.data.augment.draw import Draw, draw
+from bench.errors import InputError
 from bench.threads import in_threads
 
 _PIECE = 24  # crops that go through the whole chain together on a processor
@@ -33,7 +34,15 @@ class Chain:
             sample_rate: of waveforms, in Hz.
             scale_db: decibels that are 1 in log-mels; None where there are no log-mels.
             seed: of the run.
+
+        Raises:
+            InputError: a high-pass filter would leave nothing.
         """
+        if spec.filter.probability and spec.filter.high_highpass_hz >= sample_rate / 2:
+            raise InputError(
+                f"augment.filter.high_highpass_hz = {spec.filter.high_highpass_hz:g}: give less than half the sample "
+                f"rate of {sample_rate} Hz, or nothing is left of a crop"
+            )
         self.spec, self.sample_rate = spec, sample_rate
         self._scale_db, self._seed = scale_db, seed
 
