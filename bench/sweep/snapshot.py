@@ -10,15 +10,18 @@ from pathlib import Path
 
 import bench
 from bench.errors import InputError
-from bench.store import read_json, write_json
+from bench.store import read_json, write_atomically, write_json
 from bench.sweep.state import Tree
 
 _FOLDERS = ("bench", "methods", "datasets")
+_ORIGIN, _CHANGES = "origin.json", "changes.diff"
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
 def take(folder: Path) -> Path:
     """Copies the code that this process runs, with plug-ins of the user's, and records where it came from.
+
+    `origin.json` holds commit, Python and packages; `changes.diff`, what was not committed.
 
     Args:
         folder: of the snapshots of a sweep.
@@ -39,7 +42,9 @@ def take(folder: Path) -> Path:
     digest = digest_of(work)
     final = folder / digest
     if not final.is_dir():
-        write_json(work / "origin.json", {"digest": digest, **_origin(package.parent)})
+        changes = _git(package.parent, "diff", "HEAD", "--", *_FOLDERS) or ""
+        write_atomically(work / _CHANGES, changes.encode())
+        write_json(work / _ORIGIN, {"digest": digest, **_origin(package.parent, changes)})
         try:
             work.rename(final)
         except OSError:
@@ -78,7 +83,7 @@ def check(snapshot: Path) -> Tree:
     found = digest_of(snapshot)
     if found != snapshot.name:
         raise InputError(f"the frozen code in {snapshot} was changed after the launch: launch again")
-    return dict(read_json(snapshot / "origin.json"))
+    return dict(read_json(snapshot / _ORIGIN))
 
 
 def digest_of(folder: Path) -> str:
@@ -86,19 +91,20 @@ def digest_of(folder: Path) -> str:
     found = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and "__pycache__" not in path.parts and name != "origin.json":
+        if path.is_file() and "__pycache__" not in path.parts and name not in (_ORIGIN, _CHANGES):
             found.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return found.hexdigest()[:16]
 
 
-def _origin(root: Path) -> Tree:
-    """Commit, digest of the changes that were not committed, Python, and the version of every package."""
-    changes = _git(root, "diff", "HEAD", "--", *_FOLDERS)
+def _origin(root: Path, changes: str) -> Tree:
+    """Commit, digest of what was changed since and files that git does not know, Python, versions of all packages."""
     commit = _git(root, "rev-parse", "HEAD")
+    others = _git(root, "ls-files", "--others", "--exclude-standard", "--", *_FOLDERS) or ""
     return {
         "root": str(root),
         "commit": commit.strip() if commit else None,
         "changes": hashlib.sha256(changes.encode()).hexdigest()[:16] if changes else None,
+        "untracked": others.split("\n")[:-1],
         "python": sys.version.split()[0],
         "packages": dict(sorted((one.name, one.version) for one in distributions() if one.name)),
     }
