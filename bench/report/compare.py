@@ -5,7 +5,7 @@ probe and one convention of scoring. In a stratum two methods are matched by dra
 what was asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from bench.errors import InputError, unknown
 from bench.permutation import permutation_p
 from bench.report.summary import Cell, difference
-from bench.results import Result, dataset_name, path_of, preferred, read, read_all, read_values
+from bench.results import Result, Values, dataset_name, path_of, preferred, read, read_all, read_values
 from bench.statistics.detectable import smallest_detectable
 from bench.statistics.grid import balanced_grid
 from bench.statistics.multiple import holm
@@ -177,7 +177,10 @@ def _facet(result: Result, key: str) -> str:
     return facets[key]
 
 
-def compare(entries: Sequence[Entry], metric: str, alpha: float = 0.05, permutations: int = 10_000) -> Comparison:
+def compare(
+    entries: Sequence[Entry], metric: str, alpha: float = 0.05, permutations: int = 10_000,
+    known: Mapping[str, Values] | None = None,
+) -> Comparison:  # fmt: skip
     """Compares every pair of entries in every stratum that both have cells in.
 
     Args:
@@ -185,6 +188,7 @@ def compare(entries: Sequence[Entry], metric: str, alpha: float = 0.05, permutat
         metric: such as "map_macro".
         alpha: level of the critical difference, and of the smallest difference that could be detected.
         permutations: of each permutation test.
+        known: cell -> its arrays, where they have been read before.
 
     Raises:
         InputError: two entries that share no stratum (says which field differs), more than one cell of a kind, or
@@ -201,7 +205,7 @@ def compare(entries: Sequence[Entry], metric: str, alpha: float = 0.05, permutat
             cells = strata.setdefault(stratum, {}).setdefault(entry.name, {})
             if place in cells:
                 raise InputError(_ambiguous(entry.name, cells[place].result, result))
-            cells[place] = Cell(result, read_values(path))
+            cells[place] = Cell(result, (known or {}).get(result.cell) or read_values(path))
     pairs: list[Pair] = []
     for first, second in ((a, b) for index, a in enumerate(entries) for b in entries[index + 1 :]):
         shared = [stratum for stratum, found in strata.items() if {first.name, second.name} <= set(found)]

@@ -159,14 +159,18 @@ def _p_value(
     notes: list[str],
 ) -> float:  # fmt: skip
     """Of the difference to the best; NaN, with a note, where the two cannot be compared."""
+    sides = (first, stock.cells(best)), (second, stock.cells(other))
     entries = [
-        Entry(f"{number}: {name}", tuple(cells), tuple(path_of(stock.folder, cell) for cell in cells))
-        for number, (name, cells) in enumerate(
-            ((first, [cell.result for cell in stock.cells(best)]), (second, [one.result for one in stock.cells(other)]))
+        Entry(
+            f"{number}: {name}",
+            tuple(cell.result for cell in cells),
+            tuple(path_of(stock.folder, cell.result) for cell in cells),
         )
+        for number, (name, cells) in enumerate(sides)
     ]
+    known = {cell.result.cell: cell.values for _, cells in sides for cell in cells}
     try:
-        (pair,) = compare(entries, metric, ALPHA, PERMUTATIONS).pairs
+        (pair,) = compare(entries, metric, ALPHA, PERMUTATIONS, known).pairs
     except (InputError, ValueError) as error:
         notes.append(f"{second} is not compared with the best: {str(error).splitlines()[0]}")
         return float("nan")

@@ -1,24 +1,31 @@
-"""Planning and reading the state of sweeps of 10 000 cells, without computing any.
+"""Planning and reading the state of sweeps of 10 000 cells, and collecting as many results, without computing any.
 
     python tests/benchmarks/bench_sweep.py [--cells 10000]
 
-Prints seconds of: planning (nothing stored; then everything stored), status (nothing run; half done), and listing
-the result files.
+Prints seconds of: planning with the estimate (nothing stored; then everything stored), status (nothing run; half done;
+all done), listing the result files, and reading them: those of `results/quick`, under as many cells, seeds of the probe
+and hashes as are asked for (550 MB for 10 000, in a temporary folder, removed at the end).
 """
 
 import argparse
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bench
 from bench import plan as plans
 from bench import results
+from bench.config import RunSpec, digest
+from bench.report.stock import read_stock
+from bench.report.tables import score_tables
 from bench.store import Store
-from bench.sweep.plan import make_plan, stored_names
-from bench.sweep.read import read_sweep
+from bench.sweep.estimate import estimate
+from bench.sweep.plan import Plan, make_plan, stored_names
+from bench.sweep.read import Sweep, read_sweep
 from bench.sweep.status import read_status
 
 
@@ -28,6 +35,27 @@ def timed(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     found = function(*arguments)
     print(f"{what:<50} {time.perf_counter() - started:6.2f} s", flush=True)
     return found
+
+
+def planned(sweep: Sweep, home: Path, stored: Path) -> Plan:
+    """What `bench sweep --dry-run` does."""
+    made = make_plan(sweep, home, stored)
+    estimate(made, stored)
+    return made
+
+
+def copies(stored: Path, cells: int) -> None:
+    """Writes as many whole results as are asked for: the committed ones, each in several seeds of the probe."""
+    committed = Path(bench.__file__).resolve().parent.parent / "results/quick/runs"
+    contents = [(path, json.loads(path.read_bytes())) for path in sorted(committed.glob("*.json"))]
+    (stored / "runs").mkdir(parents=True)
+    for number in range(cells):
+        path, content = contents[number % len(contents)]
+        content["cell"] = digest([number])
+        content["spec"]["probe_seed"] = number // len(contents)
+        stem = results.file_stem(RunSpec.model_validate(content["spec"]), content["cell"])
+        (stored / "runs" / f"{stem}.json").write_text(json.dumps(content, indent=1))
+        shutil.copyfile(path.with_suffix(".npz"), stored / "runs" / f"{stem}.npz")
 
 
 def main() -> None:
@@ -44,13 +72,13 @@ def main() -> None:
             f"fractions = [0.01, 0.02, 0.05, 0.1, 0.2]\ndraws = 10\nprobes = ['linear', 'mlp']\n"
         )
         sweep = read_sweep(str(file))
-        made = timed("plan, data not prepared", make_plan, sweep, home, stored)
+        made = timed("plan and estimate, data not prepared", planned, sweep, home, stored)
         print(f"    {len(made.cells)} cells in {len(made.jobs)} jobs")
         # As if the data were prepared: a plan asks for their hash alone.
         key = plans.Keys(made.cells[0].cell.spec, Store(home)).prepare
         (home / "prepared" / key).mkdir(parents=True)
         (home / "prepared" / key / "data.json").write_text('{"data_hash": "0"}')
-        made = timed("plan, nothing stored", make_plan, sweep, home, stored)
+        made = timed("plan and estimate, nothing stored", planned, sweep, home, stored)
         made.folder.path.mkdir(parents=True)
         (made.folder.path / "cells.json").write_text(json.dumps(made.record()))
         jobs = [job.name for job in made.jobs]
@@ -69,9 +97,17 @@ def main() -> None:
             for ending in ("json", "npz"):
                 (stored / "runs" / f"{one.stem}.{ending}").touch()
         assert len(timed("names of all results", stored_names, stored)) == len(made.cells)
-        made = timed("plan, everything stored", make_plan, sweep, home, stored)
+        state = timed("status, all done", read_status, made.folder, stored)
+        assert state.counts["done"] == len(made.cells)
+        made = timed("plan and estimate, everything stored", planned, sweep, home, stored)
         assert all(one.done for one in made.cells)
         timed("collecting result files that cannot be read", results.read_all, stored)
+        copies(folder / "copies", len(made.cells))
+        found, left_out = timed("collecting whole result files", results.read_all, folder / "copies")
+        assert (len(found), left_out) == (len(made.cells), [])
+        del found
+        stock = timed("the same with resampled values, as bench table", read_stock, folder / "copies")
+        timed("    and the tables of them", score_tables, stock)
 
 
 if __name__ == "__main__":
