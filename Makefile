@@ -1,5 +1,6 @@
 # make demo   first score: installs into .venv, makes music, pretrains, probes, prints the table (under 6 minutes)
-# make test   installs what tests need and runs them all
+# make test   installs what tests need and runs them all, but those on a real Slurm
+# make test-slurm  runs sweeps on a throw-away Slurm on this machine (root; in under 5 minutes)
 # make lint   style, types, import directions
 # make figures     draws the figures and tables of results/figures from the committed results, in a minute
 # make comparison  computes the committed results of results/quick anew (2 hours on 2 cores), then the figures
@@ -11,7 +12,7 @@ BIN := .venv/bin
 QUICK := OMP_NUM_THREADS=1 $(BIN)/bench run --fraction 0.01,0.05,0.1,0.2,1.0 --seed 0,1,2 --resamples 200 \
 	--results results/quick
 
-.PHONY: demo test lint wheel figures comparison clean help
+.PHONY: demo test test-slurm lint wheel figures comparison clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -35,7 +36,12 @@ demo: .venv/.base
 
 test: .venv/.dev
 	@echo "== tests"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/slurm
+
+# One process: there is one Slurm.
+test-slurm: .venv/.dev
+	@echo "== tests on a real Slurm"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm
 
 lint: .venv/.dev
 	@echo "== style, types, import directions"

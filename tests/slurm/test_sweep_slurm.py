@@ -1,40 +1,21 @@
 """Sweeps on a real Slurm, which `tests/slurm/start-slurm.sh` starts on this machine; skipped where it cannot."""
 
 import json
-import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import make_tones
-from tests.sweeping import ROOT, Runner, write_sweep, write_trouble
-
-MISSING = [one for one in ("munged", "slurmctld", "slurmd", "sbatch", "srun") if not shutil.which(one)]
-WHY = "Slurm needs root" if os.geteuid() else f"no Slurm here: {', '.join(MISSING)} not found" if MISSING else ""
-pytestmark = pytest.mark.skipif(bool(WHY), reason=WHY)
+from tests.slurm.conftest import slurm
+from tests.sweeping import Runner, write_sweep
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Two pretend nodes."""
-    work = tmp_path_factory.mktemp("slurm")
-    settings = {"CI_SLURM_NODES": "2", "CI_SLURM_MAXARRAY": "3", "CI_SLURM_WORK": str(work)}
-    environment = os.environ | settings
-    subprocess.run([ROOT / "tests/slurm/start-slurm.sh"], env=environment, check=True, capture_output=True)
-    yield
-    subprocess.run([ROOT / "tests/slurm/stop-slurm.sh"], env=environment, check=True, capture_output=True)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, cluster: None) -> Runner:
-    """A home in which the tones are prepared, and a method that gets into trouble."""
-    runner = Runner(tmp_path_factory.mktemp("sweeps"))
-    make_tones(runner.folder / "tones")
-    write_trouble(runner.folder)
-    return runner
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    """Two pretend nodes, arrays of 3."""
+    with slurm(nodes=2, maxarray=3):
+        yield
 
 
 def test_slurm_local_and_single_runs_are_equal_bit_for_bit(place, tmp_path):

@@ -1,0 +1,51 @@
+"""A throw-away Slurm on this machine, which a module of tests has for itself."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import make_tones
+from tests.sweeping import Runner, write_trouble
+
+HERE = Path(__file__).resolve().parent
+NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips these tests where no Slurm can be started."""
+    missing = [one for one in NEEDED if not shutil.which(one)]
+    why = "Slurm needs root" if os.geteuid() else f"no Slurm here: {', '.join(missing)} not found" if missing else ""
+    for item in items:
+        if why and item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.skip(reason=why))
+
+
+@contextmanager
+def slurm(**settings: object) -> Iterator[None]:
+    """Runs a Slurm with CI_SLURM_... settings (see `start-slurm.sh`); there is one at a time on a machine."""
+    with open(Path(tempfile.gettempdir()) / "slurm-of-tests.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with tempfile.TemporaryDirectory(prefix="slurm-") as work:
+            given = {f"CI_SLURM_{name.upper()}": str(value) for name, value in settings.items()}
+            environment = os.environ | {"CI_SLURM_WORK": work} | given
+            try:
+                subprocess.run([HERE / "start-slurm.sh"], env=environment, check=True, capture_output=True)
+                yield
+            finally:
+                subprocess.run([HERE / "stop-slurm.sh"], env=environment, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    """A home, tones, and a method that gets into trouble."""
+    runner = Runner(tmp_path_factory.mktemp("sweeps"))
+    make_tones(runner.folder / "tones")
+    write_trouble(runner.folder)
+    return runner
