@@ -18,6 +18,7 @@ from bench import (
     cli_report,
     cli_scores,
     cli_sweep,
+    cli_track,
     cli_weights,
 )
 from bench.cli_flags import (
@@ -66,6 +67,7 @@ app.command(cli_listen.listen)
 app.command(cli_report.report)
 app.command(cli_figures.figures)
 app.command(cli_figures.table)
+app.command(cli_track.track)
 for _command in (cli_sweep.sweep, cli_sweep.status, cli_sweep.logs, cli_sweep.cancel):
     app.command(_command)
 
@@ -291,7 +293,7 @@ def _finish(
     if track:
         from bench.tracking import mirror
 
-        say(f"mirrored {len(found)} cells into MLflow at {mirror(found, results)}; look with: mlflow ui")
+        say(f"mirrored {len(found)} cells into MLflow at {mirror(found, results, store.home)}; look with: mlflow ui")
 
 
 def _summary(requests: "list[Request]", found: "list[Result]", store: Any, results: Path) -> "Table":

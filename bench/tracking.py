@@ -1,88 +1,346 @@
-"""The mirror into MLflow, made from stored results after the fact. The only file that imports mlflow."""
+"""The mirror into MLflow, and its only writer: made from stored results and the files of sweeps, after the fact.
+
+The only file that imports mlflow. What is to be shown (`bench.tracked`) is compared with what an experiment holds, and
+the difference is written: a second time there is none. A run is found again by the tag `cell_id` (or `pretraining_id`),
+which says what is asked for, whatever the code; so a cell that waits, runs, dies and is put in line again is one run. A
+run's scores are written once: a result that is made anew (other code, other data, and so another key) gets a run of its
+own, and the earlier one the tag `superseded_by`.
+"""
 
 import fcntl
 import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 
+from bench.config import digest
 from bench.errors import InputError
-from bench.results import Result, file_stem, path_of
+from bench.progress import progress, say
+from bench.results import Result
+from bench.tracked import Experiment, Run, of_result, runs
 
 _DEFAULT_STORE = "sqlite:///mlflow.db"
+_SQLITE = "sqlite:///"
 _EXPERIMENT = "pretext-bench"
+_PAGE = 1000  # runs a search
+_METRICS, _PARAMETERS, _ENTITIES = 1000, 100, 1000  # the most that one call may carry, the last of all kinds together
+_LONGEST_TAG = 500
+_STATUS = {
+    "done": "FINISHED", "running": "RUNNING", "queued": "SCHEDULED", "failed": "FAILED", "stopped": "KILLED",
+    "missing": "KILLED",
+}  # fmt: skip
+_PARENT = "mlflow.parentRunId"
+_ENDED = ("FINISHED", "FAILED", "KILLED")
+_TAGS = {"cell": ("cell_id", "cell"), "pretraining": ("pretraining_id", "pretraining")}
+"""The tags of a kind of runs: what is asked for, and the key of what is there."""
 
 
-def mirror(results: Sequence[Result], folder: Path) -> str:
-    """Writes each result as one MLflow run: parameters, metrics, loss curves, the result file as an artifact.
+@dataclass
+class Synced:
+    """What a synchronisation found and did in one experiment.
 
-    A cell that is there already is left as it is. Goes to MLFLOW_TRACKING_URI, or to `mlflow.db` in the current folder,
-    which is where `mlflow ui` looks.
+    Attributes:
+        name: of the experiment.
+        cells: its cells that have a run.
+        new: runs that were made, those of pretrainings included.
+        changed: runs that were there and were not as they should be.
+    """
+
+    name: str
+    cells: int = 0
+    new: int = 0
+    changed: int = 0
+
+
+def mirror(results: Sequence[Result], folder: Path, home: Path) -> str:
+    """Mirrors results into the experiment of what stands in no sweep, as `sync` does.
 
     Args:
         results: finished cells.
         folder: results folder, for the files.
+        home: for the lock where the store is no file.
 
     Returns:
         The address of the store.
 
     Raises:
-        InputError: mlflow cannot open the store.
+        InputError: the store does not answer.
     """
+    cells = [of_result(folder, result) for result in results]
+    sync(lambda: [Experiment(default_experiment(), cells)], home)
+    return address()
+
+
+def default_experiment() -> str:
+    """The experiment of results that stand in no sweep."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or _EXPERIMENT
+
+
+def address() -> str:
+    """The store: MLFLOW_TRACKING_URI, or `mlflow.db` in the current folder, which is where `mlflow ui` looks."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or _DEFAULT_STORE
+
+
+def sync(gather: Callable[[], Sequence[Experiment]], home: Path) -> list[Synced]:
+    """Has the store show what is to be shown; writes nothing where it does.
+
+    One process at a time writes to a store. What is interrupted is completed the next time.
+
+    Args:
+        gather: says what is to be shown; called when no other process writes, so that what it says is the latest.
+        home: for the lock where the store is no file.
+
+    Raises:
+        InputError: the store does not answer or takes nothing.
+    """
+    with _alone(home):
+        experiments = gather()
+        try:
+            client, shown, done = _client(), set[str](), list[Synced]()
+            for experiment in sorted(experiments, key=lambda one: one.rest):
+                writer = _Writer(client, experiment)
+                done.append(writer.write(shown if experiment.rest else set()))
+                shown |= writer.keys
+            return done
+        except InputError:
+            raise
+        except Exception as error:  # mlflow's own, sqlalchemy's, requests': whatever the store is made of
+            first = next(iter(str(error).splitlines()), type(error).__name__)
+            raise InputError(
+                f"MLflow at {address()}: {first}; MLFLOW_TRACKING_URI names another store, and the same command goes on"
+            ) from error
+
+
+def _client() -> Any:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
     # A server that does not answer is said within half a minute, not after mlflow's seven tries of two minutes each.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    import mlflow
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # a new database is told of in dozens of lines
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a line a run
+    from mlflow.tracking import MlflowClient
 
-    address = os.environ.get("MLFLOW_TRACKING_URI", _DEFAULT_STORE)
-    # Several processes that create the database at once make each other fail (seen with 3.17): one at a time.
-    with open(Path(tempfile.gettempdir()) / f"pretext-bench-mlflow-{os.getuid()}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    return MlflowClient(address())
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Held by the one process that writes to the store.
+
+    Processes that create a database at once make each other fail (seen with mlflow 3.17), and two that look for the
+    same run and find none would make it twice. The lock lies beside a database, else in home.
+    """
+    store = address()
+    path = home / "mlflow" / f"{digest(store)}.lock"
+    if store.startswith(_SQLITE):
+        database = Path(store.removeprefix(_SQLITE).partition("?")[0])
+        path = database.with_name(f"{database.name}.lock")
+    try:
+        if path.is_relative_to(home):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a")  # noqa: SIM115
+    except OSError as error:
+        raise InputError(f"MLflow at {store}: cannot write {path} ({(error.strerror or '').lower()})") from error
+    with file:
         try:
-            mlflow.set_tracking_uri(address)
-            mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", _EXPERIMENT))
-            for result in results:
-                _mirror_one(mlflow, result, folder)
-        except Exception as error:  # mlflow's own, sqlalchemy's, requests': whatever the store is made of
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting: another process writes to {store}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+@dataclass
+class _Found:
+    """A run as the store has it, kept up to date as it is written."""
+
+    id: str
+    status: str
+    started: int
+    tags: dict[str, str]
+    bare: bool
+
+
+class _Writer:
+    """Writes the runs of one experiment."""
+
+    def __init__(self, client: Any, experiment: Experiment) -> None:
+        self._client, self._experiment = client, experiment
+        self._id = self._open()
+        self._new: set[str] = set()
+        self._changed: set[str] = set()
+        self._latest: dict[tuple[str, str], tuple[str, _Found]] = {}  # of what is asked for, the run that counts
+        self._found: dict[tuple[str, str], list[_Found]] = {}
+        for run in self._search():
+            # What has no settings yet was left by a process that was killed.
+            self._take_up(
+                _Found(run.info.run_id, run.info.status, run.info.start_time, dict(run.data.tags), not run.data.params)
+            )
+
+    @property
+    def keys(self) -> set[str]:
+        """Keys of the results that the experiment shows."""
+        return {run.tags["cell"] for found in self._found.values() for run in found if "cell" in run.tags}
+
+    def write(self, elsewhere: set[str]) -> Synced:
+        """Writes what differs; results whose keys are shown elsewhere, and not here, are left to that."""
+        here = self.keys
+        cells = [cell for cell in self._experiment.cells if cell.key in here or cell.key not in elsewhere]
+        above, below = runs(cells)
+        shown = 0
+        parents: dict[tuple[str, str] | None, _Found | None] = {}
+        with progress(f"MLflow, {self._experiment.name}", "cells") as report:
+            for run in above:
+                parents[run.id, run.key] = self._place(run, None)
+            for done, run in enumerate(below, start=1):
+                shown += self._place(run, parents.get(run.parent)) is not None
+                report(done, len(below))
+        self._settle()
+        return Synced(self._experiment.name, shown, len(self._new), len(self._changed - self._new))
+
+    def _open(self) -> str:
+        """Id of the experiment, which is made where it is missing."""
+        name = self._experiment.name
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            return str(self._client.create_experiment(name))
+        if found.lifecycle_stage != "active":
             raise InputError(
-                f"MLflow at {address}: {str(error).splitlines()[0]}; MLFLOW_TRACKING_URI names another store"
-            ) from error
-    return address
+                f"MLflow at {address()}: the experiment '{name}' was deleted there; bring it back with "
+                f"mlflow experiments restore --experiment-id {found.experiment_id}"
+            )
+        return str(found.experiment_id)
+
+    def _search(self) -> list[Any]:
+        """Every run of the experiment, the oldest first."""
+        found: list[Any] = []
+        page = None
+        while True:
+            part = self._client.search_runs([self._id], max_results=_PAGE, page_token=page)
+            found += part
+            page = part.token
+            if not page:
+                return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+
+    def _take_up(self, found: _Found) -> None:
+        for kind, (asked, _) in _TAGS.items():
+            if asked in found.tags:
+                self._found.setdefault((kind, found.tags[asked]), []).append(found)
+
+    def _look_up(self, run: Run) -> _Found | None:
+        """The run that shows what is to be shown, or may come to."""
+        there = _TAGS[run.kind][1]
+        mine = self._found.get((run.kind, run.id), [])
+        same = [one for one in mine if run.key and one.tags.get(there) == run.key]
+        begun = [one for one in mine if there not in one.tags]
+        last = [] if run.key else [one for one in mine if "superseded_by" not in one.tags]
+        return next(iter(same + begun + last), None)
+
+    def _place(self, run: Run, parent: _Found | None) -> _Found | None:
+        """Has the store show a run; None where there is nothing to show."""
+        asked, there = _TAGS[run.kind]
+        found = self._look_up(run)
+        if found is None and run.state == "missing":
+            return None
+        tags = {**run.tags, asked: run.id, "kind": run.kind, "state": run.state, "why": run.why[:_LONGEST_TAG]}
+        tags |= {there: run.key} if run.result else {}
+        tags |= {_PARENT: parent.id} if parent else {}
+        if found is None:
+            found = self._create(run, tags)
+        rank = run.result.created if run.result else "~"
+        if rank >= self._latest.get((run.kind, run.id), ("", found))[0]:
+            self._latest[run.kind, run.id] = rank, found
+        if run.kind == "cell" and run.result is None and "complete" in found.tags:
+            return found  # its result was stored once, and stays shown
+        self._set_tags(found, tags)
+        if run.result and found.tags.get("complete") != run.key:
+            self._complete(found, run)
+        elif found.bare and run.parameters:
+            self._log(found, run.parameters, [], {})
+            found.bare = False
+        self._set_status(found, _STATUS[run.state], run.times[1])
+        return found
+
+    def _create(self, run: Run, tags: dict[str, str]) -> _Found:
+        begun = run.times[0] or _now()
+        with suppress(KeyError, OSError):  # a user without a name
+            tags = {**tags, "mlflow.user": getuser()}
+        made = self._client.create_run(self._id, start_time=begun, run_name=run.name, tags=tags)
+        found = _Found(made.info.run_id, made.info.status, begun, tags, bare=True)
+        self._new.add(found.id)
+        self._take_up(found)
+        return found
+
+    def _complete(self, found: _Found, run: Run) -> None:
+        """Writes what a result says; what a killed process had written of it is not there twice."""
+        self._changed.add(found.id)
+        if run.path:
+            self._client.log_artifact(found.id, str(run.path))
+        # The time of a point is the result's: the same point written again is the same to MLflow.
+        points = [(name, value, run.times[1], step) for name, value, step in run.points]
+        self._log(found, run.parameters, points, {"complete": run.key})
+
+    def _log(
+        self, found: _Found, parameters: dict[str, str], points: list[tuple[str, float, int, int]], tags: dict[str, str]
+    ) -> None:
+        """Writes in as few calls as may be, tags last."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        values = [Param(name, value) for name, value in parameters.items()]
+        metrics = [Metric(*point) for point in points]
+        while values or metrics or tags:
+            some, values = values[:_PARAMETERS], values[_PARAMETERS:]
+            room = min(_METRICS, _ENTITIES - len(some) - len(tags))
+            batch, metrics = metrics[:room], metrics[room:]
+            last = {} if values or metrics else tags
+            self._client.log_batch(
+                found.id, params=some, metrics=batch, tags=[RunTag(name, value) for name, value in last.items()]
+            )
+            found.tags |= last
+            tags = {} if last else tags
+
+    def _set_tags(self, found: _Found, wanted: dict[str, str]) -> None:
+        """Has a run carry tags; an empty one is taken off."""
+        new = {name: value for name, value in wanted.items() if value and found.tags.get(name) != value}
+        if new:
+            self._log(found, {}, [], new)
+        off = [name for name, value in wanted.items() if not value and name in found.tags]
+        for name in off:
+            self._client.delete_tag(found.id, name)
+            del found.tags[name]
+        if new or off:
+            self._changed.add(found.id)
+
+    def _set_status(self, found: _Found, status: str, ended: int = 0) -> None:
+        if found.status == status:
+            return
+        if status in _ENDED:
+            self._client.set_terminated(found.id, status, max(ended or _now(), found.started))
+        else:
+            self._client.update_run(found.id, status=status)
+        found.status = status
+        self._changed.add(found.id)
+
+    def _settle(self) -> None:
+        """Names the run that counts on those that did before it, and ends what nothing is heard of any more."""
+        for place, found in self._found.items():
+            latest = self._latest[place][1] if place in self._latest else None
+            for run in found:
+                if latest is not None:
+                    self._set_tags(run, {"superseded_by": latest.id if run is not latest else ""})
+                elif run.tags.get("sweep") in self._experiment.sweeps and run.status not in _ENDED:
+                    self._set_tags(run, {"state": "stopped", "why": "no longer a cell of the sweep"})
+                    self._set_status(run, _STATUS["stopped"])
+                if latest is not None and run is not latest and run.status not in _ENDED:
+                    self._set_status(run, _STATUS["stopped"])
 
 
-def _mirror_one(mlflow: Any, result: Result, folder: Path) -> None:
-    if mlflow.search_runs(
-        filter_string=f"tags.cell = '{result.cell}' and attributes.status = 'FINISHED'", output_format="list"
-    ):
-        return
-    from mlflow.entities import Metric
-
-    name = file_stem(result.spec, result.cell)
-    spec = result.spec
-    with mlflow.start_run(run_name=name, tags={"cell": result.cell, "commit": str(result.code["commit"])}) as run:
-        mlflow.log_params(_flat({**spec.model_dump(mode="json"), "settings": result.settings}))
-        points = [Metric(metric, value.value, 0, 0) for metric, value in result.metrics.items()]
-        for metric, value in result.metrics.items():
-            bounds = {"low": value.low, "high": value.high}
-            points += [Metric(f"{metric}_{end}", bound, 0, 0) for end, bound in bounds.items() if bound is not None]
-        for kind in ("curve", "diagnostics"):
-            for point in result.training[kind]:
-                step = int(point["step"])
-                points += [
-                    Metric(f"{kind}_{key}", float(value), 0, step) for key, value in point.items() if key != "step"
-                ]
-        client = mlflow.MlflowClient()
-        for start in range(0, len(points), 1000):  # the most that one call may carry
-            client.log_batch(run.info.run_id, metrics=points[start : start + 1000])
-        mlflow.log_artifact(str(path_of(folder, result)))
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted parameters."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+def _now() -> int:
+    return round(datetime.now(UTC).timestamp() * 1000)
