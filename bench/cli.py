@@ -3,6 +3,7 @@
 import json as json_module
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -38,8 +39,9 @@ from bench.cli_flags import (
     with_flags,
     with_probe,
 )
-from bench.errors import InputError
+from bench.errors import InputError, LostProcessError
 from bench.progress import interruptible
+from bench.world import World, end_process
 
 if TYPE_CHECKING:
     from bench.config import RunSpec
@@ -114,6 +116,8 @@ def run(
     cell is printed at once. Any other setting is set by its dotted name, such as `--train.learning_rate 1e-3`,
     `--method.temperature 0.2`, `--augment.gain.probability 0.5`, `--labels.scheme uniform` or `--probe.hidden 256`.
 
+    Two GPUs pretrain together by `torchrun --nproc-per-node 2 -m bench run ...`; machines, by torchrun on each.
+
     Parameters
     ----------
     method
@@ -178,6 +182,10 @@ def run(
     from bench.store import Store
 
     begin(plugins)
+    world = World.from_environment()
+    if world.rank:
+        _assist(world, store=Store(home), results=results, device=device)
+        return
     flags = {
         ("dataset", "tracks"): tracks,
         ("dataset", "seconds"): seconds,
@@ -220,7 +228,7 @@ def run(
     missing = [index for index, stored in enumerate(known) if stored is None]
     _check([specs[index] for index in missing], store, results)
     found = {index: stored for index, stored in enumerate(known) if stored is not None}
-    found |= _compute({index: specs[index] for index in missing}, store, results, device)
+    found |= _compute({index: specs[index] for index in missing}, store, results, device, world)
     _finish(
         requests,
         [found[index] for index in range(len(specs))],
@@ -248,20 +256,31 @@ def _check(missing: "list[RunSpec]", store: Any, results: Path) -> None:
         check(spec)
 
 
-def _compute(specs: "dict[int, RunSpec]", store: Any, results: Path, device: str) -> "dict[int, Result]":
+def _compute(specs: "dict[int, RunSpec]", store: Any, results: Path, device: str, world: World) -> "dict[int, Result]":
     """The results of cells that are not stored yet, by their index."""
-    if not specs:
+    if not specs and world.size == 1:  # other processes wait to be told that there is nothing to do
         return {}
     from bench.progress import say
     from bench.run import Place
     from bench.run import run as run_cells
+    from bench.train.processes import joined
 
     indices, found = list(specs), {}
-    for place, result in run_cells(list(specs.values()), Place(store, results, device)):
-        found[indices[place]] = result
-        spec, score = result.spec, result.metrics["map_macro"].value
-        say(f"{spec.method.name}, fraction {spec.fraction:g}, draw {spec.draw}: mAP {score:.3f}")
+    with joined(world, device) as processes:
+        for place, result in run_cells(list(specs.values()), Place(store, results, device, processes=processes)):
+            found[indices[place]] = result
+            spec, score = result.spec, result.metrics["map_macro"].value
+            say(f"{spec.method.name}, fraction {spec.fraction:g}, draw {spec.draw}: mAP {score:.3f}")
     return found
+
+
+def _assist(world: World, store: Any, results: Path, device: str) -> None:
+    """Takes part in what process 0 pretrains; it does, prints and writes all else."""
+    from bench.run import Place, assist
+    from bench.train.processes import joined
+
+    with joined(world, device) as processes:
+        assist(Place(store, results, device, processes=processes))
 
 
 def _finish(
@@ -385,6 +404,21 @@ def doctor(*, home: Home = Path(".bench"), results: Results = Path("results")) -
 
 def main(tokens: Sequence[str] | None = None) -> None:
     """Runs the command line; anything that a user can mend is one line and exit status 2."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        _main(tokens)
+        return
+    status: Any = 0
+    try:
+        _main(tokens)
+    except SystemExit as ended:
+        status = ended.code
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    end_process(status or 0)
+
+
+def _main(tokens: Sequence[str] | None) -> None:
     # OpenMP's threads wait for each other by spinning, which beside other work starves the thread that is waited for.
     # A short spin costs up to a fifth alone and gains half or much more beside another training, depending on the
     # moment (tests/benchmarks/threads.py: 6.0 -> 4.9 and 1.5 -> 2.1 steps/s on 2 cores).
@@ -409,6 +443,9 @@ def main(tokens: Sequence[str] | None = None) -> None:
         # The reader has seen enough (`bench list methods | head`); what is left to flush would raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except LostProcessError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(1)
     except OSError as error:
         from bench.store import explain
 

@@ -1,4 +1,4 @@
-"""The one error that a user may see: a sentence that says what is wrong, where, and what would be right."""
+"""The errors that a user may see: a sentence that says what is wrong, where, and what would be right."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,14 @@ from collections.abc import Iterable
 
 class InputError(Exception):
     """Something the user gave cannot be used. Printed as one line; the command exits with status 2."""
+
+
+class DivergedError(InputError):
+    """The loss of a training is not finite; all processes that train together raise it at the same step."""
+
+
+class LostProcessError(OSError):
+    """Of several processes that train together one is gone; the same command goes on from the last checkpoint."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:

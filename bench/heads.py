@@ -144,6 +144,12 @@ def gathered(projection: Tensor) -> Tensor:
     return torch.cat(dist.gather(projection))
 
 
+def averaged(sign: Tensor) -> Tensor:
+    """A tensor's mean over the processes, without gradient; as it is where there is one process."""
+    sign = sign.detach()
+    return sign if dist.world_size() == 1 else torch.stack(dist.gather(sign)).mean(dim=0)
+
+
 def mean_cosine(first: Tensor, second: Tensor) -> Tensor:
     """Mean cosine between rows of (batch, dim) and (batch, dim), without gradient: a sign to watch, not a loss."""
     return functional.cosine_similarity(first.detach(), second.detach(), dim=-1).mean()

@@ -74,6 +74,10 @@ class Task:
 class Method(nn.Module):
     """Base of every method.
 
+    Where several processes train together, each is given its part of every batch, their gradients are averaged, and
+    BatchNorm sees the whole batch. So a loss that is a mean over items needs nothing; one that compares items takes
+    the whole batch from `bench.heads.gathered`.
+
     Attributes:
         encoder: (batch, ...) -> (batch, width); it is what is kept when pretraining ends.
         classifier: (batch, width) -> (batch, outputs) logits, for methods that learn one end to end; else None.

@@ -39,6 +39,7 @@ _CODE = {
     ),
     "pretrain": (
         *("bench.train.loop", "bench.train.schedule", "bench.train.batches", "bench.train.diagnostics"),
+        *("bench.train.processes", "bench.train.batch_norm", "bench.world"),
         *("bench.data.views", "bench.data.frontend", "bench.data.pcm", "bench.data.augment"),
         *(
             f"bench.data.augment.{name}"

@@ -98,6 +98,11 @@ def progress(title: str, unit: str) -> Iterator[Report]:
         yield _heeding(_lines(title, unit))
 
 
+def silent() -> Report:
+    """A report that shows nothing, and heeds Ctrl-C all the same."""
+    return _heeding(lambda done, total, note="": None)
+
+
 def _heeding(report: Report) -> Report:
     def heed(done: int, total: int, note: str = "") -> None:
         if _interrupts:

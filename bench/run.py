@@ -3,6 +3,7 @@
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 from bench import plan, probing, registry, results, stages
 from bench.config import PlugIn, RunSpec, ScoreSpec, Spec, digest
 from bench.data.prepare import Prepared
-from bench.errors import InputError
+from bench.errors import DivergedError, InputError
 from bench.preparing import dataset_settings, prepared, validated
 from bench.probe.embed import Embeddings, open_embeddings
 from bench.probe.subsets import stored
 from bench.progress import say
 from bench.scoring import Scored, score_cell
 from bench.store import Store, read_json
+from bench.train.processes import ALONE, Processes
 
 Validated = TypeVar("Validated", bound=Spec)
 _AGGREGATION = {
@@ -39,12 +41,14 @@ class Place:
         results: results folder.
         device: "auto", "cpu" or "cuda".
         guard: called before a result is written; raises where it must not be.
+        processes: that pretrain together; this is process 0, and the others `assist`.
     """
 
     store: Store
     results: Path
     device: str = "auto"
     guard: Callable[[], None] = lambda: None
+    processes: Processes = ALONE
 
 
 def check(spec: RunSpec) -> stages.Parts:
@@ -149,11 +153,45 @@ def run(specs: Sequence[RunSpec], place: Place) -> Iterator[tuple[int, results.R
     """
     session = Session(place)
     groups: dict[str, list[Cell]] = {}
+    _require_shares(specs, place)
     for index, spec in enumerate(specs):
         cell = session.cell(index, spec)
         groups.setdefault(cell.keys.embed, []).append(cell)
     for cells in groups.values():
         yield from _together(session, cells)
+
+
+def _require_shares(specs: Sequence[RunSpec], place: Place) -> None:
+    """Makes sure, before any work is done, that processes can share every batch equally."""
+    for spec in specs:
+        if plan.traits(spec.method.name).trains:
+            place.processes.world.part(spec.train.batch_size)
+
+
+def assist(place: Place) -> None:
+    """Takes part, as one of the processes after process 0, in every pretraining that process 0 announces.
+
+    Writes nothing; ends when process 0 has no more to do. The home may be another copy of the same prepared data.
+
+    Args:
+        place: as that of process 0; the results folder is not looked at.
+
+    Raises:
+        InputError: this process would train something else, or cannot.
+        LostProcessError: another process is gone.
+        Stopped: a process was told to stop.
+    """
+    session = Session(place)
+    rank = place.processes.world.rank
+    for order in place.processes.orders():
+        with place.processes.training():
+            cell, device = session.cell(0, RunSpec.model_validate(order["spec"])), _device(place)
+            if cell.keys.pretrain != order["key"]:
+                raise InputError(f"process {rank} has other code or data than process 0: its product would be another")
+            if device.type != order["device"]:
+                raise InputError(f"process 0 trains on {order['device']}, process {rank} has {device.type}")
+        with suppress(DivergedError):  # process 0 says it
+            _pretrain(place, cell, device, place.store.folder("pretrained", cell.keys.pretrain))
 
 
 def _together(session: Session, cells: Sequence[Cell]) -> Iterator[tuple[int, results.Result]]:
@@ -168,7 +206,7 @@ def _together(session: Session, cells: Sequence[Cell]) -> Iterator[tuple[int, re
     if not waiting:
         return
     first = waiting[0]
-    device = _device(session.place.device)
+    device = _device(session.place)
     leaked = _leaked(first) if first.parts.traits.trains and not first.parts.traits.uses_labels else 0
     if leaked:
         where = f"valid or test tracks of {first.spec.dataset.name}"
@@ -176,7 +214,7 @@ def _together(session: Session, cells: Sequence[Cell]) -> Iterator[tuple[int, re
     frames = round(first.parts.encoder_settings.seconds * first.data.audio.sample_rate)
     counted = {"short_tracks": int((first.data.audio.frames < frames).sum()), "leaked_tracks": leaked}
     folders = {"prepare": session.place.store.folder("prepared", first.keys.prepare)}
-    folders |= _encoded(session.place.store, first, device)
+    folders |= _encoded(session.place, first, device)
     for cell, folder in _probed(session.place.store, waiting, folders, device):
         yield cell.index, _score(session, cell, {**folders, "probe": folder}, counted)
 
@@ -192,36 +230,30 @@ def encode(specs: Sequence[RunSpec], place: Place, *, embed: bool = True) -> Non
     Raises:
         InputError: something in a spec or in the data cannot be used.
     """
-    session, device = Session(place), _device(place.device)
+    _require_shares(specs, place)
+    session, device = Session(place), _device(place)
     made: set[str] = set()
     for index, spec in enumerate(specs):
         cell = session.cell(index, spec)
         key = cell.keys.embed if embed else cell.keys.pretrain
         if key not in made:
             made.add(key)
-            pretrained = _pretrained(place.store, cell, device)
+            pretrained = _pretrained(place, cell, device)
             if embed:
                 _embedded(place.store, cell, pretrained, device)
 
 
-def _encoded(store: Store, cell: Cell, device: torch.device) -> dict[str, Path]:
+def _encoded(place: Place, cell: Cell, device: torch.device) -> dict[str, Path]:
     """Makes, or finds, the frozen encoder of a cell and its embeddings; returns their folders."""
-    pretrained = _pretrained(store, cell, device)
-    return {"pretrain": pretrained, "embed": _embedded(store, cell, pretrained, device)}
+    pretrained = _pretrained(place, cell, device)
+    return {"pretrain": pretrained, "embed": _embedded(place.store, cell, pretrained, device)}
 
 
-def _pretrained(store: Store, cell: Cell, device: torch.device) -> Path:
-    parts, spec = cell.parts, cell.spec
-    labels = cell.labels if parts.traits.uses_labels else None
-    start = weights_path(store.home, spec.weights) if spec.weights else None
-    pretrained = store.produce(
-        "pretrained",
-        cell.keys.pretrain,
-        lambda folder: stages.pretrain(parts, spec, cell.audio, cell.rows, labels, device, folder, start),
-    )
+def _pretrained(place: Place, cell: Cell, device: torch.device) -> Path:
+    pretrained = place.store.produce("pretrained", cell.keys.pretrain, partial(_pretrain, place, cell, device))
     (pretrained / "state.pt").unlink(missing_ok=True)  # not before: a kill would have cost the whole training
     run = read_json(pretrained / "run.json")
-    stages.tell([*run["notes"], *([run["warning"]] if run["warning"] else [])], f"pretrain {spec.method.name}")
+    stages.tell([*run["notes"], *([run["warning"]] if run["warning"] else [])], f"pretrain {cell.spec.method.name}")
     return pretrained
 
 
@@ -233,6 +265,21 @@ def _embedded(store: Store, cell: Cell, pretrained: Path, device: torch.device) 
             cell.parts, cell.spec, _load(cell, pretrained, device), cell.data, device, folder
         ),
     )
+
+
+def _pretrain(place: Place, cell: Cell, device: torch.device, folder: Path) -> None:
+    """Trains the encoder of a cell, together with the other processes where there are any."""
+    parts, spec, processes = cell.parts, cell.spec, place.processes
+    labels = cell.labels if parts.traits.uses_labels else None
+    start = weights_path(place.store.home, spec.weights) if spec.weights else None
+    if parts.traits.trains:
+        tracks = len(labels.rows if labels else cell.rows)
+        processes.world.part(stages.batch_size(spec, tracks, labels is not None))
+        if processes.first:
+            order = {"spec": spec.model_dump(mode="json"), "key": cell.keys.pretrain, "device": device.type}
+            processes.announce(order)
+    with processes.training():
+        stages.pretrain(parts, spec, cell.audio, cell.rows, labels, device, folder, start, processes)
 
 
 def _probed(
@@ -340,12 +387,14 @@ def weights_path(home: Path, name: str) -> Path:
     return path
 
 
-def _device(name: str) -> torch.device:
-    device = stages.pick_device(name)
+def _device(place: Place) -> torch.device:
+    device = stages.pick_device(place.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "--device cuda: torch finds no GPU here; `bench doctor` says more, --device cpu runs without one"
         )
+    if device.type == "cuda" and place.processes.size > 1:
+        return torch.device("cuda", torch.cuda.current_device())
     return device
 
 

@@ -1,7 +1,7 @@
 """What pretrain and embed do, with objects in place of names. Each fills one folder."""
 
 import time
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,11 +25,12 @@ from bench.plan import Traits
 from bench.probe.embed import embed
 from bench.probe.metrics import mean_average_precision, one_vs_rest
 from bench.probe.retrieval import RECALL_AT, nearest
-from bench.progress import progress, say
+from bench.progress import Report, progress, say, silent
 from bench.randomness import seed_for
 from bench.store import write_array, write_atomically, write_json
 from bench.train.batches import Batches
 from bench.train.loop import History, train, warning
+from bench.train.processes import ALONE, Processes
 
 _LOOKED_AT = 256  # views on which collapse is measured
 
@@ -91,9 +92,11 @@ class Labelled:
 
 def pretrain(
     parts: Parts, spec: RunSpec, audio: Prepared, rows: NDArray[np.int64], labels: Labelled | None,
-    device: torch.device, folder: Path, start: Path | None = None,
+    device: torch.device, folder: Path, start: Path | None = None, processes: Processes = ALONE,
 ) -> None:  # fmt: skip
     """Trains a method; stores the frozen encoder (`weights.safetensors`) and what a reader asks of it (`run.json`).
+
+    Of several processes, process 0 stores, and the others take part in the training alone.
 
     Args:
         parts: the plug-ins.
@@ -104,6 +107,7 @@ def pretrain(
         device: where to train.
         folder: of the product; holds the checkpoint of an earlier attempt.
         start: weights that the encoder starts from; None for those that the seed draws.
+        processes: that train together.
     """
     multi_label = audio.kind == "tags"
     rows = labels.rows if labels else rows
@@ -118,7 +122,9 @@ def pretrain(
     history = History()
     if parts.traits.trains:
         title = f"pretrain {spec.method.name}" + (f" on {len(rows)} labelled tracks" if labels else "")
-        history, notes = train_method(parts, spec, audio, rows, labels, method, device, folder, title)
+        history, notes = train_method(parts, spec, audio, rows, labels, method, device, folder, title, processes)
+    if not processes.first:
+        return
     kept = {name: value for name, value in method.state_dict().items() if name.startswith(("encoder.", "classifier."))}
     content = safetensors.torch.save({name: value.cpu().contiguous() for name, value in kept.items()})
     write_atomically(folder / "weights.safetensors", content)
@@ -129,23 +135,23 @@ def pretrain(
         "best": history.best,
         "warning": warning(history) if not labels else None,
         "steps": steps,
-        "views": steps * _batch_size(spec, rows, labels) * parts.traits.views,
+        "views": steps * batch_size(spec, len(rows), labels is not None) * parts.traits.views,
         "parameters": sum(parameter.numel() for parameter in method.encoder.parameters()),
-        "device": device_name(device),
+        "device": (f"{processes.size} x " if processes.size > 1 else "") + device_name(device),
         "threads": torch.get_num_threads(),
         "notes": notes,
     }
     write_json(folder / "run.json", run)
 
 
-def _batch_size(spec: RunSpec, rows: NDArray[np.int64], labels: Labelled | None) -> int:
-    """Tracks a step: no track stands twice in a batch, but for those of a small labelled subset."""
-    return spec.train.batch_size if labels else min(spec.train.batch_size, len(rows))
+def batch_size(spec: RunSpec, tracks: int, labelled: bool) -> int:
+    """Tracks a step, of all processes: no track stands twice in a batch, but for those of a small labelled subset."""
+    return spec.train.batch_size if labelled else min(spec.train.batch_size, tracks)
 
 
 def train_method(
     parts: Parts, spec: RunSpec, audio: Prepared, rows: NDArray[np.int64], labels: Labelled | None, method: Method,
-    device: torch.device, folder: Path, title: str,
+    device: torch.device, folder: Path, title: str, processes: Processes = ALONE,
 ) -> tuple[History, list[str]]:  # fmt: skip
     """Trains a method in place, from the checkpoint in `folder` if one is there.
 
@@ -159,16 +165,17 @@ def train_method(
         device: where to train.
         folder: holds the checkpoint.
         title: of the progress bar.
+        processes: that train together.
 
     Returns:
         The run's history, and what had to be done otherwise than asked.
     """
     seconds = parts.encoder_settings.seconds
     notes = []
-    batch_size = _batch_size(spec, rows, labels)
-    if batch_size < spec.train.batch_size:
-        notes.append(f"batch of {spec.train.batch_size} cut to {batch_size}: there are no more tracks to pretrain on")
-    sampler = ViewSampler(audio.audio, rows, seconds, parts.traits.views, batch_size, spec.views, spec.seed)
+    size = batch_size(spec, len(rows), labels is not None)
+    if size < spec.train.batch_size:
+        notes.append(f"batch of {spec.train.batch_size} cut to {size}: there are no more tracks to pretrain on")
+    sampler = ViewSampler(audio.audio, rows, seconds, parts.traits.views, size, spec.views, spec.seed)
     if sampler.tight:
         apart = f"two segments {spec.views.min_gap_seconds:g} s apart"
         notes.append(f"{sampler.tight} of {len(rows)} tracks are too short for {apart}: taken as far apart as they go")
@@ -176,7 +183,7 @@ def train_method(
     targets = None
     if labels:
         targets = labels.targets.astype(np.float32) if audio.kind == "tags" else labels.targets.astype(np.int64)
-    batches = Batches(sampler, frontend, spec.augment, spec.seed, device, targets)
+    batches = Batches(sampler, frontend, spec.augment, spec.seed, device, targets, processes)
     looked_at = ViewSampler(
         audio.audio, rows, seconds, 1, min(_LOOKED_AT, len(rows)), spec.views, seed_for(spec.seed, "looked at")
     )
@@ -191,9 +198,15 @@ def train_method(
         embedded = embed(trained.encoder, frontend, audio.audio, valid, seconds, spec.embed, device)
         return _valid_map(classify(trained, embedded.tracks, device), labels.targets[valid], audio.kind)
 
-    with closing(batches), progress(title, "steps") as report:
-        history = train(method, batches, inputs, spec.train, spec.seed, folder, report, validate if labels else None)
+    with closing(batches), _shown(title, processes) as report:
+        judge = validate if labels else None
+        history = train(method, batches, inputs, spec.train, spec.seed, folder, report, judge, processes)
     return history, notes
+
+
+def _shown(title: str, processes: Processes) -> AbstractContextManager[Report]:
+    """The progress of a training, which process 0 shows."""
+    return progress(title, "steps") if processes.first else nullcontext(silent())
 
 
 def _valid_map(logits: NDArray[np.float32], targets: NDArray[Any], kind: str) -> float:

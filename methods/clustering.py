@@ -91,7 +91,7 @@ def clustering_loss(
         "cross_entropy": cross_entropy,
         "teacher_entropy": teacher_entropy,
         "kl": cross_entropy.detach() - teacher_entropy,
-        "usage_entropy": torch.special.entr(teacher.mean(dim=(0, 1))).sum(),
+        "usage_entropy": torch.special.entr(heads.averaged(teacher.mean(dim=(0, 1)))).sum(),
     }
     return method.Loss(total=cross_entropy, terms=terms)
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bench.config import ViewsSpec
 from bench.data.pcm import PcmStore
 from bench.randomness import generator
+from bench.world import Part
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,8 @@ class Views:
     """The waveforms of one batch.
 
     Attributes:
-        waveforms: (views, batch, samples) int16.
-        rows: (batch,) which track of the data set each item is.
+        waveforms: (views, items, samples) int16.
+        rows: (items,) which track of the data set each item is.
     """
 
     waveforms: NDArray[np.int16]
@@ -66,14 +67,20 @@ class ViewSampler:
         apart = 2 * self._samples + self._gap
         self.tight = int((frames < apart).sum()) if views == 2 and spec.mode == "segments" else 0
 
-    def batch(self, step: int) -> Views:
-        """The batch of one step. Every track comes once before any comes again (the rest of an epoch is dropped)."""
+    def batch(self, step: int, part: Part | None = None) -> Views:
+        """The batch of one step. Every track comes once before any comes again (the rest of an epoch is dropped).
+
+        Args:
+            step: which.
+            part: the items that are read, if not all.
+        """
+        first, end = (part.first, part.end) if part else (0, self.batch_size)
         per_epoch = len(self._rows) // self.batch_size
         epoch, place = divmod(step, per_epoch)
         order = generator(self._seed, "track order", epoch).permutation(len(self._rows))
-        rows = self._rows[order[place * self.batch_size :][: self.batch_size]]
-        uniform = generator(self._seed, "segments", step).random((self.batch_size, 3))
-        waveforms = np.empty((self._views, self.batch_size, self._samples), np.int16)
+        rows = self._rows[order[place * self.batch_size :][first:end]]
+        uniform = generator(self._seed, "segments", step).random((self.batch_size, 3))[first:end]
+        waveforms = np.empty((self._views, end - first, self._samples), np.int16)
         for item, (row, numbers) in enumerate(zip(rows, uniform, strict=True)):
             for view, start in enumerate(self._starts(int(self._store.frames[row]), numbers)):
                 waveforms[view, item] = self._store.read(int(row), start, self._samples)

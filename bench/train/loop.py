@@ -1,10 +1,15 @@
-"""The training loop: the same for every method, and the same weights whether or not it was killed on the way."""
+"""The training loop: the same for every method, and the same weights whether or not it was killed on the way.
+
+Several processes go through it together, each with its part of every batch: up to the rounding of sums the weights are
+those of one process, except that dropout differs. Process 0 alone looks, reads and writes.
+"""
 
 import io
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +18,15 @@ from torch import Tensor, nn
 
 from bench.config import TrainSpec
 from bench.encoders import encode
-from bench.errors import InputError
+from bench.errors import DivergedError
 from bench.heads import LARS
 from bench.method import Batch, Method
-from bench.progress import Report, checkpoint_wanted
+from bench.progress import Report, Stopped
 from bench.randomness import seed_for
 from bench.store import write_atomically
+from bench.train.batch_norm import synchronise
 from bench.train.diagnostics import collapse_warning, effective_rank, embedding_deviation
+from bench.train.processes import ALONE, Processes
 from bench.train.schedule import learning_rate, weight_decay
 
 _CURVE_POINTS = 200  # loss terms kept for the training curve
@@ -57,46 +64,54 @@ def train(
     folder: Path,
     report: Report,
     validate: Callable[[nn.Module], float] | None = None,
+    processes: Processes = ALONE,
 ) -> History:
     """Trains a method for `spec.steps` steps, from the checkpoint in `folder` if one is there.
 
     Args:
         method: the method, on its device.
-        batches: the batch of a step.
+        batches: the batch of a step, or this process's part of it.
         probe_inputs: (items, ...) fixed encoder inputs on which collapse is measured.
         spec: optimisation and budget.
         seed: of the run.
-        folder: holds `state.pt`.
+        folder: holds `state.pt`; of process 0.
         report: progress.
         validate: score of the method on the valid split, higher is better; the best step's weights are kept.
+        processes: that train together.
 
     Raises:
-        InputError: the loss is not finite.
+        DivergedError: the loss is not finite.
+        Stopped: a process was told to stop; a checkpoint of this very step is written.
     """
     device = probe_inputs.device
+    if processes.size > 1:
+        synchronise(method, device)
     optimiser = _optimiser(method, spec)
     pending = _Pending(every=max(1, spec.steps // _CURVE_POINTS))
     loop = _Loop(method, optimiser, History(), pending, {})
-    start = _load(folder / "state.pt", loop, device)
+    start = _load(folder / "state.pt", loop, device, processes)
     dtype = autocast_dtype(spec.precision, device)
     looks = {round(spec.steps * (look + 1) / spec.diagnose_times) for look in range(spec.diagnose_times)}
     began = saved = time.monotonic()
     before = loop.history.seconds
     for step in range(start, spec.steps):
         batch = batches(step)
-        terms = _step(loop, batch, step, spec, seed, dtype)
-        pending.add(step, terms, loop.history.curve)
+        terms = _step(loop, batch, step, spec, seed, dtype, processes)
+        pending.add(step, terms, loop.history.curve, processes)
         now = time.monotonic()
         loop.history.seconds = before + now - began
-        if step + 1 in looks:
-            _look(loop, probe_inputs, step + 1, validate)
-            if _out_of_patience(loop.history, spec.patience):
-                report(spec.steps, spec.steps, f"no better on the valid split: stopped at step {step + 1}")
-                break
-        if now - saved >= spec.checkpoint_seconds or checkpoint_wanted():
-            _save(folder / "state.pt", loop, step + 1)
+        look = partial(_look, loop, probe_inputs, step + 1, validate, spec.patience)
+        if step + 1 in looks and processes.alone(look):
+            report(spec.steps, spec.steps, f"no better on the valid split: stopped at step {step + 1}")
+            break
+        why, save = processes.stop_or_save(due=processes.first and now - saved >= spec.checkpoint_seconds)
+        if why or save:
+            _save(folder / "state.pt", loop, step + 1, processes)
             saved = time.monotonic()
-        views = (step + 1 - start) * len(batch.views) * len(batch.views[0]) / max(now - began, 1e-9)
+        if why:
+            raise Stopped(why)
+        items = len(batch.views) * len(batch.views[0]) * processes.size
+        views = (step + 1 - start) * items / max(now - began, 1e-9)
         losses = "  ".join(f"{name} {value:.3f}" for name, value in pending.latest.items())
         report(step + 1, spec.steps, f"{losses}  {views:.0f} views/s")
     if loop.best_state:
@@ -124,20 +139,30 @@ class _Pending:
         self.count = 0
         self.latest: dict[str, float] = {}
 
-    def add(self, step: int, terms: dict[str, Tensor], curve: list[dict[str, float]]) -> None:
+    def add(self, step: int, terms: dict[str, Tensor], curve: list[dict[str, float]], processes: Processes) -> None:
         for name, value in terms.items():
             self.sums[name] = self.sums[name] + value if self.count else value
         self.count += 1
         if self.count == self.every:
             # The only wait for the device: once a point, not once a step.
-            self.latest = {name: float(value) / self.count for name, value in self.sums.items()}
+            self.latest = {name: value / self.count for name, value in self._means(processes).items()}
             if not all(map(math.isfinite, self.latest.values())):
-                raise InputError(
+                raise DivergedError(
                     f"the loss is not finite at step {step + 1} ({self.latest}); "
                     "try a lower --train.learning_rate or --train.precision float32"
                 )
             curve.append({"step": step + 1, **self.latest})
             self.sums, self.count = {}, 0
+
+    def share(self, processes: Processes) -> None:
+        """Gives every process the mean of all, so that each can go on from what process 0 saves."""
+        if processes.size > 1 and self.count:
+            for name, mean in self._means(processes).items():
+                self.sums[name] = torch.full_like(self.sums[name], mean)
+
+    def _means(self, processes: Processes) -> dict[str, float]:
+        means = processes.mean([float(value) for value in self.sums.values()])
+        return dict(zip(self.sums, means, strict=True))
 
 
 def _optimiser(method: Method, spec: TrainSpec) -> torch.optim.Optimizer:
@@ -155,10 +180,12 @@ def _optimiser(method: Method, spec: TrainSpec) -> torch.optim.Optimizer:
 
 
 def _step(
-    loop: _Loop, batch: Batch, step: int, spec: TrainSpec, seed: int, dtype: torch.dtype | None
+    loop: _Loop, batch: Batch, step: int, spec: TrainSpec, seed: int, dtype: torch.dtype | None, processes: Processes
 ) -> dict[str, Tensor]:
-    # Dropout and the like draw from the global generator: its state is a function of the step too.
-    torch.manual_seed(seed_for(seed, "train", step))
+    # Dropout and the like draw from the global generator: its state is a function of the step too, and of the process,
+    # whose items would else be given what those of the others are.
+    rank = processes.world.rank
+    torch.manual_seed(seed_for(seed, f"train in process {rank}" if rank else "train", step))
     loop.method.train()
     decayed, undecayed = loop.optimiser.param_groups
     decayed["lr"] = undecayed["lr"] = learning_rate(step, spec)
@@ -167,6 +194,7 @@ def _step(
         loss = loop.method(batch, step)
     loop.optimiser.zero_grad(set_to_none=True)
     loss.total.backward()
+    processes.average_gradients([one for group in loop.optimiser.param_groups for one in group["params"]])
     if spec.clip_norm:
         torch.nn.utils.clip_grad_norm_(loop.method.parameters(), spec.clip_norm)
     loop.optimiser.step()
@@ -175,8 +203,10 @@ def _step(
 
 
 @torch.no_grad()
-def _look(loop: _Loop, probe_inputs: Tensor, step: int, validate: Callable[[nn.Module], float] | None) -> None:
-    """Measures the signs of collapse, and the validation score where there is one."""
+def _look(
+    loop: _Loop, probe_inputs: Tensor, step: int, validate: Callable[[nn.Module], float] | None, patience: int
+) -> bool:
+    """Measures the signs of collapse, and the validation score where there is one; returns whether to stop for it."""
     loop.method.eval()
     embeddings = encode(loop.method.encoder, probe_inputs).float().cpu()
     point = {
@@ -190,6 +220,7 @@ def _look(loop: _Loop, probe_inputs: Tensor, step: int, validate: Callable[[nn.M
             loop.history.best = {"step": float(step), "valid_map": point["valid_map"]}
             loop.best_state = {name: value.clone() for name, value in loop.method.state_dict().items()}
     loop.history.diagnostics.append(point)
+    return _out_of_patience(loop.history, patience)
 
 
 def _out_of_patience(history: History, patience: int) -> bool:
@@ -204,7 +235,14 @@ def warning(history: History) -> str | None:
     return collapse_warning(last["deviation"], last["effective_rank"]) if last else None
 
 
-def _save(path: Path, loop: _Loop, step: int) -> None:
+def _save(path: Path, loop: _Loop, step: int, processes: Processes) -> None:
+    loop.pending.share(processes)
+    if processes.first:
+        write_atomically(path, _content(loop, step))
+
+
+def _content(loop: _Loop, step: int) -> bytes:
+    """All that a training goes on from, as the bytes of a file."""
     state: dict[str, Any] = {
         "step": step,
         "method": loop.method.state_dict(),
@@ -215,14 +253,17 @@ def _save(path: Path, loop: _Loop, step: int) -> None:
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def _load(path: Path, loop: _Loop, device: torch.device) -> int:
-    """Takes up a checkpoint; returns the next step."""
-    if not path.exists():
+def _load(path: Path, loop: _Loop, device: torch.device, processes: Processes) -> int:
+    """Takes up a checkpoint; returns the next step. Several processes go on, or begin, from what process 0 has."""
+    content = path.read_bytes() if processes.first and path.exists() else b""
+    if processes.size > 1:
+        content = processes.of_first(content or (_content(loop, 0) if processes.first else b""))
+    if not content:
         return 0
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     loop.method.load_state_dict(state["method"])
     loop.optimiser.load_state_dict(state["optimiser"])
     loop.history = History(**state["history"])

@@ -1,5 +1,7 @@
 """A chain of augmentations: what was drawn for a batch, and the batch changed by it."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from bench.data.augment import filters, level, pitch, reverb, spectrogram
 from bench.data.augment.draw import Draw, draw
 from bench.errors import InputError
 from bench.threads import in_threads
+from bench.world import Part
 
 _PIECE = 24  # crops that go through the whole chain together on a processor
 
@@ -26,7 +29,15 @@ class Chain:
         sample_rate: of waveforms, in Hz.
     """
 
-    def __init__(self, spec: AugmentSpec, sample_rate: int, scale_db: float | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        spec: AugmentSpec,
+        sample_rate: int,
+        scale_db: float | None = None,
+        seed: int = 0,
+        part: Part | None = None,
+        gathered: Callable[[Tensor], Tensor] = lambda items: items,
+    ) -> None:
         """Takes the settings.
 
         Args:
@@ -34,6 +45,8 @@ class Chain:
             sample_rate: of waveforms, in Hz.
             scale_db: decibels that are 1 in log-mels; None where there are no log-mels.
             seed: of the run.
+            part: which items of a batch it is given, if not all.
+            gathered: makes the whole batch of such a part, with the help of those who have the rest.
 
         Raises:
             InputError: a high-pass filter would leave nothing.
@@ -45,6 +58,7 @@ class Chain:
             )
         self.spec, self.sample_rate = spec, sample_rate
         self._scale_db, self._seed = scale_db, seed
+        self._part, self._gathered = part, gathered
 
     def draws(self, batch: int, step: int, view: int) -> dict[str, Draw]:
         """What `waveform` does to a batch: the items and parameters of each transform, in order."""
@@ -54,7 +68,9 @@ class Chain:
         """(batch, samples) float32 -> (batch, samples), changed."""
         if not self.spec.on_waveform:
             return waveforms
-        changed, draws = waveforms.clone(), self.draws(len(waveforms), step, view)
+        part = self._part or Part(0, len(waveforms), len(waveforms))
+        changed = waveforms.clone()
+        draws = {name: drawn.within(part.first, part.end) for name, drawn in self.draws(part.batch, step, view).items()}
         if waveforms.device.type != "cpu":
             self._change(changed, draws)
             return changed
@@ -103,26 +119,31 @@ class Chain:
             return inputs
         if self._scale_db is None:
             raise ValueError("this chain was made for inputs that are no log-mels")
-        changed = inputs
+        part, changed = self._part or Part(0, len(inputs), len(inputs)), inputs
         for name in SPECTROGRAM:
-            drawn = self._draw(name, len(inputs), step, view)
+            whole = self._draw(name, part.batch, step, view)
+            # Those who have the rest of the batch gather too, whether or not an item of theirs was drawn.
+            others = self._gathered(changed) if name == "mixup" and len(whole.rows) else changed
+            drawn = whole.within(part.first, part.end)
             if len(drawn.rows) == len(inputs):
-                changed = self._on_log_mel(name, changed, drawn, step, view)
+                changed = self._on_log_mel(name, changed, others, drawn, part, step, view)
             elif len(drawn.rows):
                 rows = _index(drawn.rows, inputs)
-                changed = changed.index_copy(0, rows, self._on_log_mel(name, changed, drawn, step, view))
+                changed = changed.index_copy(0, rows, self._on_log_mel(name, changed, others, drawn, part, step, view))
         return changed
 
-    def _on_log_mel(self, name: str, inputs: Tensor, drawn: Draw, step: int, view: int) -> Tensor:
-        """(batch, 1, mels, frames), the whole batch -> (rows, 1, mels, frames), the items that were drawn."""
+    def _on_log_mel(
+        self, name: str, inputs: Tensor, others: Tensor, drawn: Draw, part: Part, step: int, view: int
+    ) -> Tensor:
+        """(items, 1, mels, frames), and the whole batch -> (rows, 1, mels, frames), the items that were drawn."""
         assert self._scale_db is not None
         values, rows = drawn.values, _index(drawn.rows, inputs)
         if name == "log_mel":
-            changed = spectrogram.log_mel(inputs, self._scale_db, self._seed, step, view, self.spec.log_mel)
+            changed = spectrogram.log_mel(inputs, self._scale_db, self._seed, step, view, self.spec.log_mel, part.first)
             return changed if len(drawn.rows) == len(inputs) else changed[rows]
         if name == "mixup":
-            partners = _index(spectrogram.partners_of(drawn.rows, values["partner"], len(inputs)), inputs)
-            return spectrogram.mixup(inputs[rows], inputs[partners], values["share"], self._scale_db)
+            places = spectrogram.partners_of(drawn.rows + part.first, values["partner"], part.batch)
+            return spectrogram.mixup(inputs[rows], others[_index(places, inputs)], values["share"], self._scale_db)
         return spectrogram.resize_crop(inputs[rows], **values)
 
     def _draw(self, name: str, batch: int, step: int, view: int) -> Draw:

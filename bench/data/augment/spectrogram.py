@@ -24,6 +24,7 @@ def log_mel(
     step: int,
     view: int,
     spec: LogMelChangeSpec = LogMelChangeSpec(),  # noqa: B008 - frozen
+    first: int = 0,
 ) -> Tensor:
     """Level, equaliser, noise, noise floor, one band mask and one frame mask.
 
@@ -37,17 +38,19 @@ def log_mel(
         step: optimiser step.
         view: which view of the tracks this is.
         spec: the ranges; its probability is not looked at.
+        first: place of the first item in its batch, of which these may be a part.
 
     Returns:
         (batch, 1, mels, frames)
     """
-    batch, _, mels, frames = views.shape
+    items, _, mels, frames = views.shape
+    batch = first + items  # what stands before is drawn in vain: the numbers are those of the whole batch
     # A generator for each: noise drawn behind the parameters would depend on how many items there are.
     numbers = 7 + spec.equaliser_nodes
     parameters = generator(seed, f"augment view {view}", step).random((batch, numbers))
     normal = generator(seed, f"noise of view {view}", step).standard_normal((batch, 1, mels, frames), dtype=np.float32)
-    uniform = torch.from_numpy(parameters.astype(np.float32)).to(views.device)
-    noise = torch.from_numpy(normal).to(views.device)
+    uniform = torch.from_numpy(parameters[first:].astype(np.float32)).to(views.device)
+    noise = torch.from_numpy(normal[first:]).to(views.device)
     gain = (2 * uniform[:, 0] - 1) * (spec.gain_db / scale_db)
     nodes = (2 * uniform[:, 7:] - 1) * (spec.equaliser_db / scale_db)
     curve = torch.nn.functional.interpolate(nodes[:, None], size=mels, mode="linear", align_corners=True)[:, 0]

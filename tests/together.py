@@ -1,0 +1,144 @@
+"""What each of several processes does in `test_world.py`; it compares them with the same done in one process.
+
+Numbers are float64: in float32 a sum in another order differs by 1e-7, which Adam makes a whole step of in directions
+that have no gradient (a bias before BatchNorm), and then nothing could be told apart from a mistake.
+"""
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench import progress
+from bench.augmentations import AugmentSpec, preset
+from bench.config import TrainSpec, ViewsSpec
+from bench.data.frontend import LogMel
+from bench.data.pcm import PcmStore
+from bench.data.shards import lay_out, shard_name
+from bench.data.views import ViewSampler
+from bench.errors import DivergedError
+from bench.method import Batch, Method, Task
+from bench.progress import Stopped
+from bench.randomness import generator
+from bench.spectra import LogMelSpec
+from bench.train.batches import Batches
+from bench.train.loop import History, train
+from bench.train.processes import Processes, joined
+from bench.world import World, end_process
+
+RATE, TRACKS, BATCH, STEPS = 4_000, 12, 8, 6
+BOTH = {**preset("byol_a"), **preset("log_mel"), "mixup": {"probability": 0.4}}
+# Every method, and between them every transform; settings that keep them small, and have BatchNorm wherever it can be.
+METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "simclr": (BOTH, {"hidden": 16, "output": 8}),
+    "byol": (preset("clmr"), {"hidden": 16, "output": 8}),
+    "barlow_twins": (preset("log_mel"), {"hidden": 16, "output": 8}),
+    "vicreg": (preset("byol_a"), {"hidden": 16, "output": 8}),
+    "clustering": (preset("clmr"), {"hidden": 16, "bottleneck": 8, "prototypes": 16, "normalise": False}),
+    "supervised": (BOTH, {}),
+}
+
+
+class Encoder(nn.Module):
+    """(batch, 1, mels, frames) -> (batch, 12), with a bias that BatchNorm cancels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(1, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU()),
+            *(nn.Conv2d(8, 12, 3, stride=2), nn.BatchNorm2d(12, momentum=None), nn.ReLU()),
+        )
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        result: Tensor = self.layers(log_mel).mean(dim=(2, 3))
+        return result
+
+
+def audio(folder: Path) -> PcmStore:
+    """Some seconds of noise in one file, every track with a spectrum of its own."""
+    path = folder / shard_name(0)
+    if not path.exists():
+        noise = np.random.default_rng(0).normal(size=(TRACKS, 3 * RATE))
+        tilted = np.stack([np.convolve(one, np.arange(1, 2 + number), "same") for number, one in enumerate(noise)])
+        (4_000 * tilted / tilted.std(axis=1, keepdims=True)).clip(-32_000, 32_000).astype(np.int16).tofile(path)
+    return PcmStore(folder, lay_out(np.full(TRACKS, 3 * RATE, np.int64)), sample_rate=RATE)
+
+
+def trained(
+    name: str, data: Path, folder: Path, processes: Processes, *, stop_at: int = -1, explode: bool = False
+) -> tuple[Method, History]:
+    """A method after some steps; the last process is told to stop in one of them, or sees a loss that is no number."""
+    augment, settings = METHODS[name]
+    module = import_module(f"bench.methods.{name}")
+    torch.manual_seed(0)
+    task = Task(STEPS, BATCH, 3 if name == "supervised" else 0)
+    method: Method = module.Method(Encoder(), 12, module.Settings(**settings), task).double()
+    frontend = LogMel(LogMelSpec(sample_rate=RATE, n_fft=256, hop=128, mels=24, f_max=RATE / 2, scale_db=20.0))
+    views = getattr(module, "VIEWS", 2)
+    sampler = ViewSampler(audio(data), np.arange(TRACKS), 1.0, views, BATCH, ViewsSpec(), 0)
+    labels = (generator(0, "labels").random((TRACKS, 3)) < 0.5).astype(np.float32)
+    spec = AugmentSpec.model_validate(augment)
+    batches = Batches(sampler, frontend, spec, 0, torch.device("cpu"), labels if views == 1 else None, processes)
+    last = processes.world.rank == processes.size - 1
+
+    def batch(step: int) -> Batch:
+        found = batches(step)
+        if last and step == stop_at:
+            progress.ask_to_stop("USR2")
+        factor = float("nan") if explode and last and step == 2 else 1.0
+        return Batch(tuple(view.double() * factor for view in found.views), found.labels)
+
+    def validate(network: nn.Module) -> float:
+        assert isinstance(network, Method)
+        assert processes.first
+        return -float(sum(value.square().sum() for value in network.encoder.parameters()))
+
+    probe = torch.randn(6, 1, 24, 32, generator=torch.Generator().manual_seed(1)).double()
+    train_spec = TrainSpec(
+        steps=STEPS, learning_rate=1e-3, clip_norm=1.0, diagnose_times=3, checkpoint_seconds=1e6,
+        optimiser="lars" if name == "barlow_twins" else "adamw",
+    )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    judge = validate if name == "supervised" else None
+    history = train(method, batch, probe, train_spec, 0, folder, lambda *_: None, judge, processes)
+    batches.close()
+    return method, history
+
+
+def everything(data: Path, out: Path, processes: Processes, names: list[str]) -> None:
+    """Trains every method, undisturbed and stopped in the middle, and one whose loss is not finite."""
+    rank, found = processes.world.rank, {}
+    for name in names:
+        method, history = trained(name, data, out / name, processes)
+        found[name] = {"weights": method.state_dict(), "curve": history.curve, "looks": history.diagnostics}
+    torch.save(found, out / f"{rank}.pt")
+    why = []
+    for name in names[:1] if processes.size > 1 else []:
+        for stop_at in (3, -1):
+            progress.ask_to_stop("")
+            try:
+                method, _ = trained(name, data, out / "stopped" / name, processes, stop_at=stop_at)
+                torch.save(method.state_dict(), out / f"resumed-{rank}.pt")
+            except Stopped as stopped:
+                why.append(str(stopped))
+            if stop_at > 0 and processes.first:
+                (out / "stopped" / name / "copy.pt").write_bytes((out / "stopped" / name / "state.pt").read_bytes())
+        try:
+            trained(name, data, out / "exploded", processes, explode=True)
+        except DivergedError as error:
+            why.append(str(error))
+    (out / f"why-{rank}.txt").write_text("\n".join(why))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    world = World.from_environment()
+    with joined(world, "cpu") as together, together.training():
+        everything(Path(sys.argv[1]), Path(sys.argv[2]), together, sys.argv[3].split(","))
+    if world.size > 1 and os.environ.get("WORLD_SIZE"):
+        end_process(0)
