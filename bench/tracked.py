@@ -148,9 +148,9 @@ class Run:
                 found += [(name, metric.value, 0), (f"{name}_low", metric.low, 0), (f"{name}_high", metric.high, 0)]
         else:
             training = self.result.training
-            found += [(name, training[name], 0) for name in ("parameters", "steps", "views")]
+            found += [(name, training.get(name), 0) for name in ("parameters", "steps", "views")]
             for kind in ("curve", "diagnostics"):
-                for point in training[kind]:
+                for point in training.get(kind, ()):
                     found += [(f"{kind}_{name}", value, int(point["step"])) for name, value in point.items()]
         ends = ("curve_step", "diagnostics_step")
         return [
@@ -177,7 +177,7 @@ def runs(cells: Iterable[Cell]) -> tuple[list[Run], list[Run]]:
         parts: dict[str, list[Cell]] = {}
         latest = ""
         for cell in members:  # what is not there yet belongs to the pretraining that was last made, or comes
-            latest = cell.result.products["pretrain"] if cell.result else cell.pretraining_key or latest
+            latest = cell.result.products.get("pretrain", "") if cell.result else cell.pretraining_key or latest
             parts.setdefault(latest, []).append(cell)
         for key, part in parts.items():
             if id_:
@@ -189,7 +189,7 @@ def runs(cells: Iterable[Cell]) -> tuple[list[Run], list[Run]]:
 def _below(cell: Cell, parent: tuple[str, str] | None) -> Run:
     key, tags = cell.key, cell.tags
     if cell.result:
-        tags = tags | {"commit": str(cell.result.code["commit"]), "device": cell.result.device}
+        tags = tags | {"commit": str(cell.result.code.get("commit")), "device": cell.result.device}
     state = "missing" if cell.state == "done" and not cell.result else cell.state
     return Run(
         "cell", cell.id, key, cell.name, state, cell.why, cell.started, cell.result, cell.path, cell.spec, parent, tags
@@ -200,12 +200,12 @@ def _above(id_: str, key: str, cells: Sequence[Cell]) -> Run:
     states = [cell.state for cell in cells]
     state = next(one for one in _ORDER if one in states)
     first = cells[states.index(state)]
-    result = next((cell.result for cell in cells if cell.result), None)
+    result = next((cell.result for cell in reversed(cells) if cell.result), None)
     spec = next(cell.spec for cell in cells if cell.spec)
     tags = {name: value for name, value in first.tags.items() if name == "sweep"}
     if result:
-        tags |= {"commit": str(result.code["commit"]), "device": result.device}
-        tags |= {"warning": result.training["warning"]} if result.training["warning"] else {}
+        tags |= {"commit": str(result.code.get("commit")), "device": result.device}
+        tags |= {"warning": str(result.training.get("warning") or "")}
     name = f"{spec.method.name} {spec.encoder.name} s{spec.seed}"
     if learns_labels(spec):
         name += f" f{spec.fraction:g} d{spec.draw}"

@@ -108,14 +108,15 @@ from bench import results
 from bench.tracking import mirror
 stored = results.read_all(Path({str(stored)!r}))[0]
 for _ in range(2):
-    mirror(stored, Path({str(stored)!r}))
+    mirror(stored, Path({str(stored)!r}), Path(".bench"))
 import json, mlflow
 runs = mlflow.search_runs(experiment_names=["pretext-bench"], output_format="list")
-one = next(run for run in runs if run.data.params["method.name"] == "simclr")
+cells = [run for run in runs if run.data.tags["kind"] == "cell"]
+one = next(run for run in cells if run.data.params["method.name"] == "simclr")
 client = mlflow.MlflowClient()
-curve = client.get_metric_history(one.info.run_id, "curve_nt_xent")
+curve = client.get_metric_history(one.data.tags["mlflow.parentRunId"], "curve_nt_xent")
 artifacts = [file.path for file in client.list_artifacts(one.info.run_id)]
-print(json.dumps([len(runs), one.data.metrics, one.data.params, len(curve), artifacts]))
+print(json.dumps([len(cells), one.data.metrics, one.data.params, len(curve), artifacts]))
 """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
     done = subprocess.run(
