@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def slurm(**settings: object) -> Iterator[None]:
     with open(Path(tempfile.gettempdir()) / "slurm-of-tests.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with tempfile.TemporaryDirectory(prefix="slurm-") as work:
+            Path(work).chmod(0o755)  # the database runs as another user
             given = {f"CI_SLURM_{name.upper()}": str(value) for name, value in settings.items()}
             environment = os.environ | {"CI_SLURM_WORK": work} | given
             try:
@@ -49,3 +51,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     make_tones(runner.folder / "tones")
     write_trouble(runner.folder)
     return runner
+
+
+def until(there: Callable[[], bool], seconds: float = 120) -> None:
+    """Waits for something."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
