@@ -9,18 +9,23 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import progress
 from bench.config import RunSpec
-from bench.errors import InputError
+from bench.errors import InputError, LostProcessError
 from bench.progress import Stopped, say
 from bench.results import code_version, now
 from bench.store import Store, write_json
 from bench.sweep import lease, snapshot
 from bench.sweep.state import HEARTBEAT_SECONDS, SweepFolder, Tree, read_attempt, this_process
+from bench.world import World, end_process
+
+if TYPE_CHECKING:
+    from bench.train.processes import Processes
 
 _STALE_EXIT = 75  # EX_TEMPFAIL of sysexits.h
 _LOOK_AGAIN_SECONDS = 1.0
@@ -133,7 +138,7 @@ def run_job(folder: Path, name: str, launch: str, *, own_process: bool = True) -
             attempt.write(code=snapshot.check(Path(job["code"])))
         else:
             attempt.write(code=code_version())
-        with _signals(attempt, folder) if own_process else _nothing():
+        with _signals(folder) if own_process else _nothing():
             return _work(job, attempt, name)
     except Stopped as stopped:
         return _stopped(attempt, str(stopped), job)
@@ -147,7 +152,7 @@ def run_job(folder: Path, name: str, launch: str, *, own_process: bool = True) -
         attempt.write(state="failed", note=f"exited with code {exit_.code}", ended=now())
         raise
     except BaseException as error:
-        known = isinstance(error, InputError)
+        known = isinstance(error, InputError | LostProcessError)
         note = str(error) if known else f"{type(error).__name__}: {error}"
         with suppress(OSError):  # the disk may be full: then the log, or Slurm, says what happened
             attempt.write(state="failed", note=note, ended=now())
@@ -157,10 +162,58 @@ def run_job(folder: Path, name: str, launch: str, *, own_process: bool = True) -
         attempt.end()
 
 
+def assist_job(folder: Path, name: str) -> int:
+    """Takes part in the pretrainings of a job's attempt, as one of its tasks after the first.
+
+    It writes nothing but what it prints, and its end is no failure: what keeps it from its part, the first task learns.
+
+    Args:
+        folder: of the sweep.
+        name: of the job.
+
+    Returns:
+        Exit status: 0, or Slurm would take the whole job for failed, whatever the first task says of it.
+    """
+    from bench.run import Place, assist
+    from bench.train.processes import joined
+
+    job = SweepFolder(folder).job(name)
+    os.chdir(job["cwd"])
+    progress.ask_to_stop("")
+    try:
+        with _signals(folder), joined(World.from_environment(), job["device"]) as processes:
+            assist(Place(Store(Path(job["home"])), Path(job["results"]), job["device"], processes=processes))
+    except Stopped:
+        pass
+    except (InputError, LostProcessError) as error:
+        say(f"bench: {error}")
+    except Exception:
+        traceback.print_exc()
+    return 0
+
+
+@contextmanager
+def _joined(job: Tree) -> Iterator["Processes | None"]:
+    """With the other tasks of the job; None where there are none."""
+    world = World.from_environment()
+    if world.size == 1:
+        yield None
+        return
+    from bench.train.processes import joined
+
+    with joined(world, job["device"]) as processes:
+        yield processes
+
+
 def _work(job: Tree, attempt: _Attempt, name: str) -> int:
     """Computes what no other attempt is at."""
-    home = Path(job["home"])
     os.chdir(job["cwd"])
+    with _joined(job) as processes:  # the others wait to be told what to train, or that there is nothing
+        return _alone(job, attempt, name, processes)
+
+
+def _alone(job: Tree, attempt: _Attempt, name: str, processes: "Processes | None") -> int:
+    home = Path(job["home"])
     taken, others = _take(job, attempt, home)
     if others:
         say(f"{name}: {len(others)} of {len(job['leases'])} parts are in work by {others[0]}: left to it")
@@ -170,7 +223,7 @@ def _work(job: Tree, attempt: _Attempt, name: str) -> int:
     if not taken or (job["kind"] == "cells" and not cells):
         attempt.write(state="left", note=f"left to {others[0]}", ended=now())
         return 0
-    failed = _prepare(job, attempt) if job["kind"] == "prepare" else _compute(job, attempt, cells)
+    failed = _prepare(job, attempt) if job["kind"] == "prepare" else _compute(job, attempt, cells, processes)
     note = f"{failed[0]}" + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "") if failed else ""
     attempt.write(state="failed" if failed else "done", note=note, ended=now())
     return 1 if failed else 0
@@ -209,13 +262,14 @@ def _prepare(job: Tree, attempt: _Attempt) -> list[str]:
     return []
 
 
-def _compute(job: Tree, attempt: _Attempt, cells: list[Tree]) -> list[str]:
+def _compute(job: Tree, attempt: _Attempt, cells: list[Tree], processes: "Processes | None") -> list[str]:
     """The stages of a job for cells; what goes wrong with one group does not keep the next from its turn."""
     from bench.run import Place, encode, run
 
     bases = {base: RunSpec.model_validate(spec) for base, spec in job["bases"].items()}
     store = _FencedStore(Path(job["home"]), attempt, job)
     place = Place(store, Path(job["results"]), job["device"], attempt.guard)
+    place = replace(place, processes=processes) if processes else place
     failed: list[str] = []
     for group in job["groups"]:
         own = [cell for cell in cells if cell["group"] == group]
@@ -233,7 +287,7 @@ def _compute(job: Tree, attempt: _Attempt, cells: list[Tree]) -> list[str]:
             say(f"bench: {error}")
             failed.append(str(error))
         except Exception as error:
-            if len(job["groups"]) == 1 or isinstance(error, lease.LostLeaseError | OSError):
+            if len(job["groups"]) == 1 or isinstance(error, lease.LostLeaseError | LostProcessError | OSError):
                 raise
             traceback.print_exc()
             failed.append(f"{type(error).__name__}: {error}")
@@ -265,7 +319,7 @@ def _nothing() -> Iterator[None]:
 
 
 @contextmanager
-def _signals(attempt: _Attempt, folder: Path) -> Iterator[None]:
+def _signals(folder: Path) -> Iterator[None]:
     """USR2 and SIGTERM ask for a checkpoint.
 
     Slurm sends SIGTERM before it cancels a job and before it preempts one, which it puts in line again only if the job
@@ -275,7 +329,7 @@ def _signals(attempt: _Attempt, folder: Path) -> Iterator[None]:
 
     def handle(number: int, _: FrameType | None) -> None:
         name = signal.Signals(number).name.removeprefix("SIG")
-        if number == signal.SIGTERM and attempt.status["slurm"] and not (folder / "cancelled").exists():
+        if number == signal.SIGTERM and slurm_id() and not (folder / "cancelled").exists():
             progress.ask_for_checkpoint()
             return
         progress.ask_to_stop(name)
@@ -297,5 +351,18 @@ def _log_to(path: Path) -> None:
         os.dup2(log.fileno(), 2)
 
 
+def run_task(folder: Path, name: str, launch: str) -> int:
+    """What each task of a job does: the first makes the attempt, the others help it to pretrain.
+
+    Returns:
+        Exit status. A process that is one of several ends here, by itself (see `bench.world.end_process`).
+    """
+    world = World.from_environment()
+    status = assist_job(folder, name) if world.rank else run_job(folder, name, launch)
+    if world.size > 1:
+        end_process(status)
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(run_job(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
+    sys.exit(run_task(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.progress import say
 from bench.store import require_writable, write_json
 from bench.sweep import local, slurm, snapshot
 from bench.sweep.job import run_job
@@ -63,6 +64,10 @@ def launch(
         slurm.require_slurm()
     plan = make_plan(sweep, home, results)
     check_settings(plan)
+    if cluster != "slurm" and sweep.spec.resources.pretrain.nodes > 1:
+        raise sweep.error(f"--cluster {cluster} is one machine: give nodes = 1", "resources", "pretrain", "nodes")
+    if cluster == "inline" and sweep.spec.resources.pretrain.tasks > 1:
+        say("--cluster inline: one process in place of the tasks; the weights are the same, up to rounding")
     require_writable(home, results)
     with plan.folder.launching():
         plan = make_plan(sweep, home, results)  # another launch may have changed what is there

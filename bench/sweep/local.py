@@ -6,6 +6,7 @@ It leads a session of its own, so that a closed terminal does not end it, and le
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,12 +20,28 @@ from bench.sweep.state import SweepFolder, Tree, process_start, this_process
 
 _POLL_SECONDS = 0.1
 _KILL_SECONDS = 60.0
+_HELPER_SECONDS = 5.0
 
 
 @dataclass
 class _Child:
+    """A job at work: its first task, which is the attempt, and those that help it to pretrain."""
+
     process: "subprocess.Popen[bytes]"
+    helpers: "list[subprocess.Popen[bytes]]"
     gpus: list[str] = field(default_factory=list)
+
+    def ended(self) -> int | None:
+        """Its exit status; None while it is at work. Helpers that outlive the first task are ended."""
+        status = self.process.poll()
+        if status is not None:
+            for helper in self.helpers:
+                try:
+                    helper.wait(_HELPER_SECONDS)
+                except subprocess.TimeoutExpired:
+                    helper.kill()
+                    helper.wait()
+        return status
 
 
 def start(folder: SweepFolder, launch: Path) -> Tree:
@@ -71,7 +88,7 @@ def schedule(folder: SweepFolder, launch: Path) -> None:
                 waiting.remove(name)
                 running[name] = _start(folder, name, launch, [free.pop(0) for _ in range(wanted)])
         for name, child in list(running.items()):
-            status = child.process.poll()
+            status = child.ended()
             if status is not None:
                 del running[name]
                 free += child.gpus
@@ -100,12 +117,25 @@ def _cap(jobs: list[Tree]) -> int:
 
 def _start(folder: SweepFolder, name: str, launch: Path, slots: list[str]) -> _Child:
     visible = {"CUDA_VISIBLE_DEVICES": ",".join(slots)} if slots else {}
-    with open(launch / f"{name}.txt", "ab") as log:  # what is printed before the attempt has a log of its own
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.sweep.job", str(folder.path), name, launch.name],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | visible,
-        )  # fmt: skip
-    return _Child(process, slots)
+    tasks = int(folder.job(name)["resources"]["tasks"])
+    world = {"WORLD_SIZE": str(tasks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    started = []
+    for rank in range(tasks):
+        own = {**world, "RANK": str(rank), "LOCAL_RANK": str(rank)} if tasks > 1 else {}
+        # What is printed before the attempt has a log of its own, and all that helpers print.
+        with open(launch / (f"{name}-task-{rank}.txt" if rank else f"{name}.txt"), "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bench.sweep.job", str(folder.path), name, launch.name],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | visible | own,
+            )  # fmt: skip
+        started.append(process)
+    return _Child(started[0], started[1:], slots)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def _note_exit(folder: SweepFolder, name: str, pid: int, status: int) -> None:
@@ -119,7 +149,7 @@ def _note_exit(folder: SweepFolder, name: str, pid: int, status: int) -> None:
 
 def _end(running: dict[str, _Child]) -> None:
     """Has the jobs write their checkpoints and end."""
-    for child in running.values():
+    for child in running.values():  # helpers stop when the first task does
         child.process.terminate()
     deadline = time.monotonic() + _KILL_SECONDS
     for child in running.values():

@@ -284,12 +284,17 @@ def check_settings(plan_: Plan) -> None:
     """Loads the plug-ins that settings are given for, once a combination, before anything is launched.
 
     Raises:
-        InputError: an unknown setting or a value out of range.
+        InputError: an unknown setting, a value out of range, or a batch that tasks cannot share equally.
     """
     from bench.run import check
 
     seen: set[Any] = set()
+    tasks = plan_.sweep.spec.resources.pretrain.processes
     for one in plan_.cells:
         if one.cell.base not in seen:
             seen.add(one.cell.base)
             check(one.cell.spec)
+            batch = one.cell.spec.train.batch_size
+            if batch % tasks and plan.traits(one.cell.spec.method.name).trains:
+                text = f"a batch of {batch} ({one.cell.label}) cannot be shared equally by {tasks} tasks"
+                raise plan_.sweep.error(f"{text}: change them or train.batch_size", "resources", "pretrain", "tasks")

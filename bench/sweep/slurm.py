@@ -1,6 +1,7 @@
 """Launching on Slurm: arrays of jobs through submitit, the only file that imports it."""
 
 import math
+import os
 import re
 import shlex
 import subprocess
@@ -23,10 +24,15 @@ class SlurmJob:
         self.folder, self.name, self.launch = folder, name, launch
 
     def __call__(self) -> None:
-        """Makes one attempt."""
-        from bench.sweep.job import run_job
+        """Makes one attempt; each task of a job that has several calls it."""
+        from bench.sweep.job import run_task
 
-        status = run_job(Path(self.folder), self.name, self.launch)
+        if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+            from submitit.helpers import TorchDistributedEnvironment
+
+            # Each task sees all GPUs of the job on its node, and takes the one of its number.
+            TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
+        status = run_task(Path(self.folder), self.name, self.launch)
         if status:
             sys.exit(status)
 
@@ -145,8 +151,9 @@ def _array(
         stderr_to_stdout=True,
         array_parallelism=site.jobs_at_once or len(jobs),
         setup=[*site.setup, *(f"export {key}={shlex.quote(value)}" for key, value in code.items())],
-        # Since Slurm 22.05 srun does not take the cores of the job over by itself.
-        srun_args=[f"--cpus-per-task={resources.cpus // resources.tasks}"],
+        # Since Slurm 22.05 srun does not take the cores of the job over by itself. Tasks whose first one has ended wait
+        # for nothing.
+        srun_args=["--wait=60", f"--cpus-per-task={resources.cpus // resources.tasks}"],
         additional_parameters=further,
         **({"gpus_per_node": resources.gpus} if resources.gpus else {}),
         **{key: value for key, value in given.items() if value},

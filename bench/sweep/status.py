@@ -206,19 +206,30 @@ def log_of(folder: SweepFolder, job: str, lines: int) -> str:
 
 
 def log_end(folder: SweepFolder, job: str, state: JobState, lines: int) -> str:
-    """The end of what a job printed: of its attempt, or, before that had a log, of what started it."""
-    paths = [state.attempt.folder / "log.txt"] if state.attempt else []
-    for launch, record in reversed(folder.launches()):
-        if job in record["jobs"]:
-            paths += [
-                launch / f"{job}.txt",
-                *sorted(launch.glob(f"array-*/{record.get('ids', {}).get(job)}_*_log.out")),
-            ]
-            break
-    for path in paths:
-        if path.is_file() and path.stat().st_size:
-            with open(path, "rb") as file:
-                file.seek(max(0, path.stat().st_size - 400 * lines))
-                text = file.read().decode(errors="replace").splitlines()
-            return "\n".join(text[-lines:])
-    return ""
+    """The end of what a job printed: of its attempt, or, before that had a log, of what started it.
+
+    Where a job of several tasks failed, with what the others printed.
+    """
+    launch, record = next((one for one in reversed(folder.launches()) if job in one[1]["jobs"]), (None, {}))
+    paths, helpers = [state.attempt.folder / "log.txt"] if state.attempt else [], []
+    if launch:
+        slurm = record.get("ids", {}).get(job)
+        slurm_logs = sorted(launch.glob(f"array-*/{slurm}_*_log.out"))
+        first = [path for path in slurm_logs if path.name == f"{slurm}_0_log.out"]
+        paths += [launch / f"{job}.txt", *first]
+        helpers = [*sorted(launch.glob(f"{job}-task-*.txt")), *(path for path in slurm_logs if path not in first)]
+    said = next((end for path in paths if (end := _end(path, lines))), "")
+    for number, path in enumerate(helpers if state.state == "failed" else [], start=1):
+        end = "\n".join(line for line in _end(path, lines).splitlines() if not line.startswith("submitit INFO"))
+        said += f"\n--- task {number}:\n{end}" if end else ""
+    return said
+
+
+def _end(path: Path, lines: int) -> str:
+    """The last lines of a file; "" where there is none."""
+    if not path.is_file():
+        return ""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 400 * lines))
+        text = file.read().decode(errors="replace").splitlines()
+    return "\n".join(text[-lines:])
