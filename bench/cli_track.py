@@ -1,5 +1,6 @@
 """The commands about MLflow: `bench track sync`."""
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,8 +46,7 @@ def sync(
     """
     from bench.progress import say
     from bench.sweep.gather import gather
-    from bench.tracking import address, default_experiment
-    from bench.tracking import sync as write
+    from bench.tracking import Mirror, address, default_experiment
 
     begin(plugins)
     told: set[str] = set()
@@ -64,14 +64,14 @@ def sync(
         active.append(found.active)
         return found.experiments
 
-    done = write(look, home)
-    _print(done)
+    mirror = Mirror(home)
+    _print(mirror.sync(look))
     store = address()
     print(f"look: {store if store.startswith('http') else f'mlflow ui --backend-store-uri {store}'}", flush=True)
     while watch and active[-1]:
         time.sleep(_WATCH_SECONDS)
         try:
-            done = write(look, home)
+            done = mirror.sync(look)
         except InputError as error:  # such as a server that is started anew: the next time may do
             say(f"bench: {error}; again in {_WATCH_SECONDS:g} s")
             continue
@@ -80,7 +80,9 @@ def sync(
 
 def _print(done: "list[Synced]") -> None:
     for one in done:
-        print(f"{one.name}: {one.cells} cells in MLflow; {one.new} runs new, {one.changed} changed", flush=True)
+        states = ", ".join(f"{number} {state}" for state, number in one.cells.most_common()) or "nothing yet"
+        print(f"{one.name}: {one.cells.total()} cells in MLflow ({states}); {one.new} runs new, {one.changed} changed")
+    sys.stdout.flush()
 
 
 def _say_left_out(lines: list[str]) -> None:

@@ -9,6 +9,9 @@ own, and the earlier one the tag `superseded_by`.
 
 import fcntl
 import os
+import re
+import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -45,19 +48,19 @@ class Synced:
 
     Attributes:
         name: of the experiment.
-        cells: its cells that have a run.
+        cells: how many of its cells have a run, by their states.
         new: runs that were made, those of pretrainings included.
         changed: runs that were there and were not as they should be.
     """
 
     name: str
-    cells: int = 0
-    new: int = 0
-    changed: int = 0
+    cells: Counter[str]
+    new: int
+    changed: int
 
 
 def mirror(results: Sequence[Result], folder: Path, home: Path) -> str:
-    """Mirrors results into the experiment of what stands in no sweep, as `sync` does.
+    """Mirrors results into the experiment of what stands in no sweep, as `Mirror.sync` does.
 
     Args:
         results: finished cells.
@@ -71,7 +74,7 @@ def mirror(results: Sequence[Result], folder: Path, home: Path) -> str:
         InputError: the store does not answer.
     """
     cells = [of_result(folder, result) for result in results]
-    sync(lambda: [Experiment(default_experiment(), cells)], home)
+    Mirror(home).sync(lambda: [Experiment(default_experiment(), cells)])
     return address()
 
 
@@ -85,34 +88,56 @@ def address() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or _DEFAULT_STORE
 
 
-def sync(gather: Callable[[], Sequence[Experiment]], home: Path) -> list[Synced]:
-    """Has the store show what is to be shown; writes nothing where it does.
+class Mirror:
+    """The store and what it is known to hold."""
 
-    One process at a time writes to a store. What is interrupted is completed the next time.
+    def __init__(self, home: Path) -> None:
+        """Opens nothing yet.
 
-    Args:
-        gather: says what is to be shown; called when no other process writes, so that what it says is the latest.
-        home: for the lock where the store is no file.
+        Args:
+            home: for the lock where the store is no file.
+        """
+        self._home = home
+        self._known: dict[str, _Known] = {}
 
-    Raises:
-        InputError: the store does not answer or takes nothing.
-    """
-    with _alone(home):
-        experiments = gather()
-        try:
-            client, shown, done = _client(), set[str](), list[Synced]()
-            for experiment in sorted(experiments, key=lambda one: one.rest):
-                writer = _Writer(client, experiment)
-                done.append(writer.write(shown if experiment.rest else set()))
-                shown |= writer.keys
-            return done
-        except InputError:
-            raise
-        except Exception as error:  # mlflow's own, sqlalchemy's, requests': whatever the store is made of
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise InputError(
-                f"MLflow at {address()}: {first}; MLFLOW_TRACKING_URI names another store, and the same command goes on"
-            ) from error
+    def sync(self, gather: Callable[[], Sequence[Experiment]]) -> list[Synced]:
+        """Has the store show what is to be shown; writes nothing where it does.
+
+        One process at a time writes to a store. What is interrupted is completed the next time.
+
+        Args:
+            gather: says what is to be shown; called when no other process writes, so that what it says is the latest.
+
+        Raises:
+            InputError: the store does not answer or takes nothing.
+        """
+        with _alone(self._home):
+            experiments = gather()
+            known, self._known = self._known, {}  # what is interrupted is looked up again
+            try:
+                client, shown, done = _client(), set[str](), list[Synced]()
+                for experiment in sorted(experiments, key=lambda one: one.rest):
+                    writer = _Writer(client, experiment, known)
+                    done.append(writer.write(shown if experiment.rest else set()))
+                    shown |= writer.keys
+                self._known = known
+                return done
+            except InputError:
+                raise
+            except Exception as error:  # mlflow's own, sqlalchemy's, requests': whatever the store is made of
+                raise InputError(
+                    f"MLflow at {address()}{_in_words(error)}; the same command goes on when it does, and "
+                    "MLFLOW_TRACKING_URI names another store"
+                ) from error
+
+
+def _in_words(error: Exception) -> str:
+    """What is wrong with a store: the first line, and of a server that is not there the reason alone."""
+    text = str(error) or type(error).__name__
+    reasons = re.findall(r"\[Errno -?\d+\] ([^)\"']+)|(Read timed out)", text)
+    if "Max retries exceeded" in text and reasons:
+        return f" does not answer ({' '.join(reasons[-1]).strip().lower()})"
+    return f": {text.splitlines()[0]}"
 
 
 def _client() -> Any:
@@ -168,62 +193,82 @@ class _Found:
     bare: bool
 
 
+@dataclass
+class _Known:
+    """The runs of an experiment, by kind and by what is asked for, and who wrote to it last."""
+
+    id: str
+    writer: str
+    found: dict[tuple[str, str], list[_Found]]
+
+
 class _Writer:
     """Writes the runs of one experiment."""
 
-    def __init__(self, client: Any, experiment: Experiment) -> None:
+    def __init__(self, client: Any, experiment: Experiment, known: dict[str, _Known]) -> None:
         self._client, self._experiment = client, experiment
-        self._id = self._open()
         self._new: set[str] = set()
         self._changed: set[str] = set()
         self._latest: dict[tuple[str, str], tuple[str, _Found]] = {}  # of what is asked for, the run that counts
-        self._found: dict[tuple[str, str], list[_Found]] = {}
-        for run in self._search():
-            # What has no settings yet was left by a process that was killed.
-            self._take_up(
-                _Found(run.info.run_id, run.info.status, run.info.start_time, dict(run.data.tags), not run.data.params)
-            )
+        self._touched = False
+        id_, writer = self._open()
+        self._known = known.get(experiment.name) or _Known("", "", {})
+        # To look for ten thousand runs takes most of a minute; where nobody else has written there is no need to.
+        if (self._known.id, self._known.writer) != (id_, writer):
+            self._known = known[experiment.name] = _Known(id_, writer, {})
+            for run in self._search():
+                info, data = run.info, run.data  # what has no settings yet was left by a process that was killed
+                self._take_up(_Found(info.run_id, info.status, info.start_time, dict(data.tags), not data.params))
 
     @property
     def keys(self) -> set[str]:
         """Keys of the results that the experiment shows."""
-        return {run.tags["cell"] for found in self._found.values() for run in found if "cell" in run.tags}
+        return {run.tags["cell"] for found in self._known.found.values() for run in found if "cell" in run.tags}
 
     def write(self, elsewhere: set[str]) -> Synced:
         """Writes what differs; results whose keys are shown elsewhere, and not here, are left to that."""
         here = self.keys
         cells = [cell for cell in self._experiment.cells if cell.key in here or cell.key not in elsewhere]
         above, below = runs(cells)
-        shown = 0
+        states: Counter[str] = Counter()
         parents: dict[tuple[str, str] | None, _Found | None] = {}
         with progress(f"MLflow, {self._experiment.name}", "cells") as report:
             for run in above:
                 parents[run.id, run.key] = self._place(run, None)
             for done, run in enumerate(below, start=1):
-                shown += self._place(run, parents.get(run.parent)) is not None
+                self._place(run, parents.get(run.parent))
+                states[run.state] += (run.kind, run.id) in self._known.found
                 report(done, len(below))
         self._settle()
-        return Synced(self._experiment.name, shown, len(self._new), len(self._changed - self._new))
+        return Synced(self._experiment.name, +states, len(self._new), len(self._changed - self._new))
 
-    def _open(self) -> str:
-        """Id of the experiment, which is made where it is missing."""
+    def _open(self) -> tuple[str, str]:
+        """Id of the experiment, which is made where it is missing, and who wrote to it last."""
         name = self._experiment.name
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            return str(self._client.create_experiment(name))
+            return str(self._client.create_experiment(name)), ""
         if found.lifecycle_stage != "active":
             raise InputError(
                 f"MLflow at {address()}: the experiment '{name}' was deleted there; bring it back with "
                 f"mlflow experiments restore --experiment-id {found.experiment_id}"
             )
-        return str(found.experiment_id)
+        return str(found.experiment_id), str(found.tags.get("writer", ""))
+
+    def _touch(self) -> None:
+        """Called before anything is written, so that others who know what the experiment held look again."""
+        if not self._touched:
+            self._touched = True
+            writer = secrets.token_hex(8)
+            self._client.set_experiment_tag(self._known.id, "writer", writer)
+            self._known.writer = writer
 
     def _search(self) -> list[Any]:
         """Every run of the experiment, the oldest first."""
         found: list[Any] = []
         page = None
         while True:
-            part = self._client.search_runs([self._id], max_results=_PAGE, page_token=page)
+            part = self._client.search_runs([self._known.id], max_results=_PAGE, page_token=page)
             found += part
             page = part.token
             if not page:
@@ -232,19 +277,19 @@ class _Writer:
     def _take_up(self, found: _Found) -> None:
         for kind, (asked, _) in _TAGS.items():
             if asked in found.tags:
-                self._found.setdefault((kind, found.tags[asked]), []).append(found)
+                self._known.found.setdefault((kind, found.tags[asked]), []).append(found)
 
     def _look_up(self, run: Run) -> _Found | None:
         """The run that shows what is to be shown, or may come to."""
         there = _TAGS[run.kind][1]
-        mine = self._found.get((run.kind, run.id), [])
+        mine = self._known.found.get((run.kind, run.id), [])
         same = [one for one in mine if run.key and one.tags.get(there) == run.key]
         begun = [one for one in mine if there not in one.tags]
         last = [] if run.key else [one for one in mine if "superseded_by" not in one.tags]
         return next(iter(same + begun + last), None)
 
     def _place(self, run: Run, parent: _Found | None) -> _Found | None:
-        """Has the store show a run; None where there is nothing to show."""
+        """Has the store show a run; None where there is nothing new to show."""
         asked, there = _TAGS[run.kind]
         found = self._look_up(run)
         if found is None and run.state == "missing":
@@ -270,9 +315,11 @@ class _Writer:
 
     def _create(self, run: Run, tags: dict[str, str]) -> _Found:
         begun = run.times[0] or _now()
+        tags = {name: value for name, value in tags.items() if value}
         with suppress(KeyError, OSError):  # a user without a name
             tags = {**tags, "mlflow.user": getuser()}
-        made = self._client.create_run(self._id, start_time=begun, run_name=run.name, tags=tags)
+        self._touch()
+        made = self._client.create_run(self._known.id, start_time=begun, run_name=run.name, tags=tags)
         found = _Found(made.info.run_id, made.info.status, begun, tags, bare=True)
         self._new.add(found.id)
         self._take_up(found)
@@ -280,6 +327,7 @@ class _Writer:
 
     def _complete(self, found: _Found, run: Run) -> None:
         """Writes what a result says; what a killed process had written of it is not there twice."""
+        self._touch()
         self._changed.add(found.id)
         if run.path:
             self._client.log_artifact(found.id, str(run.path))
@@ -293,6 +341,7 @@ class _Writer:
         """Writes in as few calls as may be, tags last."""
         from mlflow.entities import Metric, Param, RunTag
 
+        self._touch()
         values = [Param(name, value) for name, value in parameters.items()]
         metrics = [Metric(*point) for point in points]
         while values or metrics or tags:
@@ -313,6 +362,7 @@ class _Writer:
             self._log(found, {}, [], new)
         off = [name for name, value in wanted.items() if not value and name in found.tags]
         for name in off:
+            self._touch()
             self._client.delete_tag(found.id, name)
             del found.tags[name]
         if new or off:
@@ -321,6 +371,7 @@ class _Writer:
     def _set_status(self, found: _Found, status: str, ended: int = 0) -> None:
         if found.status == status:
             return
+        self._touch()
         if status in _ENDED:
             self._client.set_terminated(found.id, status, max(ended or _now(), found.started))
         else:
@@ -330,7 +381,7 @@ class _Writer:
 
     def _settle(self) -> None:
         """Names the run that counts on those that did before it, and ends what nothing is heard of any more."""
-        for place, found in self._found.items():
+        for place, found in self._known.found.items():
             latest = self._latest[place][1] if place in self._latest else None
             for run in found:
                 if latest is not None:

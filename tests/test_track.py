@@ -5,11 +5,13 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,7 @@ def test_results_of_no_sweep_are_runs_below_their_pretraining(main, store, tmp_p
     (tmp_path / "results/runs/older.json").write_text('{"schema_version": 2}')
     status, out, err = main("track", "sync")
     assert status == 0, err
-    assert "pretext-bench: 12 cells in MLflow; 20 runs new, 0 changed" in out
+    assert "pretext-bench: 12 cells in MLflow (12 done); 20 runs new, 0 changed" in out
     assert "damaged.json is no whole JSON" in err
     assert "older.json is a result of schema 2" in err
     before = everything(store)
@@ -108,7 +110,7 @@ def test_results_of_no_sweep_are_runs_below_their_pretraining(main, store, tmp_p
         assert len(history["curve_loss"]) == len(result.training["curve"])
         assert parent.data.metrics["seconds_pretrain"] in {results.read(one).seconds["pretrain"] for one in paths}
         assert "seconds_pretrain" not in run.data.metrics
-    assert "12 cells in MLflow; 0 runs new, 0 changed" in main("track", "sync")[1]
+    assert "12 cells in MLflow (12 done); 0 runs new, 0 changed" in main("track", "sync")[1]
     assert everything(store) == before
 
 
@@ -160,6 +162,31 @@ def test_a_cell_of_two_sweeps_is_in_both_and_none_was_launched(main, store, tmp_
     assert "three.toml was not launched" in err
 
 
+def test_an_earlier_result_of_a_sweep_stays_with_the_sweep(main, store, tmp_path):
+    """Its code has changed and it was launched again: what it awaits is not there yet, what it had is shown."""
+    paths = write_cells(tmp_path / "results", methods=("simclr", "vicreg"), fractions=(1.0,))
+    stem = paths[0].stem
+    cell = {"id": "c0", "label": "simclr", "job": "j0", "stem": stem, "keys": ["k0", "k1", "k2", stem[-16:]]}
+    file = tmp_path / ".bench/sweeps/paper-0123456789/cells.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"file": "paper.toml", "cells": [cell]}))
+    broken = tmp_path / ".bench/sweeps/broken-0123456789/cells.json"
+    broken.parent.mkdir()
+    broken.write_text("{")
+    status, out, err = main("track", "sync")
+    assert status == 0, err
+    assert "broken-0123456789 cannot be read" in err
+    assert "paper: 1 cells in MLflow (1 done); 2 runs new, 0 changed" in out
+    assert "pretext-bench: 1 cells in MLflow (1 done); 2 runs new" in out
+    file.write_text(json.dumps({"file": "paper.toml", "cells": [cell | {"stem": stem[:-4] + "beef"}]}))
+    before = everything(store)
+    status, out, err = main("track", "sync")
+    assert status == 0, err
+    assert "paper: 1 cells in MLflow (1 missing); 0 runs new, 0 changed" in out
+    assert "pretext-bench: 1 cells in MLflow (1 done); 0 runs new" in out
+    assert everything(store) == before
+
+
 def test_two_at_once_and_one_that_was_killed_leave_every_run_once(store, tmp_path):
     write_cells(tmp_path / "results", methods=("simclr", "vicreg", "byol"), draws=4, seeds=3)
     command = [sys.executable, "-m", "bench", "track", "sync", "--results", str(tmp_path / "results")]
@@ -170,9 +197,11 @@ def test_two_at_once_and_one_that_was_killed_leave_every_run_once(store, tmp_pat
 
     killed = start()
     deadline = time.monotonic() + 60
-    while len(shown(store).get("pretext-bench", ())) < 15:
-        assert killed.poll() is None, killed.communicate()
-        assert time.monotonic() < deadline
+    with closing(sqlite3.connect(tmp_path / "mlflow.db", timeout=30)) as database:
+        while database.execute("SELECT COUNT(*) FROM runs").fetchone()[0] < 15:
+            assert killed.poll() is None, killed.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     killed.kill()
     killed.communicate()
     assert Counter(run.info.status for run in shown(store)["pretext-bench"])["FINISHED"] < 45 + 9
@@ -240,7 +269,7 @@ def test_a_tracking_server_and_one_that_does_not_answer(main, server, tmp_path, 
     paths = write_cells(tmp_path / "results", methods=("simclr",))
     status, out, err = main("track", "sync")
     assert status == 0, err
-    assert out == f"mine: 3 cells in MLflow; 4 runs new, 0 changed\nlook: {address}\n"
+    assert out == f"mine: 3 cells in MLflow (3 done); 4 runs new, 0 changed\nlook: {address}\n"
     before = everything(address)
     assert sorted(file for run in before.values() for file in run[-1]) == sorted(path.name for path in paths)
     assert "0 runs new, 0 changed" in main("track", "sync")[1]
@@ -248,7 +277,7 @@ def test_a_tracking_server_and_one_that_does_not_answer(main, server, tmp_path, 
     end(process)
     status, out, err = main("track", "sync")
     assert (status, out) == (2, "")
-    assert err.startswith(f"bench: MLflow at {address}: ")
+    assert err.startswith(f"bench: MLflow at {address} does not answer (connection refused)")
     assert err.count("\n") == 1
     assert [path.is_file() for path in paths] == [True] * 3
 

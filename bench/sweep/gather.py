@@ -1,9 +1,9 @@
 """What of sweeps and stored results MLflow is to show: cells with their states and results, as plain values."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench import results
 from bench.config import RunSpec, digest
@@ -79,16 +79,17 @@ def gather(home: Path, results_folder: Path, files: Sequence[str] = (), rest: st
     for file in files:
         sweep = read_sweep(file)
         folder = folder_of(home, sweep.name, sweep.identity)
-        cells = _launched(folder, stored) if folder.cells is not None else _never_launched(sweep, file, home, stored)
+        launched = (folder.path / "cells.json").is_file()
+        cells = _launched(folder, stored) if launched else _never_launched(sweep, file, home, stored)
         found[sweep.name] = _joined(found.get(sweep.name), Experiment(sweep.name, cells, (folder.path.name,)))
     for folder in [] if files else _folders(home):
         name = folder.path.name.rpartition("-")[0]
         try:
             made = Experiment(name, _launched(folder, stored), (folder.path.name,))
-        except (OSError, ValueError, KeyError) as error:
-            left_out.append(f"the sweep in {folder.path} cannot be read ({error!r})")
-            continue
-        found[name] = _joined(found.get(name), made)
+        except InputError as error:
+            left_out.append(str(error))
+        else:
+            found[name] = _joined(found.get(name), made)
     experiments = list(found.values())
     if not files:
         loose = [of_result(results_folder, result) for result in stored.rest()]
@@ -119,7 +120,18 @@ _KEPT = ("done", *ACTIVE)
 
 
 def _launched(folder: SweepFolder, stored: _Stored) -> list[Cell]:
-    """The cells of a sweep that was launched."""
+    """The cells of a sweep that was launched.
+
+    Raises:
+        InputError: its files are damaged.
+    """
+    try:
+        return _as_it_is(folder, stored)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"the sweep in {folder.path} cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _as_it_is(folder: SweepFolder, stored: _Stored) -> list[Cell]:
     state = read_status(folder, stored.folder)
     states = {one.id: one for one in state.cells}
     listed = [one for one in (folder.cells or {"cells": []})["cells"] if one["id"] in states]
@@ -146,18 +158,15 @@ def _launched(folder: SweepFolder, stored: _Stored) -> list[Cell]:
     return found
 
 
-def _asked(folder: SweepFolder, jobs: Iterable[str]) -> dict[str, tuple[RunSpec | None, str]]:
+def _asked(folder: SweepFolder, jobs: Iterable[str]) -> dict[str, tuple[RunSpec, str]]:
     """What the cells of jobs are, and the groups that share a pretraining; by the cells' ids."""
-    found: dict[str, tuple[RunSpec | None, str]] = {}
+    found: dict[str, tuple[RunSpec, str]] = {}
     for job in jobs:
-        try:
+        with suppress(OSError, ValueError, KeyError):  # another version's; then the results alone say what they are
             content: Tree = folder.job(job)
-        except (OSError, ValueError):
-            continue
-        bases: dict[str, Any] = content.get("bases", {})
-        specs = {base: RunSpec.model_validate(tree) for base, tree in bases.items()}
-        for cell in content.get("cells", []):
-            found[cell["id"]] = specs[cell["base"]].model_copy(update=cell["at"]), cell["group"]
+            specs = {base: RunSpec.model_validate(tree) for base, tree in content["bases"].items()}
+            for cell in content["cells"]:
+                found[cell["id"]] = specs[cell["base"]].model_copy(update=cell["at"]), cell["group"]
     return found
 
 
