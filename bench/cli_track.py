@@ -12,7 +12,7 @@ from bench.errors import InputError
 
 if TYPE_CHECKING:
     from bench.tracked import Experiment
-    from bench.tracking import Synced
+    from bench.tracking_runs import Synced
 
 _WATCH_SECONDS = 30.0
 _SHOWN = 10  # files left out
