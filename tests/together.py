@@ -5,6 +5,7 @@ that have no gradient (a bias before BatchNorm), and then nothing could be told 
 """
 
 import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -26,12 +27,14 @@ from bench.method import Batch, Method, Task
 from bench.progress import Stopped
 from bench.randomness import generator
 from bench.spectra import LogMelSpec
+from bench.train.batch_norm import synchronise
 from bench.train.batches import Batches
 from bench.train.loop import History, train
 from bench.train.processes import Processes, joined
-from bench.world import World, end_process
+from bench.world import Part, World, end_process
 
 RATE, TRACKS, BATCH, STEPS = 4_000, 12, 8, 6
+ITEMS = 8  # of a batch that is normalised
 BOTH = {**preset("byol_a"), **preset("log_mel"), "mixup": {"probability": 0.4}}
 # Every method, and between them every transform; settings that keep them small, and have BatchNorm wherever it can be.
 METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -70,9 +73,13 @@ def audio(folder: Path) -> PcmStore:
 
 
 def trained(
-    name: str, data: Path, folder: Path, processes: Processes, *, stop_at: int = -1, explode: bool = False
-) -> tuple[Method, History]:
-    """A method after some steps; the last process is told to stop in one of them, or sees a loss that is no number."""
+    name: str, data: Path, folder: Path, processes: Processes, *, stop_at: int = -1, explode: bool = False,
+    die: bool = False,
+) -> tuple[Method, History]:  # fmt: skip
+    """A method after some steps; the last process is told to stop in one of them, or sees a loss that is no number.
+
+    With `die`, process 0 is killed instead.
+    """
     augment, settings = METHODS[name]
     module = import_module(f"bench.methods.{name}")
     torch.manual_seed(0)
@@ -90,6 +97,8 @@ def trained(
         found = batches(step)
         if last and step == stop_at:
             progress.ask_to_stop("USR2")
+        if die and processes.first and step == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
         factor = float("nan") if explode and last and step == 2 else 1.0
         return Batch(tuple(view.double() * factor for view in found.views), found.labels)
 
@@ -110,6 +119,38 @@ def trained(
     return method, history
 
 
+NORMALISATIONS = {
+    "plain": lambda: nn.BatchNorm1d(5),
+    "without weights": lambda: nn.BatchNorm1d(5, affine=False),
+    "without running statistics": lambda: nn.BatchNorm1d(5, track_running_stats=False),
+    "of half precision": lambda: nn.BatchNorm1d(5),
+}
+
+
+def normalised(part: Part) -> dict[str, dict[str, Tensor]]:
+    """What each kind of normalisation makes of some items of a batch, the gradients, and the buffers afterwards."""
+    found = {}
+    for kind, make in NORMALISATIONS.items():
+        torch.manual_seed(0)
+        network = nn.Sequential(make())
+        batch, weights = torch.randn(ITEMS, 5, 7) * 3 + 40, torch.randn(ITEMS, 5, 7)
+        if kind == "of half precision":
+            batch, weights = batch.bfloat16(), weights.bfloat16()
+        if part.end - part.first < part.batch:
+            synchronise(network, torch.device("cpu"))
+        inputs = batch[part.first : part.end].requires_grad_()
+        output = network(inputs)
+        assert output.dtype == inputs.dtype
+        (output.square() * weights[part.first : part.end]).sum().backward()
+        assert inputs.grad is not None
+        found[kind] = {"output": output.detach(), "gradient": inputs.grad, **network.state_dict()}
+        for name, value in network.named_parameters():
+            assert value.grad is not None
+            found[kind][f"gradient of {name}"] = value.grad
+        found[kind]["evaluated"] = network.eval()(batch).detach()
+    return found
+
+
 def everything(data: Path, out: Path, processes: Processes, names: list[str]) -> None:
     """Trains every method, undisturbed and stopped in the middle, and one whose loss is not finite."""
     rank, found = processes.world.rank, {}
@@ -118,7 +159,7 @@ def everything(data: Path, out: Path, processes: Processes, names: list[str]) ->
         found[name] = {"weights": method.state_dict(), "curve": history.curve, "looks": history.diagnostics}
     torch.save(found, out / f"{rank}.pt")
     why = []
-    for name in names[:1] if processes.size > 1 else []:
+    for name in names[:1]:
         for stop_at in (3, -1):
             progress.ask_to_stop("")
             try:
@@ -132,6 +173,7 @@ def everything(data: Path, out: Path, processes: Processes, names: list[str]) ->
             trained(name, data, out / "exploded", processes, explode=True)
         except DivergedError as error:
             why.append(str(error))
+    torch.save(normalised(processes.world.part(ITEMS)), out / f"normalised-{rank}.pt")
     (out / f"why-{rank}.txt").write_text("\n".join(why))
 
 
@@ -140,5 +182,6 @@ if __name__ == "__main__":
     world = World.from_environment()
     with joined(world, "cpu") as together, together.training():
         everything(Path(sys.argv[1]), Path(sys.argv[2]), together, sys.argv[3].split(","))
-    if world.size > 1 and os.environ.get("WORLD_SIZE"):
-        end_process(0)
+        if "die" in sys.argv:
+            trained("byol", Path(sys.argv[1]), Path(sys.argv[2]) / "dead", together, die=True)
+    end_process(0)

@@ -1,7 +1,7 @@
 """Several processes that train together: what they tell each other, and how each notices that another is gone.
 
-Numbers of the training itself go by NCCL between GPUs and by gloo between processors. All else (who stops, what is
-trained next) goes by gloo or by the store that the processes met at, so that no GPU is waited for.
+Numbers of the training itself go by NCCL between GPUs and by gloo between processors. All else goes by gloo in a group
+of its own, or by the store that the processes met at, so that no GPU is waited for.
 
 A process that dies closes its connections, which the others notice at once. Where a whole machine vanishes nothing is
 closed: a message of the training is waited for `_PATIENCE`, and a process that waits while process 0 does other work
@@ -10,6 +10,7 @@ gives up `_SILENCE_SECONDS` after the last sign of life of process 0.
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,10 +44,17 @@ class Processes:
         world: which of them this one is.
     """
 
-    def __init__(self, world: World, store: Any = None, cuda: bool = False) -> None:
-        """Of a process that has joined; one that is alone has no store, and everything here is done at once."""
+    def __init__(self, world: World, store: Any = None, control: Any = None, cuda: bool = False) -> None:
+        """Of a process that has joined; one that is alone has no store, and everything here is done at once.
+
+        Args:
+            world: which process this is.
+            store: where the processes met.
+            control: the group that is not the training's own.
+            cuda: whether the training's is NCCL's.
+        """
         self.world = world
-        self._store, self._cuda = store, cuda
+        self._store, self._control, self._cuda = store, control, cuda
         self._told = 0  # messages of process 0 so far
         self._broken = False
         self._over = threading.Event()
@@ -70,7 +78,7 @@ class Processes:
         if self.size == 1:
             return list(flags)
         shared = torch.tensor(flags, dtype=torch.uint8)
-        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        dist.all_reduce(shared, dist.ReduceOp.MAX, self._control)
         return [bool(flag) for flag in shared]
 
     def mean(self, numbers: Sequence[float]) -> list[float]:
@@ -78,7 +86,7 @@ class Processes:
         if self.size == 1:
             return list(numbers)
         shared = torch.tensor(numbers, dtype=torch.float64)
-        dist.all_reduce(shared)
+        dist.all_reduce(shared, group=self._control)
         return [float(number) for number in shared / self.size]
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -114,11 +122,11 @@ class Processes:
         if self.size == 1:
             return content
         size = torch.tensor([len(content)])
-        dist.broadcast(size, 0)
+        dist.broadcast(size, 0, self._control)
         shared = torch.empty(int(size), dtype=torch.uint8)
         if self.first:
             shared.numpy()[:] = np.frombuffer(content, np.uint8)
-        dist.broadcast(shared, 0)
+        dist.broadcast(shared, 0, self._control)
         return shared.numpy().tobytes()
 
     def alone(self, work: Callable[[], Result]) -> Result:
@@ -166,7 +174,7 @@ class Processes:
         except BaseException as error:
             self._leave()
             if self.size > 1 and _of_connection(error):
-                raise self._lost(str(error).splitlines()[0]) from error
+                raise self._lost(error) from error
             raise
 
     # What process 0 asks of the others.
@@ -204,13 +212,13 @@ class Processes:
                 if now != beat:
                     beat, since = now, time.monotonic()
                 if time.monotonic() - since > _SILENCE_SECONDS:
-                    raise self._lost(f"no sign of life for {_SILENCE_SECONDS:.0f} s")
+                    raise TimeoutError(f"no sign of life for {_SILENCE_SECONDS:.0f} s")
                 time.sleep(pause)
                 pause = min(0.25, pause * 1.5)
             self._told += 1
             message: Tree = json.loads(self._store.get(key))
-        except RuntimeError as error:
-            raise self._lost(str(error).splitlines()[0]) from error
+        except (RuntimeError, TimeoutError) as error:
+            raise self._lost(error) from error
         return message
 
     def _beat(self) -> None:
@@ -245,13 +253,12 @@ class Processes:
         if self.first:
             with suppress(RuntimeError):
                 self._tell({"end": True})
-        # Closes gloo's connections. NCCL would first wait for what cannot end any more; the process's end does it.
-        if not self._cuda:
-            dist.destroy_process_group()
+        # Closes gloo's connections, which the others notice. NCCL would first wait for what cannot end any more.
+        dist.destroy_process_group(self._control if self._cuda else None)
 
-    def _lost(self, why: str) -> LostProcessError:
+    def _lost(self, error: BaseException) -> LostProcessError:
         return LostProcessError(
-            f"{self._name(self.world.rank)} has lost another one ({why}), whose own output may say more; "
+            f"{self._name(self.world.rank)} has lost another one ({_shortly(error)}), whose own output may say more; "
             "the same command goes on from the last checkpoint"
         )
 
@@ -286,19 +293,25 @@ def joined(world: World, device: str) -> Iterator[Processes]:
     try:
         store, *_ = next(rendezvous("env://", world.rank, world.size, timeout=_PATIENCE))
         dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if cuda else "gloo",
-            store=store, rank=world.rank, world_size=world.size, timeout=_PATIENCE,
-        )  # fmt: skip
+            "nccl" if cuda else "gloo", store=store, rank=world.rank, world_size=world.size, timeout=_PATIENCE
+        )
+        control = dist.new_group(backend="gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise LostProcessError(
             f"process {world.rank} of {world.size} did not find the others at {place} "
-            f"({str(error).splitlines()[0][:200]}): are all of them running, and may they reach each other?"
+            f"({_shortly(error)}): are all of them running, and may they reach each other?"
         ) from error
-    processes = Processes(world, dist.PrefixStore("bench", store), cuda)  # type: ignore[attr-defined]
+    processes = Processes(world, dist.PrefixStore("bench", store), control, cuda)  # type: ignore[attr-defined]
     try:
         yield processes
     finally:
         processes.close()
+
+
+def _shortly(error: BaseException) -> str:
+    """What a library says, without the place in its code and its advice."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"^\[[^]]*\] ", "", line).partition(". This is")[0][:200]
 
 
 def _of_connection(error: BaseException) -> bool:
