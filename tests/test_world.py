@@ -103,7 +103,8 @@ def assert_gives_what_one_gives(out: Path, name: str, data: Path, folder: Path, 
     all_ranks = [torch.load(out / f"{rank}.pt", weights_only=True)[name] for rank in range(number)]
     assert_same(method.state_dict(), all_ranks[0]["weights"])
     for other in all_ranks[1:]:
-        assert_same(all_ranks[0]["weights"], other["weights"], scale=0)
+        if name != "supervised":  # whose best step's weights process 0 alone keeps
+            assert_same(all_ranks[0]["weights"], other["weights"], scale=0)
         assert other["curve"] == all_ranks[0]["curve"]
         assert other["looks"] == [], "process 0 looks"
     for ours, theirs in ((history.curve, "curve"), (history.diagnostics, "looks")):

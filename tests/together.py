@@ -104,15 +104,17 @@ def trained(
         factor = float("nan") if explode and last and step == 2 else 1.0
         return Batch(tuple(view.double() * factor for view in found.views), found.labels)
 
-    def validate(network: nn.Module) -> float:
-        assert isinstance(network, Method)
+    scores = iter([0.5, 0.4, 0.6])  # the second look is out of patience
+
+    def validate(_: nn.Module) -> float:
         assert processes.first
-        return -float(sum(value.square().sum() for value in network.encoder.parameters()))
+        return next(scores)
 
     probe = torch.randn(6, 1, 24, 32, generator=torch.Generator().manual_seed(1)).double()
     train_spec = TrainSpec(
-        steps=STEPS, learning_rate=1e-3, clip_norm=0.1 if name == "simclr" else 0.0, diagnose_times=3, checkpoint_seconds=1e6,
-        optimiser="lars" if name == "barlow_twins" else "adamw",
+        steps=STEPS, learning_rate=1e-3, diagnose_times=3, checkpoint_seconds=1e6,
+        clip_norm=0.1 if name == "simclr" else 0.0, optimiser="lars" if name == "barlow_twins" else "adamw",
+        patience=int(name == "supervised"),
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     judge = validate if name == "supervised" else None
