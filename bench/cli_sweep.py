@@ -12,6 +12,7 @@ from bench.cli_flags import Flag, Home, Plugins, Results, begin
 from bench.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from bench.sweep.estimate import Estimate
     from bench.sweep.plan import Plan
     from bench.sweep.read import Sweep
     from bench.sweep.state import SweepFolder
@@ -34,6 +35,7 @@ def sweep(
     results: Results = Path("results"),
     plugins: Plugins = None,
     dry_run: Flag = False,
+    measure: Flag = False,
     json: Flag = False,
 ) -> None:
     """Compute a grid of cells, on a cluster or here. The same command again starts what is missing or has failed.
@@ -57,23 +59,25 @@ def sweep(
     device
         Where to train.
     dry_run
-        Print the plan: jobs, what is there, what is missing and why, how long it will take. Do nothing.
+        Print the plan: jobs, what is there, what is missing and why, time and disk that it will take. Do nothing.
+    measure
+        With --dry-run: run a few steps of each combination that no stored run says the time of, here and on --device;
+        in a temporary folder, and nothing of it is kept.
     json
         Print the plan as one JSON document.
     """
     from bench.progress import say
-    from bench.sweep.estimate import estimate
-    from bench.sweep.plan import make_plan
 
     begin(plugins)
     found = _read(file, site)
     states = _states(only)
     if jobs < 0:
         raise InputError(f"--jobs {jobs}: give 1 or more")
+    if measure and not dry_run:
+        raise InputError("--measure belongs to --dry-run: give both")
     if dry_run:
-        plan = make_plan(found, home, results)
-        words = estimate(plan, results).in_words()
-        _print_plan(plan, words, as_json=json)
+        plan, estimated = _estimated(found, home, results, measure, device, cluster, jobs)
+        _print_plan(plan, estimated, as_json=json)
         return
     from bench.sweep.launch import launch
 
@@ -198,6 +202,30 @@ def _read(file: str, site: Path | None) -> "Sweep":
     return with_site(found, site) if site else found
 
 
+def _estimated(
+    found: "Sweep", home: Path, results: Path, measure: bool, device: str, cluster: str, jobs: int
+) -> "tuple[Plan, Estimate]":
+    """The plan, and what it will cost, from stored runs and, if wanted, from a few steps of each combination."""
+    from bench.store import Store
+    from bench.sweep.estimate import estimate, left_specs, missing
+    from bench.sweep.local import cap
+    from bench.sweep.plan import make_plan
+    from bench.sweep.rates import stored_rates
+    from bench.sweep.work import DataSets
+
+    plan, store = make_plan(found, home, results), Store(home)
+    rates = stored_rates(left_specs(plan), store, results)
+    if measure:
+        from bench.sweep.measure import measure as measured
+
+        measured(missing(plan, rates, DataSets(store)), rates, store, device)
+    left = [{"resources": job.resources.model_dump()} for job in plan.jobs if not job.done]
+    at_once = 1 if cluster == "inline" else jobs or found.spec.site.jobs_at_once
+    if cluster == "local" and left:
+        at_once = at_once or cap(left)
+    return plan, estimate(plan, home, results, rates=rates, at_once=at_once)
+
+
 def _folder(file: str, home: Path) -> "tuple[Sweep, SweepFolder]":
     from bench.sweep.state import folder_of
 
@@ -205,7 +233,7 @@ def _folder(file: str, home: Path) -> "tuple[Sweep, SweepFolder]":
     return found, folder_of(home, found.name, found.identity)
 
 
-def _print_plan(plan: "Plan", words: str, *, as_json: bool) -> None:
+def _print_plan(plan: "Plan", estimated: "Estimate", *, as_json: bool) -> None:
     import json as json_module
 
     from bench.table import Table, show
@@ -228,7 +256,8 @@ def _print_plan(plan: "Plan", words: str, *, as_json: bool) -> None:
                 }
                 for job in plan.jobs
             ],
-            "estimate": words,
+            "estimate": estimated.in_words(),
+            "costs": estimated.as_json(),
         }
         print(json_module.dumps(content, indent=1))
         return
@@ -249,7 +278,7 @@ def _print_plan(plan: "Plan", words: str, *, as_json: bool) -> None:
     again = sum(one.why.startswith("made again") for one in plan.cells)
     if again:
         print(f"{again} cells are made again, for what they depend on has changed")
-    print(words + "\nnothing was done (--dry-run)")
+    print(estimated.in_words() + "\nnothing was done (--dry-run)")
 
 
 def _print_status(state: "Status", folder: "SweepFolder", name: str, *, as_json: bool, everything: bool) -> None:

@@ -60,7 +60,7 @@ def schedule(folder: SweepFolder, launch: Path) -> None:
     """Runs a launch's jobs, those first that others need; ends when all have ended."""
     record = read_json(launch / "launch.json")
     jobs = {name: folder.job(name) for name in record["jobs"]}
-    cap = record["at_once"] or _cap(list(jobs.values()))
+    most = record["at_once"] or cap(list(jobs.values()))
     free, has_gpus = gpus(), bool(gpus())
     waiting, running, ended = list(jobs), dict[str, _Child](), dict[str, int]()
     told: list[int] = []
@@ -81,7 +81,7 @@ def schedule(folder: SweepFolder, launch: Path) -> None:
                 waiting.remove(name)
                 ended[name] = 1
                 print(f"{name}: not started, for a job that it needs has failed", flush=True)
-            elif None not in needs and len(running) < cap:
+            elif None not in needs and len(running) < most:
                 wanted = job["resources"]["gpus"] if has_gpus else 0
                 if wanted > len(free):
                     continue
@@ -108,8 +108,8 @@ def gpus() -> list[str]:
     return [str(place) for place, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU ")]
 
 
-def _cap(jobs: list[Tree]) -> int:
-    """As many jobs as there are GPUs for those that need one; else as the processor's cores allow."""
+def cap(jobs: list[Tree]) -> int:
+    """How many run at once: as many as there are GPUs for those that need one; else as the processor's cores allow."""
     if any(job["resources"]["gpus"] for job in jobs) and gpus():
         return len(gpus())
     return max(1, (os.cpu_count() or 1) // max(int(job["resources"]["cpus"]) for job in jobs))

@@ -40,7 +40,7 @@ def timed(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
 def planned(sweep: Sweep, home: Path, stored: Path) -> Plan:
     """What `bench sweep --dry-run` does."""
     made = make_plan(sweep, home, stored)
-    estimate(made, stored)
+    estimate(made, home, stored)
     return made
 
 
