@@ -12,7 +12,7 @@ from bench.cli_flags import Flag, Home, Plugins, Results, begin
 from bench.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from bench.sweep.estimate import Estimate
+    from bench.sweep.costs import Estimate
     from bench.sweep.plan import Plan
     from bench.sweep.read import Sweep
     from bench.sweep.state import SweepFolder

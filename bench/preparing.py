@@ -117,11 +117,28 @@ def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Pa
         _write(found, folder)
 
     folder = store.produce("datasets", sources.identity(dataset, store), make)
+    return _stored(folder), folder if made else sources.source_of(dataset, store).root
+
+
+def known_manifest(dataset: PlugIn, store: Store) -> tuple[Manifest, Path] | None:
+    """A data set's manifest, and what its paths are relative to, where nothing needs to be made or read for it.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    if tracks_csv.is_csv(dataset.name):
+        return _manifest(dataset, store, "dataset")
+    folder = store.folder("datasets", sources.identity(dataset, store))
+    if not folder.is_dir():
+        return None
+    return _stored(folder), folder if sources.is_made(dataset) else sources.source_of(dataset, store).root
+
+
+def _stored(folder: Path) -> Manifest:
     facts = read_json(folder / "manifest.json")
     tracks = pd.read_parquet(folder / "tracks.parquet")
     tracks["tags"] = [list(tags) for tags in tracks["tags"]]
-    found = Manifest(tracks, tuple(facts["tags"]), facts["kind"], facts["split_name"], tuple(facts["notes"]))
-    return found, folder if made else sources.source_of(dataset, store).root
+    return Manifest(tracks, tuple(facts["tags"]), facts["kind"], facts["split_name"], tuple(facts["notes"]))
 
 
 def _write(manifest: Manifest, folder: Path) -> None:

@@ -6,6 +6,7 @@ prepared, else noise: what a step takes depends on the shape of the audio and no
 """
 
 import io
+import json
 import subprocess
 import sys
 import tempfile
@@ -17,26 +18,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench import plan, results, stages
 from bench.config import LabelsSpec, PlugIn, RunSpec
-from bench.data.prepared import Prepared, open_prepared
+from bench.data.prepared import Prepared
 from bench.errors import InputError
 from bench.probe.embed import Embeddings
 from bench.probing import labelled, probe_all
 from bench.progress import progress, say
 from bench.randomness import generator
 from bench.run import Place, check, run
-from bench.store import Store, read_json, write_array, write_atomically, write_json
-from bench.sweep.rates import Rate, Rates, embed_kind, pretrain_kind, probe_kind, score_kind
+from bench.store import Store, read_json
+from bench.sweep.rates import Rate, Rates, embed_kind, prepare_kind, pretrain_kind, probe_kind, score_kind
+from bench.sweep.sample import HELD_OUT, SEGMENTS, some_tracks
+from bench.sweep.work import DataSets, read_data, training_steps
 
 _WARM_UP = 3  # steps
 _TIMED_SECONDS = 5.0  # of each stage with steps, about
 _MOST_STEPS = 100
-_HELD_OUT = 64  # tracks of the valid and of the test split
-_SEGMENTS = 2  # of a track that are embedded
-_NOISE_TAGS = 50
+_CURVE_POINTS = 200  # that `bench.train.loop` keeps of a training curve
 _MOST_EMBEDDED = 2**28  # bytes of made-up embeddings that a probe is timed on
 
 
@@ -61,7 +61,12 @@ def measure(specs: Sequence[RunSpec], rates: Rates, store: Store, device: str) -
         rates: of stored runs; gains what is measured.
         store: home, which is read alone.
         device: as in `bench run`.
+
+    Raises:
+        InputError: a setting of a method, an encoder or a data set cannot be.
     """
+    for spec in specs:
+        check(spec)
     if not specs:
         say("every combination has been run before: nothing to measure")
         return
@@ -75,7 +80,7 @@ def measure(specs: Sequence[RunSpec], rates: Rates, store: Store, device: str) -
         for kept in ("sources", "weights"):
             if (store.home / kept).is_dir():
                 (place.store.home / kept).symlink_to((store.home / kept).resolve())
-        most = max(_HELD_OUT, *(spec.train.batch_size for spec in specs))  # of the training split
+        most = max(HELD_OUT, *(spec.train.batch_size for spec in specs))  # of the training split
         for number, spec in enumerate(specs):
             report(number, len(specs), f"{spec.method.name} on {spec.encoder.name}")
             try:
@@ -98,33 +103,38 @@ def _combination(spec: RunSpec, rates: Rates, most: int, store: Store, place: Pl
     parts = check(spec)
     seconds, about = float(parts.encoder_settings.seconds), parts.traits
     few = _short(spec, about.trains, seconds)
-    whole = _some_tracks(spec.dataset, few, seconds, most, store, place.store)
-    if about.trains and spec.pretrain_dataset != spec.dataset:
-        _some_tracks(spec.pretrain_dataset, few, seconds, most, store, place.store)
+    whole = None
+    for section in ("pretrain_dataset", "dataset"):
+        dataset: PlugIn = getattr(few, section)
+        whole = some_tracks(dataset, few, seconds, most, store, place.store)
+        _prepared_rate(dataset, few, rates, place.store, source)
     began = time.monotonic()
+    new = pretrain_kind(spec) not in rates.pretrain or embed_kind(spec) not in rates.embed
+    if new:  # what torch does once for each shape is no part of what a thousand steps take
+        _run(few.model_copy(update={"seed": spec.seed + 1}), place)
     first = _run(few, place)
-    more = _longer(few, first, about)
+    more = _longer(few, first.pretrain / _WARM_UP, first.probe / _WARM_UP, new, about)
     second = _run(more, place)
-    kind = probe_kind(spec, about.uses_labels)
     step = Rate(0.0, source, bytes=_size(first.folders["pretrained"]))
-    if about.trains:
+    if about.trains and new:
         step = _line(first.pretrain, second.pretrain, few.train.steps, more.train.steps, source, step.bytes)
-    rates.pretrain.setdefault(pretrain_kind(spec), step)
+    step = rates.pretrain.setdefault(pretrain_kind(spec), step)
     width = read_json(second.folders["embedded"] / "run.json")["width"]
     vectors = len(np.load(second.folders["embedded"] / "segments.npy", mmap_mode="r"))
     each = min(first.embed, second.embed) / vectors
     rates.embed.setdefault(embed_kind(spec), Rate(each, source, bytes=4 * width, view_seconds=seconds))
     probe = _probe(spec, few, more, first, second, about, whole, width, place)
-    rates.probe.setdefault(kind, Rate(probe, source))
-    tests = whole.facts["tracks"]["test"] if whole is not None else _HELD_OUT
+    rates.probe.setdefault(probe_kind(spec, about.uses_labels), Rate(probe, source))
+    data = DataSets(store).of(spec)
+    tests = data.tracks["test"] if data else HELD_OUT
     share = tests / second.result.counts["test_tracks"]
     rates.score.setdefault(score_kind(spec), Rate(second.score * share, source))
-    rates.result.setdefault(score_kind(spec), _result_bytes(second, share))
+    rates.result.setdefault(score_kind(spec), _result_bytes(second, share, training_steps(spec, DataSets(store))))
     took = time.monotonic() - began
     batch = f"batch {spec.train.batch_size}, augment {spec.augment.name}"
     pretrain = f"{step.each:.3g} s a step ({batch}), " if about.trains else ""
     own = "its own classifier" if about.uses_labels else f"a {spec.probe.kind} probe"
-    noise = "" if whole is not None else "; on noise, for its data are not prepared"
+    noise = "" if data else "; on noise, for its data are not there"
     return (
         f"{spec.method.name} on {spec.encoder.name}: {pretrain}{1000 * each:.3g} ms a segment, {own} {probe:.3g} s and "
         f"scores {rates.score[score_kind(spec)].each:.3g} s a cell{noise} (took {took:.0f} s)"
@@ -134,7 +144,7 @@ def _combination(spec: RunSpec, rates: Rates, most: int, store: Store, place: Pl
 def _short(spec: RunSpec, trains: bool, seconds: float) -> RunSpec:
     """The cell with few steps of everything, on all labels of a few tracks."""
     train = {"steps": _WARM_UP, "epochs": 0.0, "diagnose_times": 1, "patience": 0, "warmup": 0.0}
-    limit = _SEGMENTS * seconds
+    limit = SEGMENTS * seconds
     update: dict[str, Any] = {
         "train": spec.train.model_copy(update=train),
         "probe": spec.probe.model_copy(
@@ -152,20 +162,21 @@ def _short(spec: RunSpec, trains: bool, seconds: float) -> RunSpec:
     return spec.model_copy(update=update)
 
 
-def _longer(few: RunSpec, first: _Taken, about: plan.Traits) -> RunSpec:
-    """The same, once more from the start, with as many more steps as take a few seconds."""
-    update: dict[str, Any] = {"seed": few.seed + 1}
-    if about.trains:
-        update["train"] = few.train.model_copy(update={"steps": _WARM_UP + _more(first.pretrain)})
+def _longer(few: RunSpec, step: float, tuning: float, new: bool, about: plan.Traits) -> RunSpec:
+    """The same with as many more steps as take a few seconds, from the seconds of a step; pretrained anew if `new`."""
+    update: dict[str, Any] = {"seed": few.seed + 2} if new else {}
+    if about.trains and new:
+        update["train"] = few.train.model_copy(update={"steps": _WARM_UP + _more(step)})
     if few.probe.kind == "finetune" and not about.uses_labels:
-        update["finetune"] = few.finetune.model_copy(update={"steps": _WARM_UP + _more(first.probe)})
+        update["finetune"] = few.finetune.model_copy(update={"steps": _WARM_UP + _more(tuning)})
     elif few.probe.kind != "knn" and not about.uses_labels:
         update["probe"] = few.probe.model_copy(update={"steps": 4 * few.probe.steps})
     return few.model_copy(update=update)
 
 
 def _more(seconds: float) -> int:
-    return max(_WARM_UP, min(_MOST_STEPS, int(_TIMED_SECONDS / max(seconds / _WARM_UP, 1e-3))))
+    """Steps, each of so many seconds, that are worth timing."""
+    return max(_WARM_UP, min(_MOST_STEPS, int(_TIMED_SECONDS / max(seconds, 1e-3))))
 
 
 def _line(first: float, second: float, few: int, more: int, source: str, size: float | None) -> Rate:
@@ -214,82 +225,29 @@ def _probe(
     return rate.fixed + rate.each * spec.probe.steps
 
 
-def _result_bytes(taken: _Taken, share: float) -> float:
-    """Of a cell's two files, on the whole test split."""
+def _result_bytes(taken: _Taken, share: float, steps: int | None) -> float:
+    """Of a cell's two files, on the whole test split and with the whole training curve."""
     values = results.read_values(taken.path)
     tracks = taken.result.counts["test_tracks"]
     arrays = len(values.influence) + len(values.jackknife) + 1
     size = taken.path.stat().st_size + taken.path.with_suffix(".npz").stat().st_size
-    return size + 4 * arrays * tracks * (share - 1)
+    curve = taken.result.training["curve"]
+    more = 0.0
+    if curve and steps:
+        points = steps // max(1, steps // _CURVE_POINTS)
+        more = (points / len(curve) - 1) * len(json.dumps({"": {"": curve}}, indent=1))
+    return size + 4 * arrays * tracks * (share - 1) + more
 
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def _some_tracks(
-    dataset: PlugIn, few: RunSpec, seconds: float, most: int, store: Store, temporary: Store
-) -> Prepared | None:
-    """Prepares a few tracks of a data set in the temporary home; returns the whole one where it is prepared."""
-    key = plan.prepare_key(dataset, few.encoder, store)
-    there = store.folder("prepared", key)
-    whole = open_prepared(there) if store.has("prepared", key) else None
-
-    def make(folder: Path) -> None:
-        if whole is None:
-            _noise(few, seconds, most, folder)
-        else:
-            _part(whole, there, most, folder)
-
-    temporary.produce("prepared", plan.prepare_key(dataset, few.encoder, temporary), make)
-    return whole
-
-
-def _part(whole: Prepared, there: Path, most: int, folder: Path) -> None:
-    """Some tracks of each split, evenly over the manifest; their samples stay where they are."""
-    numbers = {"train": most, "valid": _HELD_OUT, "test": _HELD_OUT}
-    rows = np.sort(np.concatenate([_spread(whole.rows(split), number) for split, number in numbers.items()]))
-    for path in there.glob("audio-*.i16"):
-        (folder / path.name).symlink_to(path.resolve())
-    index = np.load(there / "index.npy", mmap_mode="r")[rows]
-    counts = {split: int((whole.tracks["split"].iloc[rows] == split).sum()) for split in numbers}
-    _describe(whole.tracks.iloc[rows], whole.labels[rows], index, {**whole.facts, "tracks": counts}, folder)
-
-
-def _spread(rows: NDArray[np.int64], number: int) -> NDArray[np.int64]:
-    places = np.linspace(0, len(rows) - 1, min(number, len(rows)))
-    chosen: NDArray[np.int64] = rows[np.unique(places.round().astype(int))]
-    return chosen
-
-
-def _noise(few: RunSpec, seconds: float, most: int, folder: Path) -> None:
-    """Tracks long enough for every way of placing two views, with tags drawn by a coin."""
-    import pandas as pd
-
-    rate = plan.sample_rate(few.encoder)
-    frames = round((_SEGMENTS * seconds + few.views.min_gap_seconds + 0.1) * rate)
-    counts = {"train": most, "valid": _HELD_OUT, "test": _HELD_OUT}
-    splits = [split for split, number in counts.items() for _ in range(number)]
-    number = len(splits)
-    random = generator(0, "measured", 1)
-    samples = random.integers(-(2**12), 2**12, number * frames, dtype=np.int16)
-    (folder / "audio-00000.i16").write_bytes(samples.astype("<i2").tobytes())
-    names = [str(place) for place in range(number)]
-    tracks = pd.DataFrame({"track_id": names, "split": splits, "group": names, "audio_hash": names})
-    index = np.stack([np.zeros(number), np.arange(number) * frames, np.full(number, frames)], axis=1).astype(np.int64)
-    facts = {
-        "data_hash": "0", "tracks_hash": "0", "sample_rate": rate, "kind": "tags", "split_name": "noise",
-        "tags": [str(tag) for tag in range(_NOISE_TAGS)], "tracks": counts, "left_out": [], "notes": [],
-    }  # fmt: skip
-    _describe(tracks, random.random((number, _NOISE_TAGS)) < 0.5, index, facts, folder)
-
-
-def _describe(tracks: Any, labels: Any, index: Any, facts: dict[str, Any], folder: Path) -> None:
-    """Writes what `bench.data.prepared.open_prepared` opens, beside the samples."""
-    buffer = io.BytesIO()
-    tracks.reset_index(drop=True).to_parquet(buffer, index=False)
-    write_atomically(folder / "manifest.parquet", buffer.getvalue())
-    write_array(folder / "labels.npy", np.asarray(labels, bool))
-    write_array(folder / "index.npy", index)
-    write_json(folder / "data.json", facts)
-    write_json(folder / "run.json", {"seconds": 0.0})
+def _prepared_rate(dataset: PlugIn, few: RunSpec, rates: Rates, temporary: Store, source: str) -> None:
+    """Notes how long a second of audio took, where tracks were decoded."""
+    folder = temporary.folder("prepared", plan.prepare_key(dataset, few.encoder, temporary))
+    seconds = read_json(folder / "run.json")["seconds"]
+    found = read_data(folder)
+    if seconds and found and found.bytes:
+        kind = prepare_kind(dataset, found.rate)
+        rates.prepare.setdefault(kind, Rate(seconds / (found.bytes / 2 / found.rate), source))

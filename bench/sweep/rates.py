@@ -12,7 +12,7 @@ from statistics import mean, median
 from typing import Any
 
 from bench import results
-from bench.config import RunSpec, digest
+from bench.config import PlugIn, RunSpec, digest
 from bench.errors import InputError
 from bench.results import Result
 from bench.store import Store, read_json
@@ -22,6 +22,11 @@ from bench.sweep.work import Data, read_data
 _LOOKED_AT = 48  # results of a method and an encoder that are read, evenly spread over their names
 START_SECONDS = 4.0
 """Of a job before it computes: Python with torch starts in 3.2 s on two cores of a laptop's kind."""
+
+
+def prepare_kind(dataset: PlugIn, rate: int) -> str:
+    """What the time of decoding a second of audio depends on; the sample rate is in Hz."""
+    return digest([dataset, rate])
 
 
 def pretrain_kind(spec: RunSpec) -> str:
@@ -84,6 +89,7 @@ class Rates:
         probe: a cell, by `probe_kind`.
         score: a cell, by `score_kind`.
         result: bytes of a cell's result, by `score_kind`.
+        prepare: a second of audio, by `prepare_kind`.
         start: seconds that a job takes to start.
     """
 
@@ -93,6 +99,7 @@ class Rates:
     probe: dict[str, Rate] = field(default_factory=dict)
     score: dict[str, Rate] = field(default_factory=dict)
     result: dict[str, float] = field(default_factory=dict)
+    prepare: dict[str, Rate] = field(default_factory=dict)
     start: float = START_SECONDS
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from bench import plan, registry
 from bench.config import PlugIn, RunSpec, digest
+from bench.data.manifest import SPLITS
+from bench.errors import InputError
 from bench.store import Store, read_json
 from bench.sweep.plan import Job, Planned
 
@@ -126,7 +128,7 @@ class Data:
 
 
 class DataSets:
-    """What is known of data sets from what is prepared in home, at whatever sample rate."""
+    """What is known of data sets: of what is prepared in home, at whatever sample rate, or from manifests."""
 
     def __init__(self, store: Store) -> None:
         """Reads nothing yet."""
@@ -136,12 +138,12 @@ class DataSets:
         self._sample_rate = cache(lambda encoder: plan.sample_rate(PlugIn(name=encoder)))
 
     def find(self, dataset: PlugIn, rate: int) -> Data | None:
-        """A data set at a sample rate, in Hz; None where it is prepared at none."""
+        """A data set at a sample rate, in Hz; None where it is prepared at none, and has no manifest yet."""
         name = digest(dataset), rate
         if name not in self._found:
             rates = {rate: None, **dict.fromkeys(sorted(_rates()))}
             found = (self._prepared(dataset, one, rate) for one in rates)
-            self._found[name] = next((one for one in found if one), None)
+            self._found[name] = next((one for one in found if one), None) or _described(dataset, rate, self._store)
         return self._found[name]
 
     def of(self, spec: RunSpec, section: str = "dataset") -> Data | None:
@@ -186,6 +188,28 @@ def read_data(folder: Path, wanted_rate: int = 0) -> Data | None:
             run.get("seconds"),
         )
     return None
+
+
+def _described(dataset: PlugIn, rate: int, store: Store) -> Data | None:
+    """A data set that is not prepared, as its manifest and the headers of some of its files have it."""
+    from bench.data.decoders import decoders
+    from bench.data.estimate import seconds_of
+    from bench.preparing import known_manifest
+
+    try:
+        known = known_manifest(dataset, store)
+    except (InputError, OSError):
+        return None  # said by the job that prepares it
+    if known is None:
+        return None
+    manifest, root = known
+    with decoders(1) as pool:
+        seconds = seconds_of(root, list(manifest.tracks["path"]), pool)
+    splits = manifest.tracks["split"].value_counts()
+    number = len(manifest.tracks)
+    tracks = {**{split: int(splits.get(split, 0)) for split in SPLITS}, "all": number}
+    frames = np.full(number, round(seconds * rate / max(1, number)), np.int64)
+    return Data(tracks, frames, rate, len(manifest.tags), None)
 
 
 def _rates() -> set[int]:
