@@ -110,6 +110,8 @@ class _Sums:
         for piece in pieces:
             if piece.stage == "prepare":
                 took = self._prepare(piece)
+            elif piece.stage == "pretrain":
+                took = self._pretrain(piece.spec, self._kind(piece), job.resources.processes)
             else:
                 took = getattr(self, f"_{piece.stage}")(piece, piece.spec, self._kind(piece))
             stage = "probe" if piece.stage == "score" else piece.stage
@@ -134,7 +136,7 @@ class _Sums:
             at_once = found.at_once or len(self._jobs)
             found.home["checkpoints"] = sum(sorted(self._checkpoints, reverse=True)[:at_once])
         found.longest = max((seconds for _, seconds in self._jobs), default=0.0)
-        found.completion = _completion(
+        found.completion = completion(
             [(job.name, job.needs, seconds) for job, seconds in self._jobs], found.at_once or len(self._jobs)
         )
         found.sources = sorted(self._sources)
@@ -180,7 +182,8 @@ class _Sums:
         self._sources["preparing it at another sample rate"] = None
         return data.seconds
 
-    def _pretrain(self, piece: Piece, spec: RunSpec, kinds: Mapping[str, str]) -> float:
+    def _pretrain(self, spec: RunSpec | None, kinds: Mapping[str, str], processes: int) -> float:
+        assert spec is not None
         name = f"{spec.method.name} on {spec.encoder.name}"
         rate = self._rate("pretrain", kinds["pretrain"], f"pretraining {name}")
         size = rate.bytes if rate else None
@@ -193,7 +196,10 @@ class _Sums:
         self._checkpoints.append(_CHECKPOINT * (size or 0.0))
         looks = self._looks(spec, kinds, spec.train.diagnose_times) if self._own_labels(spec) else 0.0
         # What comes before the first step is, but for a moment, the one look for collapse.
-        return spec.train.diagnose_times * rate.fixed + steps * rate.each + looks
+        took = spec.train.diagnose_times * rate.fixed + steps * rate.each + looks
+        if processes != rate.processes:
+            self._sources[f"{rate.source}, as if {processes} processes shared it without loss"] = None
+        return took * rate.processes / processes
 
     def _own_labels(self, spec: RunSpec) -> bool:
         return self._data.traits(spec.method.name).uses_labels
@@ -250,7 +256,7 @@ class _Sums:
         return piece.count * _SCORE_SECONDS * spec.score.resamples * data.tracks["test"] * data.tags if data else 0.0
 
 
-def _completion(jobs: Sequence[tuple[str, Sequence[str], float]], at_once: int) -> float:
+def completion(jobs: Sequence[tuple[str, Sequence[str], float]], at_once: int) -> float:
     """Seconds until the last of jobs, each (name, names that it waits for, seconds), has ended."""
     names = {name for name, _, _ in jobs}
     left = {name: names.intersection(needs) for name, needs, _ in jobs}

@@ -4,9 +4,10 @@ What is alike has a digest of the settings that its time depends on: a step of p
 another seed, an embedding not for another method.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -69,6 +70,7 @@ class Rate:
         fixed: seconds before the first.
         bytes: of a product; of an embedding, of a vector; None where that is not known.
         view_seconds: of an embedding: length of a segment.
+        processes: that share a step.
     """
 
     each: float
@@ -76,6 +78,7 @@ class Rate:
     fixed: float = 0.0
     bytes: float | None = None
     view_seconds: float = 0.0
+    processes: int = 1
 
 
 @dataclass
@@ -139,7 +142,9 @@ class _Found:
         seconds, source = result.seconds, f"stored runs on {result.device}"
         weights = _size(self._store.folder("pretrained", products["pretrain"])) or 4 * training["parameters"]
         steps = training["steps"]
-        self._note("pretrain", pretrain_kind(spec), Rate(seconds["pretrain"] / max(1, steps), source, bytes=weights))
+        shared = re.match(r"(\d+) x ", result.device)
+        each, processes = seconds["pretrain"] / max(1, steps), int(shared[1]) if shared else 1
+        self._note("pretrain", pretrain_kind(spec), Rate(each, source, bytes=weights, processes=processes))
         embedded = self._store.folder("embedded", products["embed"])
         self._note("whole", whole_kind(spec), Rate(seconds["embed"], source, bytes=_size(embedded)))
         data, view_seconds = self._data_of(products["prepare"]), float(result.settings["encoder"]["seconds"])
@@ -179,9 +184,7 @@ def _middle(samples: list[Rate]) -> Rate:
     source = Counter(one.source for one in samples).most_common(1)[0][0]
     alike = [one for one in samples if one.source == source]
     sizes = [one.bytes for one in samples if one.bytes is not None]
-    return Rate(
-        median(one.each for one in alike), source, 0.0, median(sizes) if sizes else None, alike[-1].view_seconds
-    )
+    return replace(alike[-1], each=median(one.each for one in alike), bytes=median(sizes) if sizes else None)
 
 
 def _size(folder: Path) -> int | None:
