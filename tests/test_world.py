@@ -107,6 +107,7 @@ def assert_gives_what_one_gives(out: Path, name: str, data: Path, folder: Path, 
             assert_same(all_ranks[0]["weights"], other["weights"], scale=0)
         assert other["curve"] == all_ranks[0]["curve"]
         assert other["looks"] == [], "process 0 looks"
+    assert [point["step"] for point in history.diagnostics] == ([2, 4] if name == "supervised" else [2, 4, 6])
     for ours, theirs in ((history.curve, "curve"), (history.diagnostics, "looks")):
         assert len(ours) == len(all_ranks[0][theirs]) > 0
         for one, other in zip(ours, all_ranks[0][theirs], strict=True):
