@@ -5,10 +5,12 @@ Answers are matched by the launch's own job name as well as by id, for ids start
 wiped.
 """
 
+import fcntl
 import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bench.store import read_json, write_json
@@ -16,7 +18,9 @@ from bench.sweep.state import Tree
 
 QUERY_SECONDS = 30.0
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SUSPENDED", "CONFIGURING", "SPECIAL_EXIT")
+_STUCK = ("launch failed requeued held", "dependencyneversatisfied")
 AT_WORK = ("RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING")
+_NO_LOG = 53  # what slurmd says of a job whose log it cannot open
 _IN_WORDS = {
     "TIMEOUT": "over its time limit",
     "OUT_OF_MEMORY": "out of memory",
@@ -39,8 +43,22 @@ def ask(folder: Path, names: Sequence[str], max_age: float = QUERY_SECONDS) -> d
         "NAME ID" -> {"state", "reason", "exit"}.
     """
     path = folder / "slurm.json"
-    kept: Tree = read_json(path) if path.is_file() else {"asked": 0.0, "jobs": {}, "error": ""}
-    if not names or time.time() - kept["asked"] < max_age:
+    if not names:
+        return dict(_kept(path)["jobs"])
+    with suppress(OSError), open(folder / "slurm.lock", "a") as file:
+        with suppress(OSError):  # where there are no locks, two that ask at the same moment both do
+            fcntl.flock(file, fcntl.LOCK_EX)
+        return _asked(path, names, max_age)
+    return _asked(path, names, max_age)  # in somebody else's home
+
+
+def _kept(path: Path) -> Tree:
+    return dict(read_json(path)) if path.is_file() else {"asked": 0.0, "jobs": {}, "error": ""}
+
+
+def _asked(path: Path, names: Sequence[str], max_age: float) -> dict[str, Tree]:
+    kept = _kept(path)
+    if time.time() - kept["asked"] < max_age:
         return dict(kept["jobs"])
     jobs, error = _squeue(names)
     known: dict[str, Tree] = dict(kept["jobs"])
@@ -51,8 +69,15 @@ def ask(folder: Path, names: Sequence[str], max_age: float = QUERY_SECONDS) -> d
     gone = [key for key, one in known.items() if one["state"] == "GONE"]
     if gone and shutil.which("sacct"):
         known |= _sacct(names)
-    write_json(path, {"asked": time.time(), "jobs": known, "error": error})
+    with suppress(OSError):  # a full disk
+        write_json(path, {"asked": time.time(), "jobs": known, "error": error})
     return known
+
+
+def stuck(job: Tree) -> bool:
+    """Whether a waiting job will never start by itself, though nobody has held it by hand."""
+    held = str(job.get("reason")).lower().replace("_", " ") in _STUCK
+    return job["state"] in ("REQUEUE_HOLD", "SPECIAL_EXIT") or (job["state"] in WAITING and held)
 
 
 def in_words(job: Tree) -> str:
@@ -70,7 +95,7 @@ def in_words(job: Tree) -> str:
         if code_number > 128:
             killed = code_number - 128
         words = f"killed by signal {killed}" if killed else f"exit code {code}"
-        if (code_number, killed) == (0, 53):
+        if killed == _NO_LOG:
             words = "its log could not be opened"
     return f"{words} (Slurm: {state})"
 
