@@ -114,6 +114,7 @@ def _choose(plan: Plan, only: Sequence[str]) -> tuple[list[Job], int, int]:
         wanted += needs
     active = sum(states[job.name] in ACTIVE for job in waiting)
     left = sum("probe" in job.stages and job.name not in chosen and states[job.name] not in ACTIVE for job in waiting)
+    slurm.cancel([found[name].slurm for name in chosen if found[name].stuck])
     return [job for job in waiting if job.name in chosen], active, left
 
 

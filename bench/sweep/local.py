@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -61,7 +62,8 @@ def schedule(folder: SweepFolder, launch: Path) -> None:
     record = read_json(launch / "launch.json")
     jobs = {name: folder.job(name) for name in record["jobs"]}
     most = record["at_once"] or cap(list(jobs.values()))
-    free, has_gpus = gpus(), bool(gpus())
+    free = gpus()
+    slots, has_gpus = len(free), bool(free)  # without any, all runs on the CPU
     waiting, running, ended = list(jobs), dict[str, _Child](), dict[str, int]()
     told: list[int] = []
 
@@ -77,12 +79,17 @@ def schedule(folder: SweepFolder, launch: Path) -> None:
         for name in list(waiting):
             job = jobs[name]
             needs = [ended.get(one) for one in job["needs"] if one in jobs]
-            if any(needs):
+            wanted = job["resources"]["gpus"] if has_gpus else 0
+            never = "a job that it needs has failed" if any(needs) else ""
+            if wanted > slots:
+                never = f"it asks for {wanted} GPUs, and there are {slots}"
+            if never:
                 waiting.remove(name)
                 ended[name] = 1
-                print(f"{name}: not started, for a job that it needs has failed", flush=True)
+                print(f"{name}: not started: {never}", flush=True)
+                with suppress(OSError):
+                    write_json(launch / f"{name}.exit.json", {"code": 1, "signal": "", "note": never})
             elif None not in needs and len(running) < most:
-                wanted = job["resources"]["gpus"] if has_gpus else 0
                 if wanted > len(free):
                     continue
                 waiting.remove(name)
@@ -93,7 +100,8 @@ def schedule(folder: SweepFolder, launch: Path) -> None:
                 del running[name]
                 free += child.gpus
                 ended[name] = status
-                _note_exit(folder, name, child.process.pid, status)
+                with suppress(OSError):  # a full disk: the other jobs may still get through
+                    _note_exit(folder, name, launch, child.process.pid, status)
         time.sleep(_POLL_SECONDS)
 
 
@@ -138,13 +146,28 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _note_exit(folder: SweepFolder, name: str, pid: int, status: int) -> None:
-    """Says how a process ended, which it cannot say itself when it is killed."""
+def _note_exit(folder: SweepFolder, name: str, launch: Path, pid: int, status: int) -> None:
+    """Says how a process ended, which it cannot say itself when it is killed; maybe before it had made an attempt."""
+    ended = {"code": max(status, 0), "signal": signal.Signals(-status).name if status < 0 else ""}
     for attempt in reversed(folder.attempts(name)):
         if attempt.status["process"]["pid"] == pid:
-            signal_ = signal.Signals(-status).name if status < 0 else ""
-            write_json(attempt.folder / "exit.json", {"code": max(status, 0), "signal": signal_})
+            write_json(attempt.folder / "exit.json", ended)
             return
+    write_json(launch / f"{name}.exit.json", ended)
+
+
+def exit_in_words(ended: Tree) -> str:
+    """How a process ended, for a person."""
+    hint = "; the kernel does that when memory runs out" if ended["signal"] == "SIGKILL" else ""
+    return (
+        f"killed by {ended['signal']}{hint}" if ended["signal"] else ended.get("note") or f"exit code {ended['code']}"
+    )
+
+
+def exit_before_beginning(launch: Path, name: str) -> str:
+    """How a job of a launch ended before it had made an attempt; "" where it did not."""
+    path = launch / f"{name}.exit.json"
+    return exit_in_words(read_json(path)) if path.is_file() else ""
 
 
 def _end(running: dict[str, _Child]) -> None:

@@ -69,10 +69,10 @@ def lives(process: Tree) -> bool | None:
     return bool(process_start(process["pid"]) == process["start"])
 
 
-def beats(path: Path) -> bool:
-    """Whether a heartbeat is fresh."""
+def beats(path: Path, within: float | None = None) -> bool:
+    """Whether a heartbeat is fresh: no older than `within` seconds, or than those after which nobody waits for one."""
     try:
-        return time.time() - path.stat().st_mtime < stale_seconds()
+        return time.time() - path.stat().st_mtime < (stale_seconds() if within is None else within)
     except OSError:
         return False
 

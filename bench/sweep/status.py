@@ -1,20 +1,22 @@
 """What has become of every job and cell of a sweep, read from the files that the jobs left and from Slurm's word."""
 
 import re
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.sweep import queue
+from bench.sweep import local, queue
 from bench.sweep.plan import stored_names
-from bench.sweep.state import Attempt, SweepFolder, Tree, beats, lives
+from bench.sweep.state import HEARTBEAT_SECONDS, Attempt, SweepFolder, Tree, beats, lives
 
 STATES = ("done", "running", "queued", "stopped", "failed", "missing")
 ACTIVE = ("running", "queued")
 _BROKEN = ("failed", "stopped", "missing")
 _TAIL_BYTES = 4000
 _OUT_OF_MEMORY = re.compile(r"exceeded (job )?memory limit|oom.kill", re.IGNORECASE)
+_FULL_BYTES = 2**16  # less is free: no file of state fits
 _STARTING_SECONDS = 120.0  # after a launch, until Slurm must know its jobs
 
 
@@ -28,6 +30,7 @@ class JobState:
         attempt: the last one; None before the first.
         slurm: its id in Slurm, or "".
         need: the job that it needs and that did not end well; "" for none.
+        stuck: whether Slurm keeps it in line and will never start it.
     """
 
     state: str
@@ -35,6 +38,7 @@ class JobState:
     attempt: Attempt | None = None
     slurm: str = ""
     need: str = ""
+    stuck: bool = False
 
 
 def job_states(folder: SweepFolder, names: list[str], max_age: float = queue.QUERY_SECONDS) -> dict[str, JobState]:
@@ -60,29 +64,56 @@ def job_states(folder: SweepFolder, names: list[str], max_age: float = queue.QUE
 def _state(folder: SweepFolder, name: str, launch: Path, record: Tree, said: dict[str, Tree]) -> JobState:
     slurm = record.get("ids", {}).get(name, "")
     word = said.get(f"{record.get('name')} {slurm}") if slurm else None
-    attempts = [one for one in folder.attempts(name) if one.status["launch"] == launch.name]
+    attempts = folder.attempts(name)
+    for one in reversed(attempts):  # not the last alone: a node that Slurm has given up may go on with its job
+        if one.alive:
+            return JobState("running", f"since {one.status['started']}", one, slurm)
+    attempts = [one for one in attempts if one.status["launch"] == launch.name]
+    if word and queue.stuck(word):
+        last = attempts[-1] if attempts else None
+        return JobState("stopped", f"Slurm holds it back for ever: {word['reason']}", last, slurm, stuck=True)
     if not attempts:
-        return _not_begun(record, word, slurm)
+        return _not_begun(launch, name, record, word, slurm)
     last = attempts[-1]
     state, note = last.status["state"], last.status["note"]
-    if last.alive:
-        return JobState("running", f"since {last.status['started']}", last, slurm)
     if state in ("done", "left"):
         return JobState("missing" if state == "left" else "done", note, last, slurm)
     if word and word["state"] in queue.WAITING and state in ("running", "requeued"):
         return JobState("queued", f"put in line again ({word['reason']})", last, slurm)
     if state in ("failed", "stopped"):
         return JobState(state, note, last, slurm)
-    if word and word["state"] in queue.AT_WORK and lives(last.status["process"]) is not False:
-        return JobState("running", "not heard of for a while, but Slurm says that it runs", last, slurm)
-    if state == "requeued" and (word is None or word["state"] in queue.AT_WORK):
+    young = beats(last.folder / "heartbeat", _STARTING_SECONDS)
+    if state == "requeued" and (word["state"] in queue.AT_WORK if word else young):
         return JobState("queued", note, last, slurm)
-    return JobState(*_death(last, word, _slurm_log(launch, slurm)), last, slurm)
+    if word and word["state"] in queue.AT_WORK:
+        gone = lives(last.status["process"]) is False
+        why = "ends: Slurm has not said how" if gone else "not heard of for a while, but Slurm says that it runs"
+        return JobState("running", why, last, slurm)
+    if _just_gone(last, record):
+        return JobState("running", "ends: its scheduler has not said how", last, slurm)
+    state, why = _death(last, word, _slurm_log(launch, slurm))
+    return JobState(state, why + _full(last.folder), last, slurm)
 
 
-def _not_begun(record: Tree, word: Tree | None, slurm: str) -> JobState:
+def _full(folder: Path) -> str:
+    """A hint where a process may have said nothing since it could not."""
+    return "; its disk is full" if shutil.disk_usage(folder).free < _FULL_BYTES else ""
+
+
+def _just_gone(last: Attempt, record: Tree) -> bool:
+    """Whether the scheduler on this machine will say in a moment how an attempt ended."""
+    process = record.get("process")
+    if record["cluster"] != "local" or last.exit or not process or not lives(process):
+        return False
+    return beats(last.folder / "heartbeat", 2 * HEARTBEAT_SECONDS)
+
+
+def _not_begun(launch: Path, name: str, record: Tree, word: Tree | None, slurm: str) -> JobState:
     young = time.time() - record["created"] < _STARTING_SECONDS
     if record["cluster"] != "slurm":
+        ended = local.exit_before_beginning(launch, name)
+        if ended:
+            return JobState("failed", f"before it began: {ended}")
         process = record.get("process")
         if process is None and young:
             return JobState("queued", "being started")
@@ -111,16 +142,12 @@ def _slurm_log(launch: Path, slurm: str) -> str:
 
 def _death(last: Attempt, word: Tree | None, slurm_log: str) -> tuple[str, str]:
     """Names how an attempt ended that said nothing."""
-    ended = last.exit
     if _OUT_OF_MEMORY.search(slurm_log):  # where Slurm counts it as a plain failure
         return "failed", "out of memory: more than [resources] asks for"
     if word and word["state"] not in ("GONE", "COMPLETED", *queue.AT_WORK, *queue.WAITING):
         return "stopped" if word["state"].startswith("CANCELLED") else "failed", queue.in_words(word)
-    if ended.get("signal"):
-        hint = "; the kernel does that when memory runs out" if ended["signal"] == "SIGKILL" else ""
-        return "failed", f"killed by {ended['signal']}{hint}"
-    if ended.get("code"):
-        return "failed", f"exit code {ended['code']}"
+    if last.exit:
+        return "failed", local.exit_in_words(last.exit)
     if lives(last.status["process"]) is False:
         return "failed", f"its process is gone without a word (host {last.status['process']['host']})"
     silent = "" if beats(last.folder / "heartbeat") else ": its heart stopped"
