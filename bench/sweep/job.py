@@ -19,7 +19,7 @@ from bench.config import RunSpec
 from bench.errors import InputError, LostProcessError
 from bench.progress import Stopped, say
 from bench.results import code_version, now
-from bench.store import Store, write_json
+from bench.store import Store, explain, write_json
 from bench.sweep import lease, snapshot
 from bench.sweep.state import HEARTBEAT_SECONDS, SweepFolder, Tree, read_attempt, this_process
 from bench.world import World, end_process
@@ -152,6 +152,7 @@ def run_job(folder: Path, name: str, launch: str, *, own_process: bool = True) -
         attempt.write(state="failed", note=f"exited with code {exit_.code}", ended=now())
         raise
     except BaseException as error:
+        error = explain(error) or error if isinstance(error, OSError) else error  # a full disk
         known = isinstance(error, InputError | LostProcessError)
         note = str(error) if known else f"{type(error).__name__}: {error}"
         with suppress(OSError):  # the disk may be full: then the log, or Slurm, says what happened
@@ -306,8 +307,8 @@ def _stopped(attempt: _Attempt, why: str, job: Tree) -> int:
     attempt.write(state="requeued", note="told to make room; goes on from its checkpoint", ended=now())
     attempt.end()
     done = subprocess.run(["scontrol", "requeue", attempt.status["slurm"]], capture_output=True, text=True, check=False)
-    if done.returncode:
-        attempt.write(state="stopped", note=f"Slurm would not put it in line again: {done.stderr.strip()}")
+    if done.returncode:  # it may be doing so already: Slurm's word on the job tells
+        say(f"Slurm would not put it in line again: {done.stderr.strip()}")
         return 1
     time.sleep(30)  # Slurm ends this process; leaving by itself first could count as the job's end
     return 1
