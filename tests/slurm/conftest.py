@@ -29,8 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @contextmanager
-def slurm(**settings: object) -> Iterator[None]:
-    """Runs a Slurm with CI_SLURM_... settings (see `start-slurm.sh`); there is one at a time on a machine."""
+def slurm(**settings: object) -> Iterator[Path]:
+    """Runs a Slurm with CI_SLURM_... settings (see `start-slurm.sh`); there is one at a time on a machine.
+
+    Yields:
+        Its work folder, with `pid/` and `log/`.
+    """
     with open(Path(tempfile.gettempdir()) / "slurm-of-tests.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with tempfile.TemporaryDirectory(prefix="slurm-") as work:
@@ -39,7 +43,7 @@ def slurm(**settings: object) -> Iterator[None]:
             environment = os.environ | {"CI_SLURM_WORK": work} | given
             try:
                 subprocess.run([HERE / "start-slurm.sh"], env=environment, check=True, capture_output=True)
-                yield
+                yield Path(work)
             finally:
                 subprocess.run([HERE / "stop-slurm.sh"], env=environment, check=True, capture_output=True)
 
