@@ -41,6 +41,7 @@ class Cell:
         pretraining: id of what the cell shares with others; "" for the result's own word.
         pretraining_key: of the frozen encoder that is there or awaited; "" where it is not known.
         started: UTC time at which work began; "" for now.
+        shared: why, where a job that this cell's job waits for is at work on what the cell shares with others.
         tags: of the run, beside those that every run has.
     """
 
@@ -55,6 +56,7 @@ class Cell:
     pretraining: str = ""
     pretraining_key: str = ""
     started: str = ""
+    shared: str = ""
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -210,6 +212,8 @@ def _above(id_: str, key: str, cells: Sequence[Cell]) -> Run:
     if learns_labels(spec):
         name += f" f{spec.fraction:g} d{spec.draw}"
     why = "" if state == "done" else f"{states.count(state)} of {len(cells)} cells {state}: {first.why}"
+    if state == "queued" and any(cell.shared for cell in cells):
+        state, why = "running", next(cell.shared for cell in cells if cell.shared)
     return Run("pretraining", id_, key, name, state, why, first.started, result, None, spec, None, tags)
 
 

@@ -204,7 +204,7 @@ class Writer:
 
     def _create(self, run: Run, tags: dict[str, str]) -> Found:
         begun = run.times[0] or _now()
-        tags = {name: value for name, value in tags.items() if value}
+        tags = {name: value for name, value in tags.items() if value} | {"mlflow.source.name": "bench"}
         with suppress(KeyError, OSError):  # a user without a name
             tags = {**tags, "mlflow.user": getuser()}
         self._touch()

@@ -12,12 +12,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench import cli_track, results
+from bench import cli_track, results, tracked
+from bench.tracked import Cell
 from tests.conftest import make_tones
 from tests.sweeping import ROOT, Runner, write_sweep, write_trouble
 from tests.synthetic_results import write_cells
@@ -185,6 +187,20 @@ def test_an_earlier_result_of_a_sweep_stays_with_the_sweep(main, store, tmp_path
     assert "paper: 1 cells in MLflow (1 missing); 0 runs new, 0 changed" in out
     assert "pretext-bench: 1 cells in MLflow (1 done); 0 runs new" in out
     assert everything(store) == before
+
+
+def test_a_pretraining_runs_while_its_cells_wait_for_it(tmp_path):
+    result = results.read(write_cells(tmp_path, methods=("simclr",), fractions=(1.0,))[0])
+    cells = [Cell(str(number), "", "queued", "waits", spec=result.spec, pretraining="g") for number in range(2)]
+    ((waiting,), below) = tracked.runs(cells)
+    assert (waiting.state, waiting.why, len(below)) == ("queued", "2 of 2 cells queued: waits", 2)
+    ((running,), below) = tracked.runs([cells[0], replace(cells[1], shared="g-pretrain since noon")])
+    assert (running.state, running.why) == ("running", "g-pretrain since noon")
+    assert {run.state for run in below} == {"queued"}
+    done = replace(cells[0], state="done", result=result, key=result.cell)
+    ((both,), below) = tracked.runs([done, cells[1]])
+    assert (both.state, both.key, both.result) == ("queued", result.products["pretrain"], result)
+    assert {run.parent for run in below} == {("g", both.key)}
 
 
 def test_two_at_once_and_one_that_was_killed_leave_every_run_once(store, tmp_path):

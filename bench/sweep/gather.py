@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import results
@@ -12,8 +12,10 @@ from bench.results import Result, file_stem
 from bench.sweep.cells import cells as cells_of
 from bench.sweep.read import Sweep, read_sweep
 from bench.sweep.state import SweepFolder, Tree, folder_of
-from bench.sweep.status import ACTIVE, STATES, read_status
+from bench.sweep.status import ACTIVE, STATES, JobState, read_status
 from bench.tracked import Cell, Experiment, of_result
+
+_KEPT = ("done", *ACTIVE)  # states that a later launch of a changed sweep file does not take back
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,6 @@ def _joined(first: Experiment | None, second: Experiment) -> Experiment:
     return Experiment(second.name, list(cells.values()), first.sweeps + second.sweeps)
 
 
-_KEPT = ("done", *ACTIVE)
-
-
 def _launched(folder: SweepFolder, stored: _Stored) -> list[Cell]:
     """The cells of a sweep that was launched.
 
@@ -136,6 +135,7 @@ def _as_it_is(folder: SweepFolder, stored: _Stored) -> list[Cell]:
     states = {one.id: one for one in state.cells}
     listed = [one for one in (folder.cells or {"cells": []})["cells"] if one["id"] in states]
     asked = _asked(folder, {one["job"] for one in listed})
+    shared = {job: _at_work(folder, job, state.jobs) for job, now in state.jobs.items() if now.state == "queued"}
     found = []
     for one in listed:
         now, (spec, group) = states[one["id"]], asked.get(one["id"], (None, ""))
@@ -145,17 +145,41 @@ def _as_it_is(folder: SweepFolder, stored: _Stored) -> list[Cell]:
             result = stored.of_stem(one["stem"]) if one["stem"] else stored.of_spec(spec) if spec else None
             if result is None:
                 name, why = "missing", "its result cannot be read"
-        job = state.jobs.get(one["job"])
-        started = job.attempt.status["started"] if job and job.attempt and name not in ("done", "missing") else ""
-        pretrain_key = next(iter(one["keys"]), "")
-        found.append(
-            Cell(
-                one["id"], one["label"], name, why, result.cell if result else one["stem"].rpartition("-")[2], result,
-                results.path_of(stored.folder, result) if result else None, result.spec if result else spec, group,
-                pretrain_key, started, {"sweep": folder.path.name, "job": one["job"]},
-            )
-        )  # fmt: skip
+        job = state.jobs.get(one["job"]) if name not in ("done", "missing") else None
+        cell = Cell(
+            one["id"],
+            one["label"],
+            name,
+            why,
+            spec=spec,
+            pretraining=group,
+            key=one["stem"].rpartition("-")[2],
+            pretraining_key=next(iter(one["keys"]), ""),
+            started=job.attempt.status["started"] if job and job.attempt else "",
+            shared=shared.get(one["job"], "") if name == "queued" else "",
+            tags={"sweep": folder.path.name, "job": one["job"]},
+        )
+        if result:
+            path = results.path_of(stored.folder, result)
+            cell = replace(cell, key=result.cell, result=result, path=path, spec=result.spec)
+        found.append(cell)
     return found
+
+
+def _at_work(folder: SweepFolder, job: str, states: dict[str, JobState]) -> str:
+    """Of the jobs that this one waits for, and these for, one that trains or embeds; "" for none."""
+    waited_for, reached = folder.job(job).get("needs", []), set[str]()
+    while waited_for:
+        one = waited_for.pop()
+        now = states.get(one)
+        if one in reached or now is None or now.state not in ACTIVE:
+            continue
+        content = folder.job(one)
+        if now.state == "running" and content["kind"] == "cells":
+            return f"{one} {now.why}"
+        reached.add(one)
+        waited_for += content.get("needs", [])
+    return ""
 
 
 def _asked(folder: SweepFolder, jobs: Iterable[str]) -> dict[str, tuple[RunSpec, str]]:
@@ -178,9 +202,7 @@ def _never_launched(sweep: Sweep, file: str, home: Path, stored: _Stored) -> lis
         if result:
             path = results.path_of(stored.folder, result)
             tags = {"sweep": folder_of(home, sweep.name, sweep.identity).path.name}
-            found.append(
-                Cell(one.id, one.label, "done", "", result.cell, result, path, one.spec, one.group, "", "", tags)
-            )
+            found.append(Cell(one.id, one.label, "done", "", result.cell, result, path, one.spec, one.group, tags=tags))
     if not found:
         raise InputError(
             f"sweep {file} was not launched from {home}, and none of its cells is stored in {stored.folder}: "
