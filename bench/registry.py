@@ -102,6 +102,12 @@ def find(kind: str, name: str) -> Found:
 def describe(kind: str, name: str) -> dict[str, Any]:
     """The first line of a plug-in's docstring as "summary", and its literal constants, without importing it."""
     path = find(kind, name).path
+    return dict(_described(kind, path, path.stat().st_mtime_ns))
+
+
+@cache
+def _described(kind: str, path: Path, _mtime_ns: int) -> dict[str, Any]:
+    """See `describe`: a plan of thousands of cells asks for the same few files, which are read once while unchanged."""
     try:
         text = path.read_text(encoding="utf-8")
         if kind == "recipes":

@@ -134,11 +134,14 @@ def make_plan(sweep: Sweep, home: Path, results_folder: Path) -> Plan:
     others = Counter(stem.rpartition("-")[0] for stem in stored)
     before = {one["id"]: one for one in (folder.cells or {"cells": []})["cells"]}
     shared: dict[tuple[str, int], plan.Keys] = {}
+    first: dict[str, plan.Keys] = {}
     planned, needed = [], {}
     for cell in cells(sweep):
         like = shared.get((cell.base, cell.spec.seed))
         if like is None:
-            like = shared[cell.base, cell.spec.seed] = _keys(cell, store, shared)
+            like = first[cell.base].other_seed(cell.spec) if cell.base in first else plan.Keys(cell.spec, store)
+            first.setdefault(cell.base, like)
+            shared[cell.base, cell.spec.seed] = like
         keys = like.beside(cell.spec)
         wanted = [(keys.prepare, cell.spec.dataset)] if keys.data is None else []
         if not keys.known and keys.pretrain_data is None:
@@ -148,14 +151,6 @@ def make_plan(sweep: Sweep, home: Path, results_folder: Path) -> Plan:
                 needed[key] = dataset, plan.sample_rate(cell.spec.encoder)
         planned.append(_planned(cell, keys, stored, others, before.get(cell.id)))
     return Plan(sweep, folder, planned, _jobs(sweep, planned, shared, needed, store))
-
-
-def _keys(cell: Cell, store: Store, shared: dict[tuple[str, int], plan.Keys]) -> plan.Keys:
-    """The keys of the first cell of a combination and a seed."""
-    for (base, _), keys in shared.items():
-        if base == cell.base:
-            return keys.other_seed(cell.spec)
-    return plan.Keys(cell.spec, store)
 
 
 def stored_names(results_folder: Path) -> set[str]:
