@@ -89,8 +89,6 @@ def require_one_at_a_time(flags: Path, steps: int, but: Iterable[str] = ()) -> N
             continue
         pids = [pid for pid, _ in processes]
         assert len(pids) == len(set(pids)), f"{training}: two processes by turns: {processes}"
-        for (_, before), (_, after) in pairwise(processes):
-            assert after[0] <= before[-1] + 1, f"{training}: a step was left out: {processes}"
-        ends = [pid for pid, taken in processes if taken[-1] == steps - 1]
+        for (_, before), (_, after) in pairwise(processes):  # a checkpoint is written after every step
+            assert before[-1] <= after[0] <= before[-1] + 1, f"{training}: a step left out or done again: {processes}"
         assert processes[-1][1][-1] == steps - 1, f"{training}: not finished: {processes}"
-        assert len(ends) <= 2, f"{training}: finished {len(ends)} times: {processes}"

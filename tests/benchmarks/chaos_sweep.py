@@ -1,0 +1,214 @@
+"""A sweep whose processes are killed at random, again and again, ends complete and equal to an undisturbed one.
+
+    python tests/benchmarks/chaos_sweep.py [--kills 100] [--cells 50] [--cluster local|slurm] [--seed 0]
+
+Each blow hits a job process (SIGKILL mostly, SIGTERM, SIGUSR2), the local scheduler, or a job of Slurm (scancel,
+scontrol requeue), in every phase of the work. Whenever nothing is under way the same command starts the sweep again.
+Slurm is the one that is there: `tests/slurm/start-slurm.sh` starts one. Prints what was hit in which phase.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from bench.store import read_json
+from bench.sweep.read import read_sweep
+from bench.sweep.state import SweepFolder, folder_of
+from bench.sweep.status import ACTIVE, read_status
+from tests.conftest import make_tones
+from tests.sweeping import Runner, write_sweep
+from tests.troubles import require_one_at_a_time, write_troubles
+
+STEPS = 12
+PHASES = ("starting", "pretraining", "embedding, probing", "between cells")
+
+
+@dataclass
+class Chaos:
+    """What is done to a sweep, and has been.
+
+    Attributes:
+        runner: calls the command.
+        file: the sweep.
+        folder: of its state.
+        cluster: "local" or "slurm".
+        kills: blows that are to be dealt.
+        random: chooses.
+        blows: (what, phase) -> how often.
+        launches: how often the sweep was started.
+    """
+
+    runner: Runner
+    file: Path
+    folder: SweepFolder
+    cluster: str
+    kills: int
+    random: random.Random
+    blows: Counter[tuple[str, str]] = field(default_factory=Counter)
+    launches: int = 0
+
+    def launch(self) -> None:
+        """Starts what is left, as a user does."""
+        plugins = ["--plugins", self.runner.folder / "plugins"]
+        self.runner("sweep", self.file, "--cluster", self.cluster, "--only", "missing,failed,stopped", *plugins)
+        self.launches += 1
+
+    def run(self, seconds: float) -> None:
+        """Strikes until enough blows were dealt, then lets the sweep end."""
+        deadline = time.monotonic() + seconds
+        self.launch()
+        while True:
+            status = read_status(self.folder, self.runner.results, max_age=1.0)
+            done = status.counts["done"] / len(status.cells)
+            if done == 1:
+                return
+            if time.monotonic() > deadline:
+                raise SystemExit(f"not complete after {seconds:.0f} s: {dict(status.counts)}")
+            dealt = sum(self.blows.values())
+            if not any(status.counts[one] for one in ACTIVE):
+                self.launch()
+            elif dealt < self.kills and self._strike():
+                # As much of the blows as of the work, so that they fall on all of it.
+                ahead = (dealt + 1) / self.kills - done
+                time.sleep(self.random.uniform(0.0, 0.3) + max(0.0, min(6.0, 60 * ahead)))
+            else:
+                time.sleep(0.3)
+
+    def _strike(self) -> bool:
+        """Deals one blow; False where nothing was there to be hit."""
+        kind = self.random.random()
+        if self.cluster == "local" and kind < 0.08:
+            return self._hit(_processes(f"bench.sweep.local {self.folder.path}"), [signal.SIGKILL], "scheduler")
+        if self.cluster == "slurm" and kind < 0.25:
+            asked = ["squeue", "--noheader", "--array", "--states=running", "-o", "%i"]
+            jobs = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+            if not jobs:
+                return False
+            command = self.random.choice([["scancel"], ["scontrol", "requeue"]])
+            done = subprocess.run([*command, self.random.choice(jobs)], capture_output=True, check=False)
+            self.blows[" ".join(command), "any"] += not done.returncode
+            return not done.returncode
+        module = "bench.sweep.job" if self.cluster == "local" else "submitit.core._submit"
+        mark = f"{module} {self.folder.path}"
+        wanted = self.random.choice(PHASES)
+        for _ in range(100):  # for a process in that phase; else any
+            found = [pid for pid in _processes(mark) if self._phase(pid) == wanted]
+            if found:
+                break
+            time.sleep(0.1)
+        signals = [signal.SIGKILL] * 7 + [signal.SIGTERM, signal.SIGUSR2]
+        return self._hit(found or _processes(mark), signals, "")
+
+    def _hit(self, pids: list[int], signals: list[signal.Signals], what: str) -> bool:
+        if not pids:
+            return False
+        pid, number = self.random.choice(pids), self.random.choice(signals)
+        phase = self._phase(pid)
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return False
+        self.blows[f"{what} {number.name}".strip(), "any" if what else phase] += 1
+        return True
+
+    def _phase(self, pid: int) -> str:
+        for path in self.folder.path.glob("jobs/*/attempts/*/status.json"):
+            status = read_json(path)
+            if status["process"]["pid"] == pid and status["state"] == "running":
+                if status["done"]:
+                    return "between cells"
+                steps = self.runner.folder / "flags/steps.txt"
+                lines = [line.split() for line in steps.read_text().splitlines()] if steps.exists() else []
+                own = [int(line[1]) for line in lines if len(line) == 4 and line[2] == str(pid)]
+                return "starting" if not own else "pretraining" if own[-1] < STEPS - 1 else "embedding, probing"
+        return "starting"
+
+    def table(self) -> str:
+        """What was hit, by phase."""
+        phases = [*PHASES, "any"]
+        lines = [f"{'':<20}" + "".join(f"{one:>20}" for one in phases)]
+        for what in sorted({what for what, _ in self.blows}):
+            lines.append(f"{what:<20}" + "".join(f"{self.blows[what, phase]:>20}" for phase in phases))
+        return "\n".join(lines)
+
+
+def _processes(mark: str) -> list[int]:
+    """Processes whose command line holds a text."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if mark in words and "srun" not in words.split(" ")[0] and "python" in words.split(" ")[0]:
+            found.append(int(path.parent.name))
+    return found
+
+
+def chaos(folder: Path, cluster: str, cells: int, kills: int, seed: int, seconds: float, more: str = "") -> Chaos:
+    """Runs a sweep under blows, and makes sure that nothing of it is missing, twice, or other than undisturbed.
+
+    Args:
+        folder: where all of it lies.
+        cluster: "local" or "slurm".
+        cells: an even number; two share a pretraining.
+        kills: how many blows.
+        seed: of chance.
+        seconds: after which it is given up.
+        more: further lines of the sweep file.
+    """
+    runner, undisturbed = Runner(folder / "chaos"), Runner(folder / "undisturbed")
+    tones = make_tones(folder / "tones")
+    plugins = write_troubles(runner.folder, ["none"], pause=0.1)
+    axes = f'methods = ["trouble_none"]\nfractions = [0.5, 1.0]\nseeds = {list(range(cells // 2))}'
+    file = write_sweep(runner.folder / "chaos.toml", tones, axes, f"[site]\njobs_at_once = 3\n{more}")
+    file.write_text(file.read_text().replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1))
+    reference = undisturbed.start("sweep", file, "--cluster", "inline", "--plugins", plugins)
+    flags = runner.folder / "flags"
+    flags.mkdir()
+    runner.environment["TROUBLE_FLAGS"] = str(flags)
+    found = read_sweep(str(file))
+    place = folder_of(runner.home, found.name, found.identity)
+    made = Chaos(runner, file, place, cluster, kills, random.Random(seed))
+    made.run(seconds)
+    out, err = reference.communicate(timeout=seconds)
+    assert not reference.returncode, (out, err)
+    assert len(runner.metrics()) == cells
+    assert runner.metrics() == undisturbed.metrics()
+    assert runner.weights() == undisturbed.weights()
+    require_one_at_a_time(flags, STEPS)
+    assert not list(runner.home.glob("*/*.part"))
+    return made
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--cells", type=int, default=50)
+    parser.add_argument("--cluster", choices=["local", "slurm"], default="local")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        made = chaos(Path(name), given.cluster, given.cells, given.kills, given.seed, seconds=7200)
+        attempts = len(list(made.folder.path.glob("jobs/*/attempts/*")))
+        print(made.table())
+        print(
+            f"{given.cells} cells, {sum(made.blows.values())} blows, {made.launches} launches, {attempts} attempts, "
+            f"{time.monotonic() - started:.0f} s: complete, equal to the undisturbed sweep, nothing twice"
+        )
+
+
+if __name__ == "__main__":
+    main()
