@@ -125,7 +125,7 @@ def run_job(folder: Path, name: str, launch: str, *, own_process: bool = True) -
             code, and signals tell it to stop.
 
     Returns:
-        Exit status: 0 when all is done or in other hands, 1 when something failed.
+        Exit status: 0 when all is done or in other hands, 1 when something failed or what others need is not there.
     """
     sweep = SweepFolder(folder)
     job = sweep.job(name)
@@ -223,7 +223,8 @@ def _alone(job: Tree, attempt: _Attempt, name: str, processes: "Processes | None
     cells = [cell for cell in cells if cell["group"] in taken or not shared]
     if not taken or (job["kind"] == "cells" and not cells):
         attempt.write(state="left", note=f"left to {others[0]}", ended=now())
-        return 0
+        # Jobs that need this one's product are not to start before it is there; a data set they wait for themselves.
+        return 0 if job["kind"] == "prepare" or "probe" in job["stages"] else 1
     failed = _prepare(job, attempt) if job["kind"] == "prepare" else _compute(job, attempt, cells, processes)
     note = f"{failed[0]}" + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "") if failed else ""
     attempt.write(state="failed" if failed else "done", note=note, ended=now())
@@ -359,9 +360,14 @@ def run_task(folder: Path, name: str, launch: str) -> int:
         Exit status. A process that is one of several ends here, by itself (see `bench.world.end_process`).
     """
     world = World.from_environment()
-    status = assist_job(folder, name) if world.rank else run_job(folder, name, launch)
-    if world.size > 1:
-        end_process(status)
+    if world.size == 1:
+        return run_job(folder, name, launch)
+    status = 1
+    try:
+        status = assist_job(folder, name) if world.rank else run_job(folder, name, launch)
+    except SystemExit as exit_:
+        status = exit_.code if isinstance(exit_.code, int) else 1
+    end_process(status)
     return status
 
 
