@@ -1,0 +1,55 @@
+"""A cell that Slurm puts in line again stays one run of MLflow."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.slurm.conftest import slurm, until
+from tests.sweeping import Runner, write_sweep
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    with slurm(nodes=1):
+        yield
+
+
+def test_requeue_and_resume_stay_in_the_same_mlflow_run(place: Runner, tmp_path):
+    file = write_sweep(place.folder / "long.toml", place.folder / "tones/tracks.csv", 'methods = ["vicreg"]')
+    file.write_text(file.read_text().replace("steps = 6\n", "steps = 150\ncheckpoint_seconds = 1000\n", 1))
+    environment = {name: value for name, value in place.environment.items() if not name.startswith("MLFLOW")}
+    command = [sys.executable, "-m", "bench", "track", "sync", str(file), "--home", str(place.home)]
+    look = """
+import json
+from mlflow import MlflowClient
+client = MlflowClient("sqlite:///mlflow.db")
+found = client.search_runs([client.get_experiment_by_name("long").experiment_id])
+print(json.dumps({run.data.tags["kind"]: [run.info.run_id, run.info.status] for run in found} | {"runs": len(found)}))
+"""
+
+    def shown() -> dict[str, list[str]]:
+        """Kind -> id and status of the one run of it, after a synchronisation."""
+        synced = [*command, "--results", str(place.results)]
+        subprocess.run(synced, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        quiet = environment | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+        done = subprocess.run([sys.executable, "-c", look], cwd=tmp_path, env=quiet, check=True, capture_output=True)
+        found = dict(json.loads(done.stdout))
+        assert found.pop("runs") == 2
+        return found
+
+    place("sweep", file, "--cluster", "slurm")
+    until(lambda: bool(list(place.home.glob("pretrained/*.part"))))
+    begun = shown()
+    assert {status for _, status in begun.values()} == {"RUNNING"}
+    ids = subprocess.run(["squeue", "-h", "-r", "-t", "R", "-o", "%i"], capture_output=True, text=True, check=True)
+    subprocess.run(["scontrol", "requeue", *ids.stdout.split()], check=True)
+    attempts = place.home / "sweeps"
+    place.wait(file, lambda counts: len(list(attempts.glob("long-*/jobs/[!p]*/attempts/*"))) == 2 or "done" in counts)
+    assert place.settled(file)["counts"] == {"done": 1}
+    assert len(list(attempts.glob("long-*/jobs/[!p]*/attempts/*"))) == 2
+    done = shown()
+    assert {kind: id_ for kind, (id_, _) in done.items()} == {kind: id_ for kind, (id_, _) in begun.items()}
+    assert {status for _, status in done.values()} == {"FINISHED"}
