@@ -185,7 +185,7 @@ def assist(place: Place) -> None:
     rank = place.processes.world.rank
     for order in place.processes.orders():
         with place.processes.training():
-            cell, device = session.cell(0, RunSpec.model_validate(order["spec"])), _device(place)
+            cell, device = session.cell(0, RunSpec.model_validate(order["spec"])), device_of(place)
             if cell.keys.pretrain != order["key"]:
                 raise InputError(f"process {rank} has other code or data than process 0: its product would be another")
             if device.type != order["device"]:
@@ -206,7 +206,7 @@ def _together(session: Session, cells: Sequence[Cell]) -> Iterator[tuple[int, re
     if not waiting:
         return
     first = waiting[0]
-    device = _device(session.place)
+    device = device_of(session.place)
     leaked = _leaked(first) if first.parts.traits.trains and not first.parts.traits.uses_labels else 0
     if leaked:
         where = f"valid or test tracks of {first.spec.dataset.name}"
@@ -231,7 +231,7 @@ def encode(specs: Sequence[RunSpec], place: Place, *, embed: bool = True) -> Non
         InputError: something in a spec or in the data cannot be used.
     """
     _require_shares(specs, place)
-    session, device = Session(place), _device(place)
+    session, device = Session(place), device_of(place)
     made: set[str] = set()
     for index, spec in enumerate(specs):
         cell = session.cell(index, spec)
@@ -387,7 +387,12 @@ def weights_path(home: Path, name: str) -> Path:
     return path
 
 
-def _device(place: Place) -> torch.device:
+def device_of(place: Place) -> torch.device:
+    """Where to train.
+
+    Raises:
+        InputError: a GPU is asked for, and there is none.
+    """
     device = stages.pick_device(place.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(

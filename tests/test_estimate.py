@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bench.config import PlugIn
 from bench.store import Store
@@ -221,6 +222,17 @@ def test_lengths_of_time_are_said_in_the_unit_that_suits_them():
         "0.0 s", "10.0 s", "59 s", "1.0 min", "2.0 h", "3.0 days",
     ]  # fmt: skip
     assert Estimate().in_words() == "nothing is left to compute"
+
+
+def test_what_cannot_be_measured_is_refused(measured):
+    if not torch.cuda.is_available():
+        wrong = measured.runner("sweep", "quick", "--dry-run", "--measure", "--device", "cuda", status=2)
+        assert "torch finds no GPU here" in wrong
+    axes = 'methods = ["simclr"]\nseeds = [9]'
+    file = write_sweep(measured.folder / "wrong.toml", measured.folder / "tones/tracks.csv", axes)
+    file.write_text(file.read_text().replace("seconds = 1.0", "seconds = 0.4"))
+    wrong = measured.runner("sweep", file, "--dry-run", "--measure", "--device", "cpu", status=2)
+    assert "0.4 s and 64 mels leave no place after 4 stages" in wrong
 
 
 def test_measuring_needs_a_dry_run(measured):

@@ -27,7 +27,7 @@ from bench.probe.embed import Embeddings
 from bench.probing import labelled, probe_all
 from bench.progress import progress, say
 from bench.randomness import generator
-from bench.run import Place, check, run
+from bench.run import Place, check, device_of, run
 from bench.store import Store, read_json
 from bench.sweep.rates import Rate, Rates, embed_kind, prepare_kind, pretrain_kind, probe_kind, score_kind
 from bench.sweep.sample import HELD_OUT, SEGMENTS, some_tracks
@@ -63,14 +63,14 @@ def measure(specs: Sequence[RunSpec], rates: Rates, store: Store, device: str) -
         device: as in `bench run`.
 
     Raises:
-        InputError: a setting of a method, an encoder or a data set cannot be.
+        InputError: a setting of a method, an encoder or a data set cannot be, or there is no such device.
     """
     for spec in specs:
         check(spec)
     if not specs:
         say("every combination has been run before: nothing to measure")
         return
-    name = stages.device_name(stages.pick_device(device))
+    name = stages.device_name(device_of(Place(store, Path(), device)))
     source = f"measured here now on {name}"
     say(f"measuring {len(specs)} combinations on {name}")
     rates.start = _start_seconds()
@@ -219,7 +219,7 @@ def _probe(
     for one in (few, more):
         one = spec.model_copy(update={"probe": one.probe})
         with redirect_stderr(io.StringIO()):
-            ((_, made),) = probe_all([one], [labels], whole, embedded, stages.pick_device(place.device), "probe")
+            ((_, made),) = probe_all([one], [labels], whole, embedded, device_of(place), "probe")
         taken.append(made.seconds)
     rate = _line(taken[0], taken[1], few.probe.steps, more.probe.steps, "", None)
     return rate.fixed + rate.each * spec.probe.steps
