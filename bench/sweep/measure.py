@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from bench import plan, results, stages
 from bench.config import LabelsSpec, PlugIn, RunSpec
@@ -37,6 +38,7 @@ _WARM_UP = 3  # steps
 _TIMED_SECONDS = 5.0  # of each stage with steps, about
 _MOST_STEPS = 100
 _CURVE_POINTS = 200  # that `bench.train.loop` keeps of a training curve
+_TOGETHER = 4  # cells whose probes are timed as one
 _MOST_EMBEDDED = 2**28  # bytes of made-up embeddings that a probe is timed on
 
 
@@ -123,21 +125,22 @@ def _combination(spec: RunSpec, rates: Rates, most: int, store: Store, place: Pl
     vectors = len(np.load(second.folders["embedded"] / "segments.npy", mmap_mode="r"))
     each = min(first.embed, second.embed) / vectors
     rates.embed.setdefault(embed_kind(spec), Rate(each, source, bytes=4 * width, view_seconds=seconds))
-    probe = _probe(spec, few, more, first, second, about, whole, width, place)
-    rates.probe.setdefault(probe_kind(spec, about.uses_labels), Rate(probe, source))
+    probe = _probe(spec, few, more, first, second, about, whole, width, place, source)
+    rates.probe.setdefault(probe_kind(spec, about.uses_labels), probe)
     data = DataSets(store).of(spec)
     tests = data.tracks["test"] if data else HELD_OUT
     share = tests / second.result.counts["test_tracks"]
     rates.score.setdefault(score_kind(spec), Rate(second.score * share, source))
     rates.result.setdefault(score_kind(spec), _result_bytes(second, share, training_steps(spec, DataSets(store))))
-    took = time.monotonic() - began
     batch = f"batch {spec.train.batch_size}, augment {spec.augment.name}"
     pretrain = f"{step.each:.3g} s a step ({batch}), " if about.trains else ""
     own = "its own classifier" if about.uses_labels else f"a {spec.probe.kind} probe"
+    score = rates.score[score_kind(spec)].each
     noise = "" if data else "; on noise, for its data are not there"
     return (
-        f"{spec.method.name} on {spec.encoder.name}: {pretrain}{1000 * each:.3g} ms a segment, {own} {probe:.3g} s and "
-        f"scores {rates.score[score_kind(spec)].each:.3g} s a cell{noise} (took {took:.0f} s)"
+        f"{spec.method.name} on {spec.encoder.name}: {pretrain}{1000 * each:.3g} ms a segment, "
+        f"{own} {probe.fixed + probe.each:.3g} s and scores {score:.3g} s a cell{noise} "
+        f"(took {time.monotonic() - began:.0f} s)"
     )
 
 
@@ -186,43 +189,62 @@ def _line(first: float, second: float, few: int, more: int, source: str, size: f
 
 
 def _run(spec: RunSpec, place: Place) -> _Taken:
-    """Runs one cell; what it would say is of no interest to who asks for a plan."""
+    """Runs a cell, and one of another seed of the probe: what cells share, such as resamples, is not in its scores.
+
+    What it would say is of no interest to who asks for a plan.
+    """
+    specs = [spec, spec.model_copy(update={"probe_seed": spec.probe_seed + 1})]
+    if spec.probe.kind == "finetune":  # which would take twice as long
+        del specs[1:]
     with redirect_stderr(io.StringIO()):
-        ((_, result),) = run([spec], place)
-    ended = time.time()
+        found = [(result, time.time()) for _, result in run(specs, place)]
+    result, ended = found[-1]
+    before = found[-2][1] if len(found) > 1 else 0.0
     made = {"pretrained": "pretrain", "embedded": "embed", "probed": "probe"}
     folders = {stage: place.store.folder(stage, result.products[of]) for stage, of in made.items()}
     took = result.seconds
-    score = max(0.0, ended - (folders["probed"] / "run.json").stat().st_mtime)
+    score = max(0.0, ended - max(before, (folders["probed"] / "run.json").stat().st_mtime))
     path = results.path_of(place.results, result)
     return _Taken(took["pretrain"], took["embed"], took["probe"], score, folders, result, path)
 
 
 def _probe(
     spec: RunSpec, few: RunSpec, more: RunSpec, first: _Taken, second: _Taken, about: plan.Traits,
-    whole: Prepared | None, width: int, place: Place,
-) -> float:  # fmt: skip
-    """Seconds of a cell's probe, where it is not stopped early: on made-up embeddings of the whole data set."""
-    if about.uses_labels:
-        return second.probe
-    if spec.probe.kind == "finetune":
-        rate = _line(first.probe, second.probe, few.finetune.steps, more.finetune.steps, "", None)
-        return rate.fixed + rate.each * spec.finetune.steps
+    whole: Prepared | None, width: int, place: Place, source: str,
+) -> Rate:  # fmt: skip
+    """Of a cell's probe that is not stopped early: on made-up embeddings of the whole data set, if that is there."""
+    kind = "end_to_end" if about.uses_labels else spec.probe.kind
+    if kind == "finetune":
+        rate = _line(first.probe, second.probe, few.finetune.steps, more.finetune.steps, source, None)
+        return Rate(rate.fixed + rate.each * spec.finetune.steps, source)
     fits = whole is not None and 8 * width * len(whole.tracks) < _MOST_EMBEDDED
-    if whole is None or not fits:
-        rate = _line(first.probe, second.probe, few.probe.steps, more.probe.steps, "", None)
-        return rate.fixed + rate.each * spec.probe.steps
+    if kind == "end_to_end" or whole is None or not fits:
+        if kind in ("end_to_end", "knn"):
+            return Rate(second.probe, source)
+        rate = _line(first.probe, second.probe, few.probe.steps, more.probe.steps, source, None)
+        return Rate(rate.fixed + rate.each * spec.probe.steps, source)
     vectors = generator(0, "measured", 0).standard_normal((len(whole.tracks), width), dtype=np.float32)
     embedded = Embeddings(vectors, np.arange(len(vectors) + 1), vectors)
+    one, longer, several = (
+        _fitted(spec.model_copy(update={"probe": steps.probe}), cells, whole, embedded, device_of(place))
+        for steps, cells in ((few, 1), (more, 1), (more, _TOGETHER))
+    )
+    another = max(0.0, several - longer) / (_TOGETHER - 1)  # of a group's cells, which are trained as one program
+    if kind == "knn":
+        return Rate(another, source, max(0.0, longer - another))
+    rate = _line(one, longer, few.probe.steps, more.probe.steps, source, None)
+    another *= spec.probe.steps / more.probe.steps
+    return Rate(another, source, max(0.0, rate.fixed + rate.each * spec.probe.steps - another))
+
+
+def _fitted(spec: RunSpec, cells: int, whole: Prepared, embedded: Embeddings, device: torch.device) -> float:
+    """Seconds of fitting probes of some cells together."""
     labels = labelled(whole, spec.model_copy(update={"labels": LabelsSpec(), "fraction": min(1.0, spec.fraction)}), [])
-    taken = []
-    for one in (few, more):
-        one = spec.model_copy(update={"probe": one.probe})
-        with redirect_stderr(io.StringIO()):
-            ((_, made),) = probe_all([one], [labels], whole, embedded, device_of(place), "probe")
-        taken.append(made.seconds)
-    rate = _line(taken[0], taken[1], few.probe.steps, more.probe.steps, "", None)
-    return rate.fixed + rate.each * spec.probe.steps
+    specs = [spec.model_copy(update={"probe_seed": seed}) for seed in range(cells)]
+    began = time.monotonic()
+    with redirect_stderr(io.StringIO()):
+        list(probe_all(specs, [labels] * cells, whole, embedded, device, "probe"))
+    return time.monotonic() - began
 
 
 def _result_bytes(taken: _Taken, share: float, steps: int | None) -> float:
