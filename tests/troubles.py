@@ -45,7 +45,8 @@ class Method(method.Method):
         if flags:
             time.sleep({pause})
             with open(flags / "steps.txt", "a") as file:
-                file.write(f"{{NAME}}:{{self.start!r}} {{step}} {{os.getpid()}} {{time.time()}}\\n")
+                gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "-")
+                file.write(f"{{NAME}}:{{self.start!r}} {{step}} {{os.getpid()}} {{time.time()}} {{gpus}}\\n")
         return method.Loss(distance, {{"distance": distance}})
 '''
 

@@ -1,8 +1,11 @@
 """The scheduler of `--cluster local`: a process of its own that runs a launch's jobs, a few at a time.
 
 It leads a session of its own, so that a closed terminal does not end it, and leaves the same files as Slurm's jobs do.
+Of all launches from one home together no more jobs run than there are places, and no two on one GPU: a place is a
+locked file, and the job holds the lock for as long as it lives, also when its scheduler was killed.
 """
 
+import fcntl
 import os
 import shutil
 import signal
@@ -10,8 +13,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -30,7 +34,6 @@ class _Child:
 
     process: "subprocess.Popen[bytes]"
     helpers: "list[subprocess.Popen[bytes]]"
-    gpus: list[str] = field(default_factory=list)
 
     def ended(self) -> int | None:
         """Its exit status; None while it is at work. Helpers that outlive the first task are ended."""
@@ -62,8 +65,9 @@ def schedule(folder: SweepFolder, launch: Path) -> None:
     record = read_json(launch / "launch.json")
     jobs = {name: folder.job(name) for name in record["jobs"]}
     most = record["at_once"] or cap(list(jobs.values()))
-    free = gpus()
-    slots, has_gpus = len(free), bool(free)  # without any, all runs on the CPU
+    places = folder.path.parent.parent / "places" / socket.gethostname()
+    places.mkdir(parents=True, exist_ok=True)
+    slots = gpus()  # without any, all runs on the CPU
     waiting, running, ended = list(jobs), dict[str, _Child](), dict[str, int]()
     told: list[int] = []
 
@@ -79,26 +83,31 @@ def schedule(folder: SweepFolder, launch: Path) -> None:
         for name in list(waiting):
             job = jobs[name]
             needs = [ended.get(one) for one in job["needs"] if one in jobs]
-            wanted = job["resources"]["gpus"] if has_gpus else 0
+            wanted = job["resources"]["gpus"] if slots else 0
             never = "a job that it needs has failed" if any(needs) else ""
-            if wanted > slots:
-                never = f"it asks for {wanted} GPUs, and there are {slots}"
+            if wanted > len(slots):
+                never = f"it asks for {wanted} GPUs, and there are {len(slots)}"
             if never:
                 waiting.remove(name)
                 ended[name] = 1
                 print(f"{name}: not started: {never}", flush=True)
                 with suppress(OSError):
                     write_json(launch / f"{name}.exit.json", {"code": 1, "signal": "", "note": never})
-            elif None not in needs and len(running) < most:
-                if wanted > len(free):
-                    continue
-                waiting.remove(name)
-                running[name] = _start(folder, name, launch, [free.pop(0) for _ in range(wanted)])
+            elif None not in needs:
+                own = _take(places, [f"job-{place}" for place in range(most)], 1)
+                if own is None:
+                    break
+                taken = _take(places, [f"gpu-{one}" for one in slots], wanted)
+                if taken is not None:
+                    waiting.remove(name)
+                    visible = [one.removeprefix("gpu-") for one in taken]
+                    running[name] = _start(folder, name, launch, visible, (own | taken).values())
+                for place in (own | (taken or {})).values():
+                    os.close(place)
         for name, child in list(running.items()):
             status = child.ended()
             if status is not None:
                 del running[name]
-                free += child.gpus
                 ended[name] = status
                 with suppress(OSError):  # a full disk: the other jobs may still get through
                     _note_exit(folder, name, launch, child.process.pid, status)
@@ -123,8 +132,30 @@ def cap(jobs: list[Tree]) -> int:
     return max(1, (os.cpu_count() or 1) // max(int(job["resources"]["cpus"]) for job in jobs))
 
 
-def _start(folder: SweepFolder, name: str, launch: Path, slots: list[str]) -> _Child:
-    visible = {"CUDA_VISIBLE_DEVICES": ",".join(slots)} if slots else {}
+def _take(folder: Path, names: list[str], count: int) -> dict[str, int] | None:
+    """Locks as many of the named places as wanted: name -> open file; None where fewer are free."""
+    found: dict[str, int] = {}
+    for name in names:
+        if len(found) == count:
+            break
+        file = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            continue
+        except OSError:  # no locks on this file system: each launch counts for itself
+            pass
+        found[name] = file
+    if len(found) == count:
+        return found
+    for file in found.values():
+        os.close(file)
+    return None
+
+
+def _start(folder: SweepFolder, name: str, launch: Path, gpus: list[str], places: Iterable[int]) -> _Child:
+    visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
     tasks = int(folder.job(name)["resources"]["tasks"])
     world = {"WORLD_SIZE": str(tasks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     started = []
@@ -135,9 +166,10 @@ def _start(folder: SweepFolder, name: str, launch: Path, slots: list[str]) -> _C
             process = subprocess.Popen(
                 [sys.executable, "-m", "bench.sweep.job", str(folder.path), name, launch.name],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | visible | own,
+                pass_fds=tuple(places),
             )  # fmt: skip
         started.append(process)
-    return _Child(started[0], started[1:], slots)
+    return _Child(started[0], started[1:])
 
 
 def _free_port() -> int:

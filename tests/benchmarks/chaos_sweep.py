@@ -129,7 +129,7 @@ class Chaos:
                     return "between cells"
                 steps = self.runner.folder / "flags/steps.txt"
                 lines = [line.split() for line in steps.read_text().splitlines()] if steps.exists() else []
-                own = [int(line[1]) for line in lines if len(line) == 4 and line[2] == str(pid)]
+                own = [int(line[1]) for line in lines if len(line) == 5 and line[2] == str(pid)]
                 return "starting" if not own else "pretraining" if own[-1] < STEPS - 1 else "embedding, probing"
         return "starting"
 
