@@ -44,6 +44,8 @@ class Chaos:
         cluster: "local" or "slurm".
         kills: blows that are to be dealt.
         random: chooses.
+        undisturbed: the same sweep without blows.
+        reference: the process that computes that.
         blows: (what, phase) -> how often.
         launches: how often the sweep was started.
     """
@@ -54,13 +56,16 @@ class Chaos:
     cluster: str
     kills: int
     random: random.Random
+    undisturbed: Runner
+    reference: "subprocess.Popen[str]"
     blows: Counter[tuple[str, str]] = field(default_factory=Counter)
     launches: int = 0
 
     def launch(self) -> None:
         """Starts what is left, as a user does."""
         plugins = ["--plugins", self.runner.folder / "plugins"]
-        self.runner("sweep", self.file, "--cluster", self.cluster, "--only", "missing,failed,stopped", *plugins)
+        again = ["--only", "missing,failed,stopped"]
+        self.runner("sweep", self.file, "--cluster", self.cluster, *again, "--device", "cpu", *plugins)
         self.launches += 1
 
     def run(self, seconds: float) -> None:
@@ -155,8 +160,8 @@ def _processes(mark: str) -> list[int]:
     return found
 
 
-def chaos(folder: Path, cluster: str, cells: int, kills: int, seed: int, seconds: float, more: str = "") -> Chaos:
-    """Runs a sweep under blows, and makes sure that nothing of it is missing, twice, or other than undisturbed.
+def prepare(folder: Path, cluster: str, cells: int, kills: int, seed: int = 0, resources: str = "") -> Chaos:
+    """A sweep that is to be disturbed, and the same undisturbed, which starts in one process.
 
     Args:
         folder: where all of it lies.
@@ -164,31 +169,34 @@ def chaos(folder: Path, cluster: str, cells: int, kills: int, seed: int, seconds
         cells: an even number; two share a pretraining.
         kills: how many blows.
         seed: of chance.
-        seconds: after which it is given up.
-        more: further lines of the sweep file.
+        resources: further lines on what a pretraining needs.
     """
     runner, undisturbed = Runner(folder / "chaos"), Runner(folder / "undisturbed")
     tones = make_tones(folder / "tones")
     plugins = write_troubles(runner.folder, ["none"], pause=0.1)
     axes = f'methods = ["trouble_none"]\nfractions = [0.5, 1.0]\nseeds = {list(range(cells // 2))}'
-    file = write_sweep(runner.folder / "chaos.toml", tones, axes, f"[site]\njobs_at_once = 3\n{more}")
-    file.write_text(file.read_text().replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1))
-    reference = undisturbed.start("sweep", file, "--cluster", "inline", "--plugins", plugins)
+    file = write_sweep(runner.folder / "chaos.toml", tones, axes, "[site]\njobs_at_once = 3\n")
+    text = file.read_text().replace("[resources.pretrain]", f"[resources.pretrain]\n{resources}")
+    file.write_text(text.replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1))
+    reference = undisturbed.start("sweep", file, "--cluster", "inline", "--device", "cpu", "--plugins", plugins)
     flags = runner.folder / "flags"
     flags.mkdir()
     runner.environment["TROUBLE_FLAGS"] = str(flags)
     found = read_sweep(str(file))
     place = folder_of(runner.home, found.name, found.identity)
-    made = Chaos(runner, file, place, cluster, kills, random.Random(seed))
-    made.run(seconds)
-    out, err = reference.communicate(timeout=seconds)
-    assert not reference.returncode, (out, err)
-    assert len(runner.metrics()) == cells
-    assert runner.metrics() == undisturbed.metrics()
-    assert runner.weights() == undisturbed.weights()
-    require_one_at_a_time(flags, STEPS)
-    assert not list(runner.home.glob("*/*.part"))
-    return made
+    return Chaos(runner, file, place, cluster, kills, random.Random(seed), undisturbed, reference)
+
+
+def verify(chaos: Chaos) -> None:
+    """Makes sure that nothing of the sweep is missing, twice, or other than undisturbed."""
+    out, err = chaos.reference.communicate(timeout=1200)
+    assert not chaos.reference.returncode, (out, err)
+    found, wanted = chaos.runner.metrics(), chaos.undisturbed.metrics()
+    assert len(found) == len(read_status(chaos.folder, chaos.runner.results).cells)
+    assert found == wanted
+    assert chaos.runner.weights() == chaos.undisturbed.weights()
+    require_one_at_a_time(chaos.runner.folder / "flags", STEPS)
+    assert not list(chaos.runner.home.glob("*/*.part"))
 
 
 def main() -> None:
@@ -201,7 +209,9 @@ def main() -> None:
     given = parser.parse_args()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
-        made = chaos(Path(name), given.cluster, given.cells, given.kills, given.seed, seconds=7200)
+        made = prepare(Path(name), given.cluster, given.cells, given.kills, given.seed)
+        made.run(seconds=7200)
+        verify(made)
         attempts = len(list(made.folder.path.glob("jobs/*/attempts/*")))
         print(made.table())
         print(

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -28,24 +29,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=why))
 
 
-@contextmanager
-def slurm(**settings: object) -> Iterator[Path]:
-    """Runs a Slurm with CI_SLURM_... settings (see `start-slurm.sh`); there is one at a time on a machine.
+class Slurm:
+    """A Slurm with CI_SLURM_... settings (see `start-slurm.sh`) in a work folder, which holds `pid/` and `log/`."""
 
-    Yields:
-        Its work folder, with `pid/` and `log/`.
-    """
-    with open(Path(tempfile.gettempdir()) / "slurm-of-tests.lock", "a") as lock:
+    def __init__(self, work: Path, settings: dict[str, object]) -> None:
+        self.work = work
+        given = {f"CI_SLURM_{name.upper()}": str(value) for name, value in settings.items()}
+        self.environment = os.environ | {"CI_SLURM_WORK": str(work)} | given
+
+    def start(self) -> None:
+        self.work.mkdir(exist_ok=True)
+        self.work.chmod(0o755)  # the database runs as another user
+        subprocess.run([HERE / "start-slurm.sh"], env=self.environment, check=True, capture_output=True)
+
+    def stop(self, *flags: str) -> None:
+        subprocess.run([HERE / "stop-slurm.sh", *flags], env=self.environment, check=True, capture_output=True)
+
+    def kill(self, daemon: str) -> None:
+        os.kill(int((self.work / f"pid/{daemon}.pid").read_text()), signal.SIGKILL)
+
+
+@contextmanager
+def slurm(**settings: object) -> Iterator[Slurm]:
+    """Runs a Slurm; there is one at a time on a machine."""
+    with (
+        open(Path(tempfile.gettempdir()) / "slurm-of-tests.lock", "a") as lock,
+        tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as work,
+    ):
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with tempfile.TemporaryDirectory(prefix="slurm-") as work:
-            Path(work).chmod(0o755)  # the database runs as another user
-            given = {f"CI_SLURM_{name.upper()}": str(value) for name, value in settings.items()}
-            environment = os.environ | {"CI_SLURM_WORK": work} | given
-            try:
-                subprocess.run([HERE / "start-slurm.sh"], env=environment, check=True, capture_output=True)
-                yield Path(work)
-            finally:
-                subprocess.run([HERE / "stop-slurm.sh"], env=environment, check=True, capture_output=True)
+        made = Slurm(Path(work), settings)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.start()  # a test may have killed a part of it: what is dead ends no jobs
+            made.stop()
 
 
 @pytest.fixture(scope="module")

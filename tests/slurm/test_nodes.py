@@ -1,15 +1,12 @@
 """Slurm takes nodes away: a higher partition that sends no signal, a node set down while its job still runs."""
 
 import json
-import os
-import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.slurm.conftest import slurm, until
+from tests.slurm.conftest import Slurm, slurm, until
 from tests.sweeping import Runner, write_sweep
 from tests.troubles import require_one_at_a_time, turns, write_troubles
 
@@ -17,10 +14,10 @@ STEPS = 6
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[Path]:
+def cluster() -> Iterator[Slurm]:
     """Two pretend nodes for one job each; as Slurm is by default, a preempted job gets SIGTERM alone."""
-    with slurm(nodes=2, cpus=1, preempt_signal=0, grace=4) as work:
-        yield work
+    with slurm(nodes=2, cpus=1, preempt_signal=0, grace=4) as made:
+        yield made
 
 
 def _nodes(job: str) -> str:
@@ -44,7 +41,7 @@ def test_jobs_that_lose_their_node_complete(cluster, place, tmp_path):
     until(lambda: all((flags / one).exists() for one in names))
     jobs = {name: (flags / name).read_text() for name in names}
     node, other = _nodes(jobs["down"]), _nodes(jobs["preempted"])
-    os.kill(int((cluster / f"pid/slurmd-{node}.pid").read_text()), signal.SIGKILL)
+    cluster.kill(f"slurmd-{node}")
     subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
     urgent = ["sbatch", "-p", "high", "-w", other, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 1"]
     subprocess.run(urgent, check=True, capture_output=True)
