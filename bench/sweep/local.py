@@ -93,7 +93,7 @@ def schedule(folder: SweepFolder, launch: Path) -> None:
                 print(f"{name}: not started: {never}", flush=True)
                 with suppress(OSError):
                     write_json(launch / f"{name}.exit.json", {"code": 1, "signal": "", "note": never})
-            elif None not in needs:
+            elif None not in needs and len(running) < most:
                 own = _take(places, [f"job-{place}" for place in range(most)], 1)
                 if own is None:
                     break
