@@ -235,7 +235,7 @@ def test_who_does_not_come_is_given_up(monkeypatch):
 # The command line.
 
 
-def command(tones: Path, home: Path, *more: str, steps: int = 12) -> list[str]:
+def command(tones: Path, home: Path, *more: str, steps: int = 30) -> list[str]:
     places = ["--home", str(home), "--results", str(home / "results"), "--steps", str(steps), "--json"]
     return [
         "bench",
