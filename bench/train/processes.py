@@ -79,7 +79,7 @@ class Processes:
             return list(flags)
         shared = torch.tensor(flags, dtype=torch.uint8)
         dist.all_reduce(shared, dist.ReduceOp.MAX, self._control)
-        return [bool(flag) for flag in shared]
+        return [bool(flag) for flag in shared.tolist()]
 
     def mean(self, numbers: Sequence[float]) -> list[float]:
         """Each number's mean over the processes."""
