@@ -2,6 +2,7 @@
 
 import platform
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from bench.store import Store, read_json
 from bench.train.processes import ALONE, Processes
 
 Validated = TypeVar("Validated", bound=Spec)
+_SEEN_SECONDS = 90.0  # longer than network disks keep what they know of a folder
 _AGGREGATION = {
     "mean_embedding": "mean embedding of non-overlapping",
     "mean_probability": "mean probability over non-overlapping",
@@ -171,7 +173,7 @@ def _require_shares(specs: Sequence[RunSpec], place: Place) -> None:
 def assist(place: Place) -> None:
     """Takes part, as one of the processes after process 0, in every pretraining that process 0 announces.
 
-    Writes nothing; ends when process 0 has no more to do. The home may be another copy of the same prepared data.
+    Writes nothing; ends when process 0 has no more to do.
 
     Args:
         place: as that of process 0; the results folder is not looked at.
@@ -185,13 +187,33 @@ def assist(place: Place) -> None:
     rank = place.processes.world.rank
     for order in place.processes.orders():
         with place.processes.training():
-            cell, device = session.cell(0, RunSpec.model_validate(order["spec"])), device_of(place)
+            spec, device = RunSpec.model_validate(order["spec"]), device_of(place)
+            _await_prepared(spec, place)
+            cell = session.cell(0, spec)
             if cell.keys.pretrain != order["key"]:
                 raise InputError(f"process {rank} has other code or data than process 0: its product would be another")
             if device.type != order["device"]:
                 raise InputError(f"process 0 trains on {order['device']}, process {rank} has {device.type}")
         with suppress(DivergedError):  # process 0 says it
             _pretrain(place, cell, device, place.store.folder("pretrained", cell.keys.pretrain))
+
+
+def _await_prepared(spec: RunSpec, place: Place) -> None:
+    """Waits until what process 0 has prepared is seen here: network disks show new folders a little late.
+
+    Raises:
+        InputError: it is not; preparing it here, too, would keep the others waiting.
+    """
+    keys = plan.Keys(spec, place.store)
+    until = time.monotonic() + _SEEN_SECONDS
+    for key in (keys.prepare, keys.prepare_pretrain):
+        while not place.store.has("prepared", key):
+            if time.monotonic() > until:
+                raise InputError(
+                    f"process {place.processes.world.rank} does not see {place.store.folder('prepared', key)}, which "
+                    "process 0 has: --home must be on a disk that all machines see"
+                )
+            time.sleep(0.2)
 
 
 def _together(session: Session, cells: Sequence[Cell]) -> Iterator[tuple[int, results.Result]]:
