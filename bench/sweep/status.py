@@ -4,7 +4,7 @@ import re
 import shutil
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.sweep import local, queue
@@ -29,7 +29,7 @@ class JobState:
         why: it waits, or ended.
         attempt: the last one; None before the first.
         slurm: its id in Slurm, or "".
-        need: the job that it needs and that did not end well; "" for none.
+        need: the job that it needs and that did not end well, or has not ended; "" for none.
         stuck: whether Slurm keeps it in line and will never start it.
     """
 
@@ -53,7 +53,13 @@ def job_states(folder: SweepFolder, names: list[str], max_age: float = queue.QUE
         found[name] = _state(folder, name, *latest[name], said) if name in latest else JobState("missing", "never run")
     for name in names:  # those first that others need
         if name in latest and (found[name].attempt is None or found[name].state == "missing"):
-            broken = [one for one in folder.job(name)["needs"] if one in found and found[one].state in _BROKEN]
+            needs = [one for one in folder.job(name)["needs"] if one in found]
+            broken = [one for one in needs if found[one].state in _BROKEN]
+            ahead = [one for one in needs if found[one].state in ACTIVE]
+            if ahead and not broken and found[name].state == "queued":  # why that waits is what there is to know
+                need = found[ahead[0]]
+                why = need.why if need.need else f"{ahead[0]}, which it needs, {need.state}: {need.why}"
+                found[name] = replace(found[name], why=why, need=ahead[0])
             if broken and found[name].state != "done":
                 need = found[broken[0]]
                 why = need.why if need.need else f"{broken[0]}, which it needs, {need.state}: {need.why}"

@@ -84,7 +84,7 @@ class Chaos:
                 self.launch()
             elif dealt < self.kills and self._strike():
                 # As much of the blows as of the work, so that they fall on all of it.
-                ahead = (dealt + 1) / self.kills - done
+                ahead = (dealt + 1) / self.kills - 1.2 * done
                 time.sleep(self.random.uniform(0.0, 0.3) + max(0.0, min(6.0, 60 * ahead)))
             else:
                 time.sleep(0.3)

@@ -215,7 +215,8 @@ def test_impossible_requests_say_why_and_leave_nothing(runner, late):
     many.write_text(many.read_text().replace("[resources.pretrain]", "[resources.pretrain]\ncpus = 64"))
     assert not runner.launch(many).wait(120)
     (cell,) = runner.status(many)["cells"]
-    assert (cell["state"], cell["why"]) == ("queued", "waits: PartitionConfig")
+    assert cell["state"] == "queued"
+    assert "waits: PartitionConfig" in cell["why"]
     assert "1 jobs told to stop" in runner("cancel", many)
     state, why = runner.only(many)
     assert state == "stopped"
