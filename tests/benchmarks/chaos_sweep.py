@@ -48,6 +48,7 @@ class Chaos:
         reference: the process that computes that.
         blows: (what, phase) -> how often.
         launches: how often the sweep was started.
+        ahead: share of the blows that were dealt above the share of the work that is done.
     """
 
     runner: Runner
@@ -60,6 +61,7 @@ class Chaos:
     reference: "subprocess.Popen[str]"
     blows: Counter[tuple[str, str]] = field(default_factory=Counter)
     launches: int = 0
+    ahead: float = 0.0
 
     def launch(self) -> None:
         """Starts what is left, as a user does."""
@@ -80,12 +82,12 @@ class Chaos:
             if time.monotonic() > deadline:
                 raise SystemExit(f"not complete after {seconds:.0f} s: {dict(status.counts)}")
             dealt = sum(self.blows.values())
+            # As much of the blows as of the work, so that they fall on all of it; a little more, so that none is left.
+            self.ahead = (dealt + 1) / self.kills - 1.2 * done
             if not any(status.counts[one] for one in ACTIVE):
                 self.launch()
             elif dealt < self.kills and self._strike():
-                # As much of the blows as of the work, so that they fall on all of it.
-                ahead = (dealt + 1) / self.kills - 1.2 * done
-                time.sleep(self.random.uniform(0.0, 0.3) + max(0.0, min(6.0, 60 * ahead)))
+                time.sleep(self.random.uniform(0.0, 0.3) + max(0.0, min(6.0, 60 * self.ahead)))
             else:
                 time.sleep(0.3)
 
@@ -106,7 +108,7 @@ class Chaos:
         module = "bench.sweep.job" if self.cluster == "local" else "submitit.core._submit"
         mark = f"{module} {self.folder.path}"
         wanted = self.random.choice(PHASES)
-        for _ in range(100):  # for a process in that phase; else any
+        for _ in range(60 if self.ahead > 0 else 5):  # for a process in that phase; else any
             found = [pid for pid in _processes(mark) if self._phase(pid) == wanted]
             if found:
                 break
