@@ -83,7 +83,9 @@ def _state(folder: SweepFolder, name: str, launch: Path, record: Tree, said: dic
     last = attempts[-1]
     state, note = last.status["state"], last.status["note"]
     if state in ("done", "left"):
-        return JobState("missing" if state == "left" else "done", note, last, slurm)
+        # Who needs data that another attempt prepares waits for them by itself.
+        there = state == "done" or name.startswith("prepare-")
+        return JobState("done" if there else "missing", note, last, slurm)
     if word and word["state"] in queue.WAITING and state in ("running", "requeued"):
         return JobState("queued", f"put in line again ({word['reason']})", last, slurm)
     if state in ("failed", "stopped"):
@@ -110,6 +112,8 @@ def _just_gone(last: Attempt, record: Tree) -> bool:
     """Whether the scheduler on this machine will say in a moment how an attempt ended."""
     process = record.get("process")
     if record["cluster"] != "local" or last.exit or not process or not lives(process):
+        return False
+    if lives(last.status["process"]) is not False:  # but stands still
         return False
     return beats(last.folder / "heartbeat", 2 * HEARTBEAT_SECONDS)
 
