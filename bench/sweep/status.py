@@ -72,8 +72,9 @@ def _state(folder: SweepFolder, name: str, launch: Path, record: Tree, said: dic
     word = said.get(f"{record.get('name')} {slurm}") if slurm else None
     attempts = folder.attempts(name)
     for one in reversed(attempts):  # not the last alone: a node that Slurm has given up may go on with its job
-        if one.alive:
-            return JobState("running", f"since {one.status['started']}", one, slurm)
+        if one.alive:  # where Slurm no longer knows it, its id may be another job's by now
+            known = slurm if word and word["state"] != "GONE" else ""
+            return JobState("running", f"since {one.status['started']}", one, known)
     attempts = [one for one in attempts if one.status["launch"] == launch.name]
     if word and queue.stuck(word):
         last = attempts[-1] if attempts else None
