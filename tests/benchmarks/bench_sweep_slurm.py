@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=4, help="jobs that run at the same time")
     parser.add_argument("--poll", type=float, default=5.0, help="seconds between calls of `bench status`")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, slurm(nodes=given.nodes, cpus=1):
+    with tempfile.TemporaryDirectory() as name, slurm(nodes=given.nodes, cpus=1, mem=4096):
         folder = Path(name)
         runner = Runner(folder / "place")
         tools, log = counted(folder)
