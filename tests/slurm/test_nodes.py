@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +27,11 @@ def _nodes(job: str) -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def _slurm_id(attempt: Path) -> str:
+    path = attempt / "status.json"
+    return str(json.loads(path.read_text())["slurm"]) if path.exists() else ""
+
+
 def test_jobs_that_lose_their_node_complete(cluster, place, tmp_path):
     """One of two is preempted; the other's node is given up, and Slurm starts the job elsewhere beside the old one."""
     runner, undisturbed = Runner(tmp_path / "place"), Runner(tmp_path / "undisturbed")
@@ -45,8 +52,11 @@ def test_jobs_that_lose_their_node_complete(cluster, place, tmp_path):
     subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
     urgent = ["sbatch", "-p", "high", "-w", other, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 1"]
     subprocess.run(urgent, check=True, capture_output=True)
-    left = "sweeps/s-*/jobs/*/attempts/0002/status.json"
-    until(lambda: any(json.loads(path.read_text())["state"] == "left" for path in runner.home.glob(left)))
+    # That of the lost node is begun anew while the old process is at work: it waits for that one.
+    places = runner.home.glob("sweeps/s-*/jobs/*")
+    (old,) = (path for path in places if _slurm_id(path / "attempts/0001") == jobs["down"])
+    until(lambda: (old / "attempts/0002/status.json").exists())
+    time.sleep(2)
     assert {cell["label"].split()[0]: cell["state"] for cell in runner.status(file)["cells"]} == {
         "trouble_down": "running",
         "trouble_preempted": "queued",
