@@ -49,6 +49,7 @@ class Chaos:
         blows: (what, phase) -> how often.
         launches: how often the sweep was started.
         ahead: share of the blows that were dealt above the share of the work that is done.
+        hurried: whether it may deal them early, and in any phase.
     """
 
     runner: Runner
@@ -62,6 +63,7 @@ class Chaos:
     blows: Counter[tuple[str, str]] = field(default_factory=Counter)
     launches: int = 0
     ahead: float = 0.0
+    hurried: bool = False
 
     def launch(self) -> None:
         """Starts what is left, as a user does."""
@@ -87,7 +89,7 @@ class Chaos:
             if not any(status.counts[one] for one in ACTIVE):
                 self.launch()
             elif dealt < self.kills and self._strike():
-                time.sleep(self.random.uniform(0.0, 0.3) + max(0.0, min(6.0, 60 * self.ahead)))
+                time.sleep(self.random.uniform(0.0, 0.3) + max(0.0, min(1.0 if self.hurried else 6.0, 60 * self.ahead)))
             else:
                 time.sleep(0.3)
 
@@ -108,7 +110,7 @@ class Chaos:
         module = "bench.sweep.job" if self.cluster == "local" else "submitit.core._submit"
         mark = f"{module} {self.folder.path}"
         wanted = self.random.choice(PHASES)
-        for _ in range(60 if self.ahead > 0 else 5):  # for a process in that phase; else any
+        for _ in range(60 if self.ahead > 0 and not self.hurried else 5):  # for a process in that phase; else any
             found = [pid for pid in _processes(mark) if self._phase(pid) == wanted]
             if found:
                 break
