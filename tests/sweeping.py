@@ -26,13 +26,13 @@ embedding = 16
 heads = 2
 seconds = 1.0
 [resources.prepare]
-memory_gb = 1
+memory_gb = 1.5
 [resources.pretrain]
-memory_gb = 1
+memory_gb = 1.5
 [resources.embed]
-memory_gb = 1
+memory_gb = 1.5
 [resources.probe]
-memory_gb = 1
+memory_gb = 1.5
 """
 
 TROUBLE = '''"""Random weights whose process gets into trouble the first time."""

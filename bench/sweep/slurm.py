@@ -2,6 +2,7 @@
 
 import math
 import os
+import random
 import re
 import shlex
 import subprocess
@@ -30,6 +31,9 @@ class SlurmJob:
         if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
             from submitit.helpers import TorchDistributedEnvironment
 
+            # A port for every time that the job is started: at the last one's somebody may still be.
+            times = f"{os.environ['SLURM_JOB_ID']} {os.environ.get('SLURM_RESTART_COUNT', 0)}"
+            os.environ["MASTER_PORT"] = str(random.Random(times).randint(20_000, 32_000))
             # Each task sees all GPUs of the job on its node, and takes the one of its number.
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         status = run_task(Path(self.folder), self.name, self.launch)

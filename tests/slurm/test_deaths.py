@@ -96,7 +96,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory, cluster: None) -> Place:
 def late(runner: Place) -> Path:
     """A sweep whose only job hears nothing and has one minute, launched when the cluster starts."""
     file = runner.sweep("late", ["deaf"], "[site]\nsignal_seconds = 5\n")
-    file.write_text(file.read_text().replace("memory_gb = 1\n", "memory_gb = 1\nhours = 0.005\n"))
+    file.write_text(file.read_text().replace("memory_gb = 1.5\n", "memory_gb = 1.5\nhours = 0.005\n"))
     assert not runner.launch(file).wait(120)
     return file
 
@@ -203,7 +203,7 @@ def test_a_log_that_cannot_be_written_is_named(runner, late):
 def test_impossible_requests_say_why_and_leave_nothing(runner, late):
     for asked in ('[site]\npartition = "no-such"\n', "[resources.pretrain]\nmemory_gb = 100000\n"):
         file = runner.sweep("wrong", ["wrong"])
-        text = file.read_text().replace("[resources.pretrain]\nmemory_gb = 1\n", "")
+        text = file.read_text().replace("[resources.pretrain]\nmemory_gb = 1.5\n", "")
         file.write_text(text + asked)
         process = runner.launch(file)
         _, said = process.communicate(timeout=120)
