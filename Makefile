@@ -1,6 +1,6 @@
 # make demo   first score: installs into .venv, makes music, pretrains, probes, prints the table (under 6 minutes)
 # make test   installs what tests need and runs them all, but those on a real Slurm
-# make test-slurm  runs sweeps on a throw-away Slurm on this machine (root; in under 5 minutes)
+# make test-slurm  runs sweeps on a throw-away Slurm on this machine (root; in under 10 minutes)
 # make lint   style, types, import directions
 # make figures     draws the figures and tables of results/figures from the committed results, in a minute
 # make comparison  computes the committed results of results/quick anew (2 hours on 2 cores), then the figures

@@ -164,21 +164,25 @@ def _processes(mark: str) -> list[int]:
     return found
 
 
-def prepare(folder: Path, cluster: str, cells: int, kills: int, seed: int = 0, resources: str = "") -> Chaos:
+def prepare(
+    folder: Path, cluster: str, cells: int, kills: int, seed: int = 0, resources: str = "", share: int = 2
+) -> Chaos:
     """A sweep that is to be disturbed, and the same undisturbed, which starts in one process.
 
     Args:
         folder: where all of it lies.
         cluster: "local" or "slurm".
-        cells: an even number; two share a pretraining.
+        cells: how many, in all.
         kills: how many blows.
         seed: of chance.
         resources: further lines on what a pretraining needs.
+        share: how many cells share a pretraining.
     """
     runner, undisturbed = Runner(folder / "chaos"), Runner(folder / "undisturbed")
     tones = make_tones(folder / "tones")
     plugins = write_troubles(runner.folder, ["none"], pause=0.1)
-    axes = f'methods = ["trouble_none"]\nfractions = [0.5, 1.0]\nseeds = {list(range(cells // 2))}'
+    fractions = [round(1 - 0.1 * place, 1) for place in range(share)]
+    axes = f'methods = ["trouble_none"]\nfractions = {fractions}\nseeds = {list(range(cells // share))}'
     file = write_sweep(runner.folder / "chaos.toml", tones, axes, "[site]\njobs_at_once = 3\n")
     text = file.read_text().replace("[resources.pretrain]", f"[resources.pretrain]\n{resources}")
     file.write_text(text.replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1))

@@ -1,4 +1,4 @@
-"""One sweep through all that befalls a cluster: 40 cells in arrays of at most 11, with pretend GPUs."""
+"""One sweep through all that befalls a cluster: 48 cells in arrays of at most 11, with pretend GPUs."""
 
 import subprocess
 from collections import Counter
@@ -9,7 +9,7 @@ import pytest
 from tests.benchmarks.chaos_sweep import Chaos, prepare, verify
 from tests.slurm.conftest import Slurm, slurm, until
 
-CELLS, KILLS = 40, 8
+CELLS, KILLS = 48, 8
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def _done(chaos: Chaos) -> int:
 
 
 def test_a_sweep_outlives_two_terminals_edits_restarts_a_wipe_and_kills(cluster, tmp_path):
-    chaos = prepare(tmp_path, "slurm", CELLS, KILLS, resources="gpus = 1")
+    chaos = prepare(tmp_path, "slurm", CELLS, KILLS, resources="gpus = 1", share=4)
     plugins = ["--device", "cpu", "--plugins", chaos.runner.folder / "plugins"]
     both = [chaos.runner.start("sweep", chaos.file, "--cluster", "slurm", *plugins) for _ in range(2)]
     said = [process.communicate(timeout=120) for process in both]
