@@ -28,7 +28,10 @@ WRONG = {
     "[axes]\nmethods = ['vicreg']\n[[exclude]]": "names no axis, and so would leave every cell out",
     "[axes]\nmethods = ['vicreg']\n[settings.train]\nlr = 1": "line 4, column 6: unknown setting 'train.lr'",
     "[axes]\nmethods = ['vicreg']\n[resources.pretrain]\ngpus = -1": "line 4, column 8: resources.pretrain.gpus = -1",
+    "[axes]\nmethods = ['vicreg']\ndatasets = ['no.csv']": "line 3, column 12: no such file: no.csv; looked for from",
+    "[axes]\nrecipes = ['no.toml']": "line 2, column 11: no such file: no.toml; looked for from",
     "[axes\n": "not a readable TOML",
+    "deep = " + 2000 * "[" + 2000 * "]": "not a readable TOML: lists or tables stand too deep in each other",
     "include = ['other.toml']": "cannot read the sweep file",
 }
 

@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench import plan, registry
@@ -76,10 +77,12 @@ def _check_names(sweep: Sweep, where: tuple[str | int, ...], axes: AxesSpec) -> 
     for axis, kind in kinds.items():
         for name in getattr(axes, axis) or ():
             own_file = name.endswith(".toml") if axis == "recipes" else tracks_csv.is_csv(name)
-            if own_file or (axis == "pretrain_datasets" and name == "same"):
+            if axis == "pretrain_datasets" and name == "same":
                 continue
-            if name not in registry.names(kind):
-                place = where if axis in sweep.spec.axes.model_fields_set or where[0] == "also" else ()
+            place = where if axis in sweep.spec.axes.model_fields_set or where[0] == "also" else ()
+            if own_file and not Path(name).exists():
+                raise sweep.error(f"no such file: {name}; looked for from {Path.cwd()}", *place, axis)
+            if not own_file and name not in registry.names(kind):
                 raise sweep.error(str(unknown(kind.removesuffix("s"), name, registry.names(kind))), *place, axis)
 
 

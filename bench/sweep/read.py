@@ -110,6 +110,8 @@ def _tree(path: Path, texts: dict[Path, str], above: tuple[Path, ...]) -> Tree:
         own = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not a readable TOML: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: not a readable TOML: lists or tables stand too deep in each other") from error
     includes = own.pop("include", [])
     if not isinstance(includes, list) or not all(isinstance(one, str) for one in includes):
         where = _place({path: text}, path, ("include",))

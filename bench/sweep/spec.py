@@ -20,8 +20,8 @@ class AxesSpec(Spec):
     Attributes:
         methods: names of `bench list methods`.
         encoders: names of `bench list encoders`.
-        recipes: names of `bench list recipes`, or TOML files.
-        datasets: probed ones; names of `bench list datasets`, or CSVs.
+        recipes: names of `bench list recipes`, or TOML files, relative to the folder that `bench sweep` is called in.
+        datasets: probed ones; names of `bench list datasets`, or CSVs, likewise.
         pretrain_datasets: likewise; "same" is the probed one.
         fractions: shares of the labels in (0, 1], or numbers of tracks.
         draws: how many draws of each fraction below 1.
