@@ -190,9 +190,17 @@ def require_launched(folder: SweepFolder, name: str) -> Tree:
     """What is known of the cells of a sweep.
 
     Raises:
-        InputError: it was never launched.
+        InputError: it was never launched, or has been changed since.
     """
     cells = folder.cells
     if cells is None:
+        stem = folder.path.name.rpartition("-")[0]
+        launches = [path.parent.name for path in folder.path.parent.glob("*/cells.json")]
+        others = [one for one in sorted(launches) if one.rpartition("-")[0] == stem]
+        if others:
+            raise InputError(
+                f"sweep {name} as it is now was not launched from this home; with other axes or settings it was "
+                f"({', '.join(others)}): undo the change to see or cancel that, or bench sweep {name} --dry-run"
+            )
         raise InputError(f"sweep {name} was not launched from this home: bench sweep {name} --dry-run shows its plan")
     return cells
