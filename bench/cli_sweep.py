@@ -152,6 +152,8 @@ def logs(
     from bench.sweep.state import SweepFolder
     from bench.sweep.status import log_of
 
+    if lines < 1:
+        raise InputError(f"--lines {lines}: give 1 or more")
     folders = (
         [_folder(file, home)[1]] if file else [SweepFolder(one) for one in sorted(home.resolve().glob("sweeps/*"))]
     )
