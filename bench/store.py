@@ -173,8 +173,9 @@ class Store:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    file.seek(0)
-                    if self.abandoned(file.read()):
+                    worker = _content(file.fileno())
+                    # While it was looked up, another may have got the lock, or put a new file there: not its to lose.
+                    if self.abandoned(worker) and _content(file.fileno()) == worker and _is_file(path, file.fileno()):
                         path.unlink(missing_ok=True)
                         continue
                     if not told:
@@ -202,6 +203,11 @@ def _publish(work: Path, final: Path) -> None:
     except OSError:
         if not final.is_dir():  # else: without locks, the other process was first with the same content
             raise
+
+
+def _content(descriptor: int) -> str:
+    """Of a lock file: who holds it."""
+    return os.pread(descriptor, 2**16, 0).decode()
 
 
 def _is_file(path: Path, descriptor: int) -> bool:
