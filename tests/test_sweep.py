@@ -11,7 +11,7 @@ import pytest
 from bench.errors import InputError
 from bench.sweep import lease, snapshot, state
 from bench.sweep.cells import cells
-from bench.sweep.plan import make_plan
+from bench.sweep.plan import Plan, make_plan
 from bench.sweep.read import read_sweep, shipped, with_site
 from tests.conftest import make_tones
 from tests.sweeping import Runner, write_sweep, write_trouble
@@ -115,6 +115,23 @@ def test_stages_are_jobs_where_they_ask_for_other_machines(tmp_path, monkeypatch
     first, second = ("pretrain", ("pretrain",), 3), ("embed", ("embed",), 3)
     third = ("pretrain-embed", ("pretrain", "embed"), 3)
     assert jobs('[site]\nstages = "apart"\ncells_per_job = 2') == [first, second, *chunks, third, *chunks]
+
+
+def test_a_job_keeps_its_name_when_nothing_but_probes_is_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    axes = 'methods = ["vicreg"]\nfractions = [0.2, 0.5, 1.0]'
+    file = write_sweep(tmp_path / "s.toml", make_tones(tmp_path / "tones"), axes, "[site]\ncells_per_job = 2")
+
+    def made() -> Plan:
+        return make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results")
+
+    prepare, before = made().jobs
+    folder = tmp_path / ".bench/prepared" / prepare.groups[0].removeprefix("prepare-")
+    folder.mkdir(parents=True)
+    (folder / "data.json").write_text('{"data_hash": "0"}')
+    for stage, key in zip(("pretrained", "embedded"), made().cells[0].keys, strict=False):
+        (tmp_path / ".bench" / stage / key).mkdir(parents=True)
+    assert [(job.name, job.stages) for job in made().jobs] == [(before.name, ("probe",))]
 
 
 def test_very_many_short_groups_share_jobs_with_lasting_names(tmp_path, monkeypatch):

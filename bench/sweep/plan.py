@@ -3,6 +3,7 @@
 import math
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -232,23 +233,28 @@ def _stage_jobs(
     trains = any(plan.traits(one.cell.spec.method.name).trains for one in members)
     if not trains:
         asked["pretrain"] = resources.embed  # drawing weights is the work of a moment
-    stages = [stage for stage in STAGES if not (left and _stored(stage, left, store))]
-    cut: list[list[Stage]] = []
-    for stage in stages:
-        same = bool(cut) and asked[cut[-1][-1]].machine == asked[stage].machine
-        moment = stage == "embed" and not trains
-        if cut and (moment or site.stages == "together" or (site.stages == "auto" and same)):
-            cut[-1].append(stage)
-        else:
-            cut.append([stage])
+
+    def cut(stages: Sequence[Stage]) -> list[list[Stage]]:
+        parts: list[list[Stage]] = []
+        for stage in stages:
+            same = bool(parts) and asked[parts[-1][-1]].machine == asked[stage].machine
+            moment = stage == "embed" and not trains
+            if parts and (moment or site.stages == "together" or (site.stages == "auto" and same)):
+                parts[-1].append(stage)
+            else:
+                parts.append([stage])
+        return parts
+
+    # Not whether there is nothing but probes left now: the job would have another name than that which is at it.
+    chunks = site.cells_per_job > 0 and cut(STAGES)[-1] == ["probe"]
     jobs: list[Job] = []
-    for part in cut if left else [list(STAGES)]:
+    for part in cut([stage for stage in STAGES if not _stored(stage, left, store)]) if left else [list(STAGES)]:
         asks = _together([asked[stage] for stage in part], len(groups))
         if part[-1] != "probe":
             jobs.append(Job(f"{base}-{'-'.join(part)}", "cells", groups, left, asks, needs, stages=tuple(part)))
             needs = [jobs[-1].name]
             continue
-        most = site.cells_per_job if part == ["probe"] and site.cells_per_job else len(members)
+        most = site.cells_per_job if part == ["probe"] and chunks else len(members)
         for first in range(0, len(members), most):
             name = base if most >= len(members) else f"{base}-{1 + first // most}"
             chunk = members[first : first + most]

@@ -143,7 +143,7 @@ class SiteSpec(Spec):
             one job; "auto": together where they ask for the same machine in [resources].
         groups_per_job: pretrainings, with all their cells, that one job computes one after another; 0 packs short ones
             together where there are very many, since each job takes seconds to start.
-        cells_per_job: of jobs that do nothing but probe; 0 for all cells of their groups.
+        cells_per_job: where probe is a job of its own (`stages`); 0 for all cells of their groups.
         jobs_at_once: how many jobs of an array run at the same time; of `--cluster local`, how many in all.
         signal_seconds: how long before its time limit a job is told to write a checkpoint.
         requeues: how often a job may be put in line again after a time limit or a preemption.
