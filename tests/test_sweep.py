@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from bench.sweep.cells import cells
 from bench.sweep.plan import Plan, make_plan
 from bench.sweep.read import read_sweep, shipped, with_site
 from tests.conftest import make_tones
-from tests.sweeping import Runner, write_sweep, write_trouble
+from tests.sweeping import ROOT, Runner, write_sweep, write_trouble
 
 WRONG = {
     "[axes]\nmethod = ['vicreg']": "line 2, column 10: unknown key in [axes] 'method'; did you mean 'methods'?",
@@ -286,6 +288,34 @@ def test_cancel_writes_a_checkpoint_and_the_next_launch_goes_on(runner, tmp_path
     whole("sweep", file, "--cluster", "inline")
     assert whole.weights() == runner.weights()
     assert whole.metrics() == runner.metrics()
+
+
+EVERYBODY = """
+import os, signal, subprocess, sys, threading, time
+from multiprocessing import get_context
+from pathlib import Path
+from bench import progress
+from bench.sweep.job import _signals_of_a_job
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # as that of the heartbeat
+with _signals_of_a_job(Path("nowhere"), {"kind": "prepare"}):
+    decoder = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    renderer = get_context("spawn").Process(target=time.sleep, args=(60,))
+    renderer.start()
+    for number in (signal.SIGUSR2, signal.SIGTERM):
+        for pid in (decoder.pid, renderer.pid, os.getpid()):
+            os.kill(pid, number)
+    time.sleep(1)
+    print(decoder.poll(), renderer.exitcode, progress.stopping())
+    decoder.kill()
+    renderer.kill()
+"""
+
+
+def test_of_signals_to_every_process_of_a_job_its_workers_do_not_die():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
+    command = [sys.executable, "-c", EVERYBODY]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "None", "TERM"]
 
 
 def test_an_attempt_taken_for_dead_finishes_nothing(runner):

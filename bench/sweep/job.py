@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -138,7 +139,7 @@ def run_job(folder: Path, name: str, launch: str, *, own_process: bool = True) -
             attempt.write(code=snapshot.check(Path(job["code"])))
         else:
             attempt.write(code=code_version())
-        with _signals(folder) if own_process else _nothing():
+        with _signals_of_a_job(folder, job) if own_process else _nothing():
             return _work(job, attempt, name)
     except Stopped as stopped:
         return _stopped(attempt, str(stopped), job)
@@ -152,6 +153,9 @@ def run_job(folder: Path, name: str, launch: str, *, own_process: bool = True) -
         attempt.write(state="failed", note=f"exited with code {exit_.code}", ended=now())
         raise
     except BaseException as error:
+        if isinstance(error, InputError) and progress.stopping():  # a worker was told to stop, too
+            say(f"bench: {error}")
+            return _stopped(attempt, progress.stopping(), job)
         error = explain(error) or error if isinstance(error, OSError) else error  # a full disk
         known = isinstance(error, InputError | LostProcessError)
         note = str(error) if known else f"{type(error).__name__}: {error}"
@@ -287,6 +291,7 @@ def _compute(job: Tree, attempt: _Attempt, cells: list[Tree], processes: "Proces
                 say(f"cell {own[index]['id']}: {own[index]['label']}: mAP {score:.3f}")
         except InputError as error:
             say(f"bench: {error}")
+            attempt.guard()  # a worker may have been told to stop, too
             failed.append(str(error))
         except Exception as error:
             if len(job["groups"]) == 1 or isinstance(error, lease.LostLeaseError | LostProcessError | OSError):
@@ -342,6 +347,25 @@ def _signals(folder: Path) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _signals_of_a_job(folder: Path, job: Tree) -> Iterator[None]:
+    """As `_signals`; and what Slurm sends to every process of a job is left to this one, for workers would die of it.
+
+    What it starts inherits the signals that are blocked here, and works on until this process ends it. The thread of
+    the heartbeat, which was started before, receives them.
+    """
+    told = {signal.SIGUSR2, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, told)
+    if job["kind"] == "prepare":
+        resource_tracker.ensure_running()  # else the first worker starts it, and Python 3.11 then lets SIGTERM through
+        signal.pthread_sigmask(signal.SIG_BLOCK, told)
+    try:
+        with _signals(folder):
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _log_to(path: Path) -> None:
