@@ -19,6 +19,9 @@ from bench.recipe import experiment
 from bench.sweep.read import Sweep
 from bench.sweep.spec import AXES, AxesSpec, ExcludeSpec
 
+MOST_CELLS = 100_000
+"""Of a sweep: a slip of the keyboard in the axes is not to fill the memory."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -63,6 +66,8 @@ def cells(sweep: Sweep) -> list[Cell]:
         _check_names(sweep, where, axes)
         for cell in _grid(sweep, axes, used):
             found.setdefault(cell.id, cell)
+            if len(found) > MOST_CELLS:
+                raise sweep.error(f"more than {MOST_CELLS} cells: make several sweeps of it, with fewer values", *where)
     for place, met in enumerate(used):
         if not met:
             raise sweep.error("this exclude meets no cell of the grid: which value has none?", "exclude", place)

@@ -36,7 +36,7 @@ class AxesSpec(Spec):
     datasets: Names = ("midiband",)
     pretrain_datasets: Names = ("same",)
     fractions: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] | None = None
-    draws: Annotated[int, Field(ge=1)] | None = None
+    draws: Annotated[int, Field(ge=1, le=1000)] | None = None
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     probes: Annotated[tuple[Probe, ...], Field(min_length=1)] | None = None
     probe_seeds: int = Field(1, ge=1, le=1000)
@@ -90,8 +90,8 @@ class ResourcesSpec(Spec):
     """
 
     gpus: int = Field(0, ge=0, le=64)
-    cpus: int = Field(1, ge=1)
-    memory_gb: float = Field(4.0, gt=0)
+    cpus: int = Field(1, ge=1, le=1_000_000)
+    memory_gb: float = Field(4.0, gt=0, le=1e9)
     hours: float = Field(1.0, gt=0)
     nodes: int = Field(1, ge=1)
     tasks: int = Field(1, ge=1)
