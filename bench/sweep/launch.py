@@ -1,5 +1,6 @@
 """Launching a sweep: what is not done and not under way becomes jobs, on Slurm, on this machine, or in this process."""
 
+import math
 import os
 import secrets
 import signal
@@ -16,7 +17,7 @@ from bench.sweep import local, slurm, snapshot
 from bench.sweep.job import run_job
 from bench.sweep.plan import Job, Plan, check_settings, make_plan
 from bench.sweep.read import Sweep
-from bench.sweep.spec import Cluster
+from bench.sweep.spec import STAGES, Cluster
 from bench.sweep.state import SweepFolder, Tree, lives, this_process
 from bench.sweep.status import ACTIVE, JobState, job_states
 
@@ -66,6 +67,8 @@ def launch(
     check_settings(plan)
     if cluster != "slurm" and sweep.spec.resources.pretrain.nodes > 1:
         raise sweep.error(f"--cluster {cluster} is one machine: give nodes = 1", "resources", "pretrain", "nodes")
+    if cluster == "slurm":
+        _warn_of_early_signals(sweep)
     if cluster == "inline" and sweep.spec.resources.pretrain.tasks > 1:
         say("--cluster inline: one process in place of the tasks; the weights are the same, up to rounding")
     require_writable(home, results)
@@ -95,6 +98,16 @@ def launch(
             raise
     failed = _inline(plan.folder, place, names) if cluster == "inline" else 0
     return Launched(plan, names, active, left, failed)
+
+
+def _warn_of_early_signals(sweep: Sweep) -> None:
+    """Says so where a job is told to stop as soon as it begins, and so would be put in line again and again."""
+    seconds = sweep.spec.site.signal_seconds
+    for stage in ("prepare", *STAGES):
+        hours = getattr(sweep.spec.resources, stage).hours
+        if seconds >= 60 * math.ceil(60 * hours):
+            text = f"{hours:g} h, and a job is told to stop {seconds} s (site.signal_seconds) before its end: at once"
+            say(str(sweep.error(text, "resources", stage, "hours")))
 
 
 def _choose(plan: Plan, only: Sequence[str]) -> tuple[list[Job], int, int]:
