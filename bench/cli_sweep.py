@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _ROWS = 60  # of a table in a terminal; `--all` shows the rest
 _WATCH_SECONDS = 30.0
 _LOG_LINES = 5
+_OF_PLUGINS = {"method", "encoder", "dataset", "pretrain_dataset"}  # whose settings are known once they are loaded
 
 
 def sweep(
@@ -211,11 +212,13 @@ def _estimated(
     from bench.store import Store
     from bench.sweep.estimate import estimate, left_specs, missing
     from bench.sweep.local import cap
-    from bench.sweep.plan import make_plan
+    from bench.sweep.plan import check_settings, make_plan
     from bench.sweep.rates import stored_rates
     from bench.sweep.work import DataSets
 
     plan, store = make_plan(found, home, results), Store(home)
+    if _OF_PLUGINS & set(found.spec.settings) or found.spec.resources.pretrain.processes > 1:
+        check_settings(plan)  # takes the seconds that torch takes to load
     rates = stored_rates(left_specs(plan), store, results)
     if measure:
         from bench.sweep.measure import measure as measured

@@ -47,6 +47,13 @@ def test_wrong_files_are_named_with_their_place(tmp_path, text):
     assert WRONG[text] in str(raised.value)
 
 
+def test_settings_of_plug_ins_are_checked_before_anything_is_launched(tmp_path):
+    file = tmp_path / "wrong.toml"
+    file.write_text("[axes]\nmethods = ['vicreg']\n\n[settings.method]\nlayer = 2")
+    said = Runner(tmp_path / "place")("sweep", file, "--dry-run", status=2)
+    assert "line 5, column 9: unknown setting of vicreg 'method.layer'; did you mean 'method.layers'?" in said
+
+
 def test_includes_lie_under_what_includes_them_and_make_no_circle(tmp_path):
     (tmp_path / "base.toml").write_text("[axes]\nmethods = ['vicreg']\nseeds = [3]\n[site]\npartition = 'a'")
     (tmp_path / "top.toml").write_text("include = ['base.toml']\n[axes]\nmethods = ['byol']")

@@ -116,7 +116,7 @@ def _grid(sweep: Sweep, axes: AxesSpec, used: list[bool]) -> Iterator[Cell]:
                 try:
                     spec = plan.resolve(request)
                 except InputError as error:
-                    raise _located(sweep, error) from error
+                    raise located(sweep, error) from error
                 shares = axes.fractions or published.fractions or (1.0,)
                 draws = axes.draws or (1 if axes.fractions else published.draws)
                 seeds = 1 if about.uses_labels else axes.probe_seeds
@@ -174,7 +174,7 @@ def _settings(sweep: Sweep, kind: str | None) -> dict[str, dict[str, Any]]:
     return {**settings, "probe": {**settings.get("probe", {}), "kind": kind}}
 
 
-def _located(sweep: Sweep, error: InputError) -> InputError:
+def located(sweep: Sweep, error: InputError) -> InputError:
     """An error of the settings with the line where the one it names stands."""
     for name in re.findall(r"[a-z_]+(?:\.[a-z_]+)+|(?<=')[a-z_]+(?=')", str(error)):
         where = ("settings", *name.split("."))

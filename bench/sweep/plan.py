@@ -10,8 +10,9 @@ from typing import Any
 
 from bench import plan, results
 from bench.config import PlugIn, digest
+from bench.errors import InputError
 from bench.store import Store
-from bench.sweep.cells import Cell, cells
+from bench.sweep.cells import Cell, cells, located
 from bench.sweep.read import Sweep
 from bench.sweep.spec import STAGES, ResourcesSpec, SiteSpec, Stage, StagesSpec
 from bench.sweep.state import SweepFolder, Tree, folder_of
@@ -294,7 +295,10 @@ def check_settings(plan_: Plan) -> None:
     for one in plan_.cells:
         if one.cell.base not in seen:
             seen.add(one.cell.base)
-            check(one.cell.spec)
+            try:
+                check(one.cell.spec)
+            except InputError as error:
+                raise located(plan_.sweep, error) from error
             batch = one.cell.spec.train.batch_size
             if batch % tasks and plan.traits(one.cell.spec.method.name).trains:
                 text = f"a batch of {batch} ({one.cell.label}) cannot be shared equally by {tasks} tasks"
