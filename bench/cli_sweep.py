@@ -289,7 +289,8 @@ def _print_plan(plan: "Plan", estimated: "Estimate", *, as_json: bool) -> None:
 def _print_status(state: "Status", folder: "SweepFolder", name: str, *, as_json: bool, everything: bool) -> None:
     import json as json_module
 
-    from bench.sweep.status import STATES, log_end
+    from bench.sweep.queue import silence
+    from bench.sweep.status import ACTIVE, STATES, log_end
 
     counts = {one: state.counts[one] for one in STATES if state.counts[one]}
     if as_json:
@@ -314,4 +315,6 @@ def _print_status(state: "Status", folder: "SweepFolder", name: str, *, as_json:
         print(f"\n{job} failed: {what.why}; the end of its log (bench logs {job}):")
         end = log_end(folder, job, what, _LOG_LINES)
         print("\n".join(f"    {line}" for line in (end or "(empty)").splitlines()))
-    print(f"\n{name}: {len(state.cells)} cells: " + ", ".join(f"{number} {one}" for one, number in counts.items()))
+    silent = silence(folder.path) if any(state.counts[one] for one in ACTIVE) else ""
+    print(f"\n{silent}" if silent else "")
+    print(f"{name}: {len(state.cells)} cells: " + ", ".join(f"{number} {one}" for one, number in counts.items()))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import InputError
-from bench.sweep import lease, snapshot, state
+from bench.sweep import lease, queue, snapshot, state
 from bench.sweep.cells import cells
 from bench.sweep.plan import Plan, make_plan
 from bench.sweep.read import read_sweep, shipped, with_site
@@ -323,6 +323,20 @@ def test_of_signals_to_every_process_of_a_job_its_workers_do_not_die():
     command = [sys.executable, "-c", EVERYBODY]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["None", "None", "TERM"]
+
+
+def test_a_slurm_that_does_not_answer_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert queue.ask(tmp_path, ["bench-0"]) == {}
+    assert queue.silence(tmp_path) == "squeue does not answer: it never has"
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho '7|bench-0|PENDING|Resources|0'")
+    squeue.chmod(0o755)
+    assert queue.ask(tmp_path, ["bench-0"], max_age=0)["bench-0 7"]["state"] == "PENDING"
+    assert not queue.silence(tmp_path)
+    squeue.unlink()
+    assert queue.ask(tmp_path, ["bench-0"], max_age=0)["bench-0 7"]["state"] == "PENDING"
+    assert queue.silence(tmp_path) == "squeue does not answer: what stands here of its jobs is 0 min old"
 
 
 def test_an_attempt_taken_for_dead_finishes_nothing(runner):

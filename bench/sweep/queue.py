@@ -70,8 +70,19 @@ def _asked(path: Path, names: Sequence[str], max_age: float) -> dict[str, Tree]:
     if gone and shutil.which("sacct"):
         known |= _sacct(names)
     with suppress(OSError):  # a full disk
-        write_json(path, {"asked": time.time(), "jobs": known, "error": error})
+        answered = kept.get("answered", 0.0) if error else time.time()
+        write_json(path, {"asked": time.time(), "answered": answered, "jobs": known, "error": error})
     return known
+
+
+def silence(folder: Path) -> str:
+    """What there is to say where Slurm has not answered the last time that it was asked of a sweep; "" where it has."""
+    kept = _kept(folder / "slurm.json")
+    if not kept["error"]:
+        return ""
+    minutes = (time.time() - kept.get("answered", 0.0)) / 60
+    last = f"what stands here of its jobs is {minutes:.0f} min old" if kept.get("answered") else "it never has"
+    return f"{kept['error']}: {last}"
 
 
 def stuck(job: Tree) -> bool:
