@@ -216,7 +216,7 @@ def _estimated(
     from bench.sweep.rates import stored_rates
     from bench.sweep.work import DataSets
 
-    plan, store = make_plan(found, home, results), Store(home)
+    plan, store = make_plan(found, home, results, dry=True), Store(home)
     if _OF_PLUGINS & set(found.spec.settings) or found.spec.resources.pretrain.processes > 1:
         check_settings(plan)  # takes the seconds that torch takes to load
     rates = stored_rates(left_specs(plan), store, results)

@@ -8,6 +8,10 @@ class InputError(Exception):
     """Something the user gave cannot be used. Printed as one line; the command exits with status 2."""
 
 
+class UnplacedError(InputError):
+    """A data set lies somewhere, and nobody has said where."""
+
+
 class DivergedError(InputError):
     """The loss of a training is not finite; all processes that train together raise it at the same step."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from bench import registry
 from bench.config import PlugIn, digest
 from bench.data import tracks_csv
-from bench.errors import InputError
+from bench.errors import UnplacedError
 from bench.store import Store, read_json, write_json
 
 
@@ -54,7 +54,7 @@ def source_of(dataset: PlugIn, store: Store) -> Source:
         others = sorted(path.parent.glob(f"{dataset.name}-*.json"))
         given = "".join(f" --dataset.{name} {value}" for name, value in dataset.settings.items())
         hint = f"; it is prepared with other settings: {_settings(others[0])}" if others else ""
-        raise InputError(
+        raise UnplacedError(
             f"{dataset.name}{given}: where it lies is not known here: `bench data prepare {dataset.name} --root DIR"
             f"{given}` says so and prepares it{hint}"
         )

@@ -83,6 +83,19 @@ def test_every_shipped_sweep_resolves():
     assert {one.spec.probe.kind for one in cells(read_sweep("vicreg-thesis"))} == {"linear", "mlp"}
 
 
+def test_a_look_at_a_sweep_needs_no_data(tmp_path):
+    """The published grids are seen from a fresh home; only a launch asks where their data lie."""
+    for name in shipped():
+        found = read_sweep(name)
+        made = make_plan(found, tmp_path / ".bench", tmp_path / "results", dry=True)
+        assert {one.cell.id for one in made.cells} == {one.id for one in cells(found)}
+        assert made.jobs
+    why = made.cells[-1].why
+    assert "`bench data prepare" in why
+    with pytest.raises(InputError, match="where it lies is not known here"):
+        make_plan(found, tmp_path / ".bench", tmp_path / "results")
+
+
 def test_cells_are_those_of_bench_run_and_jobs_share_pretraining(tmp_path, monkeypatch):
     from bench.plan import Keys, Request, resolve
     from bench.store import Store

@@ -226,7 +226,7 @@ def _alone(job: Tree, attempt: _Attempt, name: str, processes: "Processes | None
     shared = job["leases"] and job["leases"][0] in job["groups"]
     cells = [cell for cell in cells if cell["group"] in taken or not shared]
     if not taken or (job["kind"] == "cells" and not cells):
-        attempt.write(state="left", note=f"left to {others[0]}", ended=now())
+        attempt.write(state="left", note=f"left to {others[0]}: launch again when that has ended", ended=now())
         # Jobs that need this one's product are not to start before it is there; a data set they wait for themselves.
         return 0 if job["kind"] == "prepare" or "probe" in job["stages"] else 1
     failed = _prepare(job, attempt) if job["kind"] == "prepare" else _compute(job, attempt, cells, processes)

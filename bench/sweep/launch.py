@@ -84,7 +84,7 @@ def launch(
         for content in contents:
             plan.folder.write_job(content["name"], content)
         place, names = plan.folder.new_launch(), [job.name for job in chosen]
-        record = {
+        record: Tree = {
             "cluster": cluster, "created": time.time(), "jobs": names, "ids": {}, "code": str(code or ""),
             "name": f"bench-{sweep.identity}-{place.name}-{secrets.token_hex(3)}",
             "at_once": at_once or sweep.spec.site.jobs_at_once, "process": this_process() if code is None else None,
@@ -93,7 +93,10 @@ def launch(
         try:
             _start(plan.folder, place, record, contents, sweep)
         except BaseException:
-            if not record["ids"]:  # nothing was handed in: as if it had not been tried
+            handed_in: Tree = record["ids"]
+            if handed_in:
+                write_json(place / "launch.json", {**record, "jobs": list(handed_in)})
+            else:  # nothing was: as if it had not been tried
                 (place / "launch.json").unlink()
             raise
     failed = _inline(plan.folder, place, names) if cluster == "inline" else 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import plan, results
 from bench.config import PlugIn, digest
-from bench.errors import InputError
+from bench.errors import InputError, UnplacedError
 from bench.store import Store
 from bench.sweep.cells import Cell, cells, located
 from bench.sweep.read import Sweep
@@ -125,8 +125,14 @@ class Plan:
         return {"file": str(self.sweep.path.resolve()), "cells": listed}
 
 
-def make_plan(sweep: Sweep, home: Path, results_folder: Path) -> Plan:
+def make_plan(sweep: Sweep, home: Path, results_folder: Path, *, dry: bool = False) -> Plan:
     """Resolves a sweep's cells, looks at what is stored of them, and puts the rest into jobs.
+
+    Args:
+        sweep: as read.
+        home: of products.
+        results_folder: with stored results.
+        dry: for a look alone: of data sets that nobody has said the place of, the cells say so.
 
     Raises:
         InputError: a cell cannot be (see `bench.sweep.cells.cells`).
@@ -138,7 +144,16 @@ def make_plan(sweep: Sweep, home: Path, results_folder: Path) -> Plan:
     shared: dict[tuple[str, int], plan.Keys] = {}
     first: dict[str, plan.Keys] = {}
     planned, needed = [], {}
+    unplaced: dict[str, str] = {}
     for cell in cells(sweep):
+        if dry and cell.base not in first and cell.base not in unplaced:
+            try:
+                first[cell.base] = plan.Keys(cell.spec, store)
+            except UnplacedError as error:
+                unplaced[cell.base] = str(error)
+        if cell.base in unplaced:
+            planned.append(Planned(cell, "", (), False, unplaced[cell.base]))
+            continue
         like = shared.get((cell.base, cell.spec.seed))
         if like is None:
             like = first[cell.base].other_seed(cell.spec) if cell.base in first else plan.Keys(cell.spec, store)
@@ -201,10 +216,14 @@ def _jobs(
         for names in _packs({name: groups[name] for name in names_alike}, site):
             members = [one for name in names for one in groups[name]]
             keys = {(one.cell.base, one.cell.spec.seed): None for one in members if not one.done}
-            wanted = [key for at in keys for key in (shared[at].prepare, shared[at].prepare_pretrain) if key in needed]
+            wanted = [key for at in keys if at in shared for key in _data_keys(shared[at]) if key in needed]
             needs = [f"prepare-{key[:12]}" for key in dict.fromkeys(wanted)]
             jobs += _stage_jobs(names, members, needs, resources, site, store)
     return jobs
+
+
+def _data_keys(keys: plan.Keys) -> tuple[str, str]:
+    return keys.prepare, keys.prepare_pretrain
 
 
 def _packs(groups: dict[str, list[Planned]], site: SiteSpec) -> list[list[str]]:
@@ -250,7 +269,7 @@ def _stage_jobs(
     chunks = site.cells_per_job > 0 and cut(STAGES)[-1] == ["probe"]
     jobs: list[Job] = []
     for part in cut([stage for stage in STAGES if not _stored(stage, left, store)]) if left else [list(STAGES)]:
-        asks = _together([asked[stage] for stage in part], len(groups))
+        asks = _together([asked[stage] for stage in part], len(groups) if site.groups_per_job else 1)
         if part[-1] != "probe":
             jobs.append(Job(f"{base}-{'-'.join(part)}", "cells", groups, left, asks, needs, stages=tuple(part)))
             needs = [jobs[-1].name]
@@ -270,7 +289,10 @@ def _stored(stage: Stage, cells_: list[Planned], store: Store) -> bool:
 
 
 def _together(stages: list[ResourcesSpec], groups: int) -> ResourcesSpec:
-    """The most that one of the stages needs, and the time of all of them, for as many groups as a job has."""
+    """The most that one of the stages needs, and the time of all of them.
+
+    Times the groups where the site says how many share a job; those that share one by themselves are short.
+    """
     tasks = max(one.tasks for one in stages)
     return ResourcesSpec(
         gpus=-(-max(one.gpus for one in stages) // tasks) * tasks,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench import plan, registry
 from bench.config import PlugIn, RunSpec, digest
 from bench.data.manifest import SPLITS
-from bench.errors import InputError
+from bench.errors import InputError, UnplacedError
 from bench.store import Store, read_json
 from bench.sweep.plan import Job, Planned
 
@@ -143,7 +143,10 @@ class DataSets:
         if name not in self._found:
             rates = {rate: None, **dict.fromkeys(sorted(_rates()))}
             found = (self._prepared(dataset, one, rate) for one in rates)
-            self._found[name] = next((one for one in found if one), None) or _described(dataset, rate, self._store)
+            try:
+                self._found[name] = next((one for one in found if one), None) or _described(dataset, rate, self._store)
+            except UnplacedError:
+                self._found[name] = None
         return self._found[name]
 
     def of(self, spec: RunSpec, section: str = "dataset") -> Data | None:
