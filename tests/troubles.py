@@ -37,8 +37,9 @@ class Method(method.Method):
             if not flag.exists():
                 array, place = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
                 own = f"{{array}}_{{place}}" if array else os.environ.get("SLURM_JOB_ID", str(os.getpid()))
-                flag.with_suffix(".new").write_text(own)
-                flag.with_suffix(".new").rename(flag)
+                new = flag.with_suffix(f".{{os.getpid()}}")  # tasks of one job come here at the same time
+                new.write_text(own)
+                new.rename(flag)
                 {do}
         first, second = (self.encoder(view) for view in batch.views)
         distance = ((first - second) ** 2).mean() + ((first.std(0) - 1) ** 2).mean()
