@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.data.disk import human
+from bench.sweep import spec
 
-STAGES = ("prepare", "pretrain", "embed", "probe")
+STAGES = ("prepare", *spec.STAGES)
 _NAMED = 6  # of what is not counted
 
 

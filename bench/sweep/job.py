@@ -22,6 +22,7 @@ from bench.progress import Stopped, say
 from bench.results import code_version, now
 from bench.store import Store, explain, write_json
 from bench.sweep import lease, snapshot
+from bench.sweep.spec import PRODUCTS
 from bench.sweep.state import HEARTBEAT_SECONDS, SweepFolder, Tree, read_attempt, this_process
 from bench.world import World, end_process
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 _STALE_EXIT = 75  # EX_TEMPFAIL of sysexits.h
 _LOOK_AGAIN_SECONDS = 1.0
-_PRODUCTS = {"pretrain": "pretrained", "embed": "embedded", "probe": "probed"}
 
 
 class _FencedStore(Store):
@@ -39,7 +39,7 @@ class _FencedStore(Store):
     def __init__(self, home: Path, attempt: "_Attempt", job: Tree) -> None:
         super().__init__(home)
         self._guard, self._folder = attempt.guard, attempt.folder
-        self._others = {product: stage for stage, product in _PRODUCTS.items() if stage not in job["stages"]}
+        self._others = {product: stage for stage, product in PRODUCTS.items() if stage not in job["stages"]}
 
     @property
     def worker(self) -> str:
@@ -211,20 +211,18 @@ def _joined(job: Tree) -> Iterator["Processes | None"]:
 
 
 def _work(job: Tree, attempt: _Attempt, name: str) -> int:
-    """Computes what no other attempt is at."""
     os.chdir(job["cwd"])
     with _joined(job) as processes:  # the others wait to be told what to train, or that there is nothing
-        return _alone(job, attempt, name, processes)
+        return _compute_free(job, attempt, name, processes)
 
 
-def _alone(job: Tree, attempt: _Attempt, name: str, processes: "Processes | None") -> int:
-    home = Path(job["home"])
-    taken, others = _take(job, attempt, home)
+def _compute_free(job: Tree, attempt: _Attempt, name: str, processes: "Processes | None") -> int:
+    """Computes what no other attempt is at."""
+    taken, others = _take(job, attempt, Path(job["home"]))
     if others:
         say(f"{name}: {len(others)} of {len(job['leases'])} parts are in work by {others[0]}: left to it")
-    cells = [cell for cell in job["cells"] if f"cell-{cell['id']}" in taken or "probe" not in job["stages"]]
-    shared = job["leases"] and job["leases"][0] in job["groups"]
-    cells = [cell for cell in cells if cell["group"] in taken or not shared]
+    missed = set(job["leases"]) - taken
+    cells = [cell for cell in job["cells"] if not missed & {cell["group"], f"cell-{cell['id']}"}]
     if not taken or (job["kind"] == "cells" and not cells):
         attempt.write(state="left", note=f"left to {others[0]}: launch again when that has ended", ended=now())
         # Jobs that need this one's product are not to start before it is there; a data set they wait for themselves.

@@ -30,7 +30,7 @@ from bench.progress import progress, say
 from bench.randomness import generator
 from bench.run import Place, check, device_of, run
 from bench.store import Store, read_json
-from bench.sweep.rates import Rate, Rates, embed_kind, prepare_kind, pretrain_kind, probe_kind, score_kind
+from bench.sweep.rates import Rate, Rates, embed_kind, folder_bytes, prepare_kind, pretrain_kind, probe_kind, score_kind
 from bench.sweep.sample import HELD_OUT, SEGMENTS, some_tracks
 from bench.sweep.work import DataSets, read_data, training_steps
 
@@ -117,7 +117,7 @@ def _combination(spec: RunSpec, rates: Rates, most: int, store: Store, place: Pl
     first = _run(few, place)
     more = _longer(few, first.pretrain / _WARM_UP, first.probe / _WARM_UP, new, about)
     second = _run(more, place)
-    step = Rate(0.0, source, bytes=_size(first.folders["pretrained"]))
+    step = Rate(0.0, source, bytes=folder_bytes(first.folders["pretrained"]))
     if about.trains and new:
         step = _line(first.pretrain, second.pretrain, few.train.steps, more.train.steps, source, step.bytes)
     step = rates.pretrain.setdefault(pretrain_kind(spec), step)
@@ -259,10 +259,6 @@ def _result_bytes(taken: _Taken, share: float, steps: int | None) -> float:
         points = steps // max(1, steps // _CURVE_POINTS)
         more = (points / len(curve) - 1) * len(json.dumps({"": {"": curve}}, indent=1))
     return size + 4 * arrays * tracks * (share - 1) + more
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def _prepared_rate(dataset: PlugIn, few: RunSpec, rates: Rates, temporary: Store, source: str) -> None:

@@ -14,7 +14,7 @@ from bench.errors import InputError, UnplacedError
 from bench.store import Store
 from bench.sweep.cells import Cell, cells, located
 from bench.sweep.read import Sweep
-from bench.sweep.spec import STAGES, ResourcesSpec, SiteSpec, Stage, StagesSpec
+from bench.sweep.spec import PRODUCTS, STAGES, ResourcesSpec, SiteSpec, Stage, StagesSpec
 from bench.sweep.state import SweepFolder, Tree, folder_of
 
 _KEYS = (*STAGES, "score")
@@ -146,20 +146,20 @@ def make_plan(sweep: Sweep, home: Path, results_folder: Path, *, dry: bool = Fal
     planned, needed = [], {}
     unplaced: dict[str, str] = {}
     for cell in cells(sweep):
-        if dry and cell.base not in first and cell.base not in unplaced:
+        if cell.base not in first and cell.base not in unplaced:
             try:
                 first[cell.base] = plan.Keys(cell.spec, store)
             except UnplacedError as error:
+                if not dry:
+                    raise
                 unplaced[cell.base] = str(error)
         if cell.base in unplaced:
             planned.append(Planned(cell, "", (), False, unplaced[cell.base]))
             continue
-        like = shared.get((cell.base, cell.spec.seed))
-        if like is None:
-            like = first[cell.base].other_seed(cell.spec) if cell.base in first else plan.Keys(cell.spec, store)
-            first.setdefault(cell.base, like)
-            shared[cell.base, cell.spec.seed] = like
-        keys = like.beside(cell.spec)
+        at = cell.base, cell.spec.seed
+        if at not in shared:
+            shared[at] = first[cell.base].other_seed(cell.spec)
+        keys = shared[at].beside(cell.spec)
         wanted = [(keys.prepare, cell.spec.dataset)] if keys.data is None else []
         if not keys.known and keys.pretrain_data is None:
             wanted.append((keys.prepare_pretrain, cell.spec.pretrain_dataset))
@@ -284,8 +284,8 @@ def _stage_jobs(
 
 def _stored(stage: Stage, cells_: list[Planned], store: Store) -> bool:
     """Whether the product of a stage is there for all of them; of the last one, never."""
-    place = {"pretrain": ("pretrained", 0), "embed": ("embedded", 1)}.get(stage)
-    return place is not None and all(one.keys and store.has(place[0], one.keys[place[1]]) for one in cells_)
+    place = STAGES.index(stage)
+    return stage != "probe" and all(one.keys and store.has(PRODUCTS[stage], one.keys[place]) for one in cells_)
 
 
 def _together(stages: list[ResourcesSpec], groups: int) -> ResourcesSpec:

@@ -140,13 +140,13 @@ class _Found:
     def add(self, result: Result) -> None:
         spec, training, products = result.spec, result.training, result.products
         seconds, source = result.seconds, f"stored runs on {result.device}"
-        weights = _size(self._store.folder("pretrained", products["pretrain"])) or 4 * training["parameters"]
+        weights = folder_bytes(self._store.folder("pretrained", products["pretrain"])) or 4 * training["parameters"]
         steps = training["steps"]
         shared = re.match(r"(\d+) x ", result.device)
         each, processes = seconds["pretrain"] / max(1, steps), int(shared[1]) if shared else 1
         self._note("pretrain", pretrain_kind(spec), Rate(each, source, bytes=weights, processes=processes))
         embedded = self._store.folder("embedded", products["embed"])
-        self._note("whole", whole_kind(spec), Rate(seconds["embed"], source, bytes=_size(embedded)))
+        self._note("whole", whole_kind(spec), Rate(seconds["embed"], source, bytes=folder_bytes(embedded)))
         data, view_seconds = self._data_of(products["prepare"]), float(result.settings["encoder"]["seconds"])
         if data is not None and data.frames is not None:
             each = seconds["embed"] / data.segments(view_seconds, spec.embed.max_seconds)
@@ -187,6 +187,6 @@ def _middle(samples: list[Rate]) -> Rate:
     return replace(alike[-1], each=median(one.each for one in alike), bytes=median(sizes) if sizes else None)
 
 
-def _size(folder: Path) -> int | None:
+def folder_bytes(folder: Path) -> int | None:
     """Bytes of the files in a product's folder; None where it is not there."""
     return sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else None

@@ -12,6 +12,8 @@ Cluster = Literal["slurm", "local", "inline"]
 Stage = Literal["pretrain", "embed", "probe"]
 STAGES: tuple[Stage, ...] = ("pretrain", "embed", "probe")
 """Of a cell, in their order; each can be a job of its own."""
+PRODUCTS: dict[Stage, str] = {"pretrain": "pretrained", "embed": "embedded", "probe": "probed"}
+"""Where in home the product of each stage lies."""
 
 
 class AxesSpec(Spec):

@@ -16,9 +16,9 @@ from bench.data.manifest import SPLITS
 from bench.errors import InputError, UnplacedError
 from bench.store import Store, read_json
 from bench.sweep.plan import Job, Planned
+from bench.sweep.spec import PRODUCTS, STAGES
 
-_KEYS = {"pretrain": 0, "embed": 1, "probe": 2}  # places in `Planned.keys`
-_FOLDERS = {"pretrain": "pretrained", "embed": "embedded", "probe": "probed"}
+_KEYS: dict[str, int] = {stage: place for place, stage in enumerate(STAGES)}  # places in `Planned.keys`
 
 
 def stages_of(job: Job) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ class Pieces:
 
     def __init__(self, store: Store) -> None:
         """Looks at home once."""
-        self._stored = {stage: _names(store.home / folder) for stage, folder in _FOLDERS.items()}
+        self._stored: dict[str, set[str]] = {stage: _names(store.home / folder) for stage, folder in PRODUCTS.items()}
         self._embedded: dict[str, str] = {}  # base -> what of a cell its embeddings depend on beside the pretraining
 
     def of(self, job: Job) -> Iterator[Piece]:
