@@ -57,6 +57,8 @@ def slurm(**settings: object) -> Iterator[Slurm]:
         tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as work,
     ):
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in Path(tempfile.gettempdir()).glob("slurm-*/pid"):  # by tests that were killed
+            Slurm(left.parent, {}).stop("--wipe")
         made = Slurm(Path(work), settings)
         try:
             made.start()
