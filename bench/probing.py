@@ -134,11 +134,11 @@ def probe_all(
 def end_to_end(method: Method, data: Prepared, embedded: Embeddings, device: torch.device) -> Probed:
     """The logits of a method's own classifier."""
     started = time.monotonic()
-    logits = _classified(method, data, embedded, data.rows("test"), device)
+    logits = classified(method, data, embedded, data.rows("test"), device)
     return Probed(logits, "end_to_end", {}, [], time.monotonic() - started)
 
 
-def _classified(
+def classified(
     method: Method, data: Prepared, embedded: Embeddings, rows: NDArray[np.int64], device: torch.device
 ) -> dict[str, NDArray[np.float32]]:
     """Logits of a method's own classifier under each aggregation."""
@@ -205,7 +205,7 @@ def finetune(
     embedded = embed(
         method.eval().encoder, frontend_of(method).to(device), data.audio, test, seconds, spec.embed, device
     )
-    logits = _classified(method, data, embedded, np.arange(len(test)), device)
+    logits = classified(method, data, embedded, np.arange(len(test)), device)
     return Probed(logits, "finetune", chosen, sweep, time.monotonic() - started)
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
@@ -30,6 +30,8 @@ SCHEMA = 3
 _NPY_START = 10  # bytes of a .npy file before its header: the magic word, the version, the header's length
 _MANY = 2_000  # results
 _LONGEST_NAME = 80  # bytes of a CSV's name that go into file names
+Part = Literal["runs", "robustness"]
+"""Folders of a results folder: cells, and what the probes of cells score on audio that was made worse."""
 _LIBRARIES = ("torch", "torchaudio", "lightly", "numpy", "soundfile", "soxr", "pydantic", "symusic")
 
 
@@ -61,7 +63,8 @@ class Result(Spec):
         cell: key of the cell; the file's name ends with it.
         spec: the cell as asked for, defaults filled in.
         settings: the full settings of method, encoder and data sets, their defaults filled in.
-        protocol: split, aggregation, probe, resamples and seeds in words that a table can print.
+        protocol: split, aggregation, probe, resamples and seeds in words that a table can print; "audio" for test
+            tracks that were made worse (see `bench.robustness`).
         data: hash, kind, split, number of tracks, tags, files left out, notes of the probed and the pretraining set.
         counts: tracks and tags scored, labelled tracks and tags without a positive among them, short clips.
         metrics: every metric with its interval, under the convention that was asked for.
@@ -158,7 +161,7 @@ def file_stem(spec: RunSpec, cell: str) -> str:
 
 def find(folder: Path, spec: RunSpec, cell: str) -> Result | None:
     """The stored result of a cell; None when it is not there, cannot be read or was written in another form."""
-    path = _path(folder, spec, cell)
+    path = cell_path(folder, spec, cell)
     if not path.is_file() or not path.with_suffix(".npz").is_file():
         return None
     try:
@@ -203,11 +206,11 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text.decode("utf-8"))  # says what is wrong, or reads what Python alone writes
 
 
-def read_all(folder: Path) -> tuple[list[Result], list[str]]:
-    """All results under a results folder, in the order of their names, and a line for each file left out."""
+def read_all(folder: Path, part: Part = "runs") -> tuple[list[Result], list[str]]:
+    """All results of a part of a results folder, in the order of their names, and a line for each file left out."""
     found, left_out = [], []
     with _no_collector():
-        for path in sorted((folder / "runs").glob("*.json")):
+        for path in sorted((folder / part).glob("*.json")):
             try:
                 result = read(path)
             except InputError as error:
@@ -274,11 +277,12 @@ def preferred(found: Sequence[Result]) -> list[Result]:
 
 def path_of(folder: Path, result: Result) -> Path:
     """Where a cell's JSON lies in a results folder."""
-    return _path(folder, result.spec, result.cell)
+    return cell_path(folder, result.spec, result.cell, "robustness" if "audio" in result.protocol else "runs")
 
 
-def _path(folder: Path, spec: RunSpec, cell: str) -> Path:
-    return folder / "runs" / f"{file_stem(spec, cell)}.json"
+def cell_path(folder: Path, spec: RunSpec, cell: str, part: Part = "runs") -> Path:
+    """Where the JSON of a cell lies, or will, in a part of a results folder."""
+    return folder / part / f"{file_stem(spec, cell)}.json"
 
 
 def read_values(path: Path) -> Values:

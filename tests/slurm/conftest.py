@@ -54,10 +54,10 @@ def slurm(**settings: object) -> Iterator[Slurm]:
     """Runs a Slurm; there is one at a time on a machine."""
     with (
         open(Path(tempfile.gettempdir()) / "slurm-of-tests.lock", "a") as lock,
-        tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as work,
+        tempfile.TemporaryDirectory(prefix="slurm-of-tests-", ignore_cleanup_errors=True) as work,
     ):
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in Path(tempfile.gettempdir()).glob("slurm-*/pid"):  # by tests that were killed
+        for left in Path(tempfile.gettempdir()).glob("slurm-of-tests-*/pid"):  # by tests that were killed
             Slurm(left.parent, {}).stop("--wipe")
         made = Slurm(Path(work), settings)
         try:
