@@ -17,6 +17,7 @@ from bench import (
     cli_figures,
     cli_listen,
     cli_report,
+    cli_robustness,
     cli_scores,
     cli_sweep,
     cli_track,
@@ -60,6 +61,7 @@ app = App(
 )
 app.command(cli_scores.compare)
 app.command(cli_scores.rescore)
+app.command(cli_robustness.robustness)
 app.command(cli_scores.subsets)
 app.command(cli_data.data)
 app.command(cli_weights.import_, name="import")

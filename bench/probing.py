@@ -141,7 +141,18 @@ def end_to_end(method: Method, data: Prepared, embedded: Embeddings, device: tor
 def classified(
     method: Method, data: Prepared, embedded: Embeddings, rows: NDArray[np.int64], device: torch.device
 ) -> dict[str, NDArray[np.float32]]:
-    """Logits of a method's own classifier under each aggregation."""
+    """Logits of a method's own classifier under each aggregation.
+
+    Args:
+        method: which learned from labels.
+        data: the probed data set.
+        embedded: embeddings of tracks.
+        rows: places of some of these tracks.
+        device: where the method is.
+
+    Returns:
+        Aggregation -> (rows, outputs).
+    """
     assert method.classifier is not None
     classifier = method.classifier.float()
 

@@ -159,9 +159,9 @@ def file_stem(spec: RunSpec, cell: str) -> str:
     return "-".join([*parts, cell])
 
 
-def find(folder: Path, spec: RunSpec, cell: str) -> Result | None:
+def find(folder: Path, spec: RunSpec, cell: str, part: Part = "runs") -> Result | None:
     """The stored result of a cell; None when it is not there, cannot be read or was written in another form."""
-    path = cell_path(folder, spec, cell)
+    path = cell_path(folder, spec, cell, part)
     if not path.is_file() or not path.with_suffix(".npz").is_file():
         return None
     try:
@@ -220,6 +220,8 @@ def read_all(folder: Path, part: Part = "runs") -> tuple[list[Result], list[str]
                 left_out.append(
                     f"{path} has lost its resampled values ({path.with_suffix('.npz').name} is gone or damaged)"
                 )
+            elif path != path_of(folder, result) and path.stem == file_stem(result.spec, result.cell):
+                left_out.append(f"{path} belongs into {path_of(folder, result).parent}")
             elif path.stem != file_stem(result.spec, result.cell):
                 left_out.append(f"{path} is a copy: its cell's file is {file_stem(result.spec, result.cell)}.json")
             else:

@@ -21,6 +21,7 @@ from bench.report.figures import (
     paper_icassp2024,
     paper_tables,
     ranks,
+    robustness,
     tags,
     training,
     variance,
@@ -43,7 +44,7 @@ KINDS: dict[str, str] = {
     "variance": "shares of variance: pretraining seed, label draw, probe seed, test sample",
     "label-efficiency": "labels that a method needs to match another with all of them",
     "embeddings": "map of embeddings; they lie in home, so that --home is needed",
-    "robustness": "scores under noise, pitch shift and codecs, where they were computed",
+    "robustness": "scores under noise, pitch shift, mp3 and lower sample rates, of `bench robustness`",
 }
 """Kinds of figures, and what each shows."""
 
@@ -179,7 +180,8 @@ def _kind(stock: Stock, name: str, home: Path | None) -> Iterator[Drawing | NotD
         yield from embeddings.draw(stock, home)
         return
     if name == "robustness":
-        raise NotDrawnError("no stored cell was scored on noisy, pitch-shifted or coded audio")
+        yield from robustness.draw(stock)
+        return
     functions: dict[str, Callable[[Stock], Iterator[Drawing]]] = {
         "scores": overview.draw_scores,
         "fractions": overview.draw_fractions,
