@@ -12,6 +12,8 @@ BIN := .venv/bin
 QUICK := OMP_NUM_THREADS=1 $(BIN)/bench run --fraction 0.01,0.05,0.1,0.2,1.0 --seed 0,1,2 --resamples 200 \
 	--results results/quick
 
+TRAINED := simclr vicreg barlow_twins byol clustering supervised
+
 .PHONY: demo test test-slurm lint wheel figures comparison clean help
 
 help:
@@ -58,6 +60,8 @@ comparison: .venv/.base
 	@echo "== the quick comparison: 8 methods, 3 seeds, 5 fractions; supervised trains anew on each labelled set"
 	$(QUICK) --method random_init,mfcc,simclr,vicreg,barlow_twins,byol,clustering --draws 4
 	$(QUICK) --method supervised --draws 1
+	OMP_NUM_THREADS=1 $(BIN)/bench robustness --results results/quick \
+		$(foreach method,$(TRAINED) random_init,$(method)-resnet_small-midiband-f1-d0-s0) mfcc-mfcc-midiband-f1-d0-s0
 	$(MAKE) figures
 
 figures: .venv/.base

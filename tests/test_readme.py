@@ -34,7 +34,7 @@ def test_readme_command(main, command, tones):
     words = [str(files.get(word, word)) for word in words]
     if words[1] == "run" and "--dry-run" not in words:
         words.append("--dry-run")
-    if words[1] in ("compare", "rescore", "export", "embed", "figures", "table", "report"):
+    if words[1] in ("compare", "rescore", "robustness", "export", "embed", "figures", "table", "report"):
         store_cells(main, tones)
     if words[1] == "embed":
         assert main("export", "vicreg-resnet_small", "--to", "exported")[0] == 0

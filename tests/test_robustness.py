@@ -298,3 +298,34 @@ def test_changes_are_paired(place: Path, main: Main) -> None:
     ]
     low, high = np.nanquantile(spread[0] - spread[1], [0.025, 0.975])
     assert (row["change_low"], row["change_high"]) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_the_report_shows_them_and_names_what_is_damaged(main: Main, place: Path) -> None:
+    found = rows(main, "simclr-resnet", "--noise", "10,0")
+    for number, (change_, said) in enumerate(
+        [
+            (
+                lambda content: content["protocol"].update(audio="loud"),
+                "1 scores do not say what was done to the audio",
+            ),
+            (lambda content: content.update(schema_version=2), "is a result of schema 2; this version reads schema 3"),
+        ]
+    ):
+        path = next(path for path in sorted(Path("results/robustness").glob("*.json"))
+                    if json.loads(path.read_text())["protocol"]["audio"]["kind"] == "noise")  # fmt: skip
+        content = json.loads(path.read_text())
+        (before,) = (row for row in found if row["audio"] == f"noise {content['protocol']['audio']['level']:g} dB")
+        page = Path(f"report-{number}-before")
+        assert main("report", "--out", page)[0] == 0
+        texts = {one.name: one.read_text() for one in (page / "runs").glob("*.html")}
+        whole = [name for name, text in texts.items() if f'<th scope="row">{before["audio"]}<td>' in text]
+        assert len(whole) == 1
+        assert f"{before['value']:.3f}" in texts[whole[0]]
+        original = path.read_text()
+        change_(content)
+        path.write_text(json.dumps(content))
+        status, _, err = main("report", "--out", f"report-{number}")
+        assert status == 0
+        assert said in err
+        assert before["audio"] not in (Path(f"report-{number}/runs") / whole[0]).read_text()
+        path.write_text(original)

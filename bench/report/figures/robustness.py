@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.report.degraded import CLEAN
+from bench.report.degraded import CLEAN, TITLES, audio, cell_of, read
 from bench.report.figures.captions import left_out, protocol
 from bench.report.figures.layout import (
     grid,
@@ -25,10 +25,9 @@ from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import COLUMN, PAGE, Style, metric_title, styles
 from bench.report.stock import Score, Setting, Stock, fits, place_names, places
-from bench.results import Result, preferred, read_all
+from bench.results import Result, preferred
 
 _METRIC = "map_macro"
-_TITLES = {"noise": "white noise", "pitch": "pitch shift", "mp3": "mp3", "rate": "sample rate"}
 _AXES = {"noise": "signal-to-noise ratio (dB)", "mp3": "bit rate (kbit/s)", "rate": "sample rate (Hz)"}
 
 
@@ -44,7 +43,7 @@ def draw(stock: Stock) -> Iterator[Drawing | NotDrawnError]:
     drawn = False
     for setting in degraded.settings:
         for place, own in places(result for result in degraded.results if fits(result, setting)).items():
-            if any(_audio(result)[0] != CLEAN for result in own):
+            if any(audio(result)[0] != CLEAN for result in own):
                 drawn = True
                 name = file_name("robustness", degraded, setting, place)
                 yield _figure(degraded, own, name, names[place], setting)
@@ -52,48 +51,36 @@ def draw(stock: Stock) -> Iterator[Drawing | NotDrawnError]:
         raise NotDrawnError("no stored cell was scored on noisy, pitch-shifted or coded audio: `bench robustness`")
 
 
-def _audio(result: Result) -> tuple[str, float]:
-    audio = result.protocol["audio"]
-    return str(audio["kind"]), float(audio["level"])
-
-
-def _of(result: Result) -> str:
-    """The cell that was scored on other audio."""
-    return str(result.protocol["audio"]["of"])
-
-
 def _read(folder: Path) -> Stock:
-    """What is stored of degraded audio: of every cell and version the last result, of every cell the usual scoring."""
-    found, lines = read_all(folder, "robustness")
-    last = {(_of(result), *_audio(result)): result for result in sorted(found, key=lambda one: one.created)}
-    clean = [result for result in last.values() if _audio(result)[0] == CLEAN]
-    kept = {_of(result) for result in preferred(clean)}
-    results = [result for result in last.values() if _of(result) in kept]
+    """What is stored of degraded audio; of cells that were scored several times, the usual scoring."""
+    found, lines = read(folder)
+    kept = {cell_of(result) for result in preferred([result for result in found if audio(result)[0] == CLEAN])}
+    results = [result for result in found if cell_of(result) in kept]
     if len(results) < len(found):
-        lines.append(f"{len(found) - len(results)} other scorings on degraded audio are not used")
-    stock = Stock(folder, tuple(sorted(results, key=lambda one: one.cell)), lines)
+        lines.append(f"{len(found) - len(results)} scores on degraded audio of cells scored otherwise are not used")
+    stock = Stock(folder, tuple(results), lines)
     stock.results = tuple(result for result in stock.results if stock.cell(result))
     return stock
 
 
 def _figure(stock: Stock, own: Sequence[Result], name: str, where: str, setting: Setting) -> Drawing:
-    share, by_series = at_largest_share([result for result in own if _audio(result)[0] == CLEAN])
+    share, by_series = at_largest_share([result for result in own if audio(result)[0] == CLEAN])
     series = ordered(list(by_series))
     look = styles(series)
     versions: dict[tuple[str, str, float], list[Result]] = {}
     for one, cells in by_series.items():
-        ids = {_of(cell) for cell in cells}
+        ids = {cell_of(cell) for cell in cells}
         for result in own:
-            if _of(result) in ids:
-                versions.setdefault((one, *_audio(result)), []).append(result)
+            if cell_of(result) in ids:
+                versions.setdefault((one, *audio(result)), []).append(result)
     scores = {key: score for key, cells in versions.items() if (score := stock.score(cells, _METRIC))}
-    kinds = [kind for kind in _TITLES if any(key[1] == kind for key in scores)]
+    kinds = [kind for kind in TITLES if any(key[1] == kind for key in scores)]
     handles, labels = style_handles(look, series, line=True)
     width = COLUMN if len(kinds) <= 2 else PAGE
     figure, axes = grid(len(kinds), 1, height=1.6, across=4, legend_rows=legend_rows(labels, width))
     rows: list[list[Any]] = []
     for number, (kind, (panel,)) in enumerate(zip(kinds, axes, strict=True)):
-        set_title(panel, _TITLES[kind])
+        set_title(panel, TITLES[kind])
         rows += _draw_panel(panel, kind, scores, series, look)
         if number == 0:
             panel.set_ylabel(metric_title(_METRIC))

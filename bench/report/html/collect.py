@@ -6,11 +6,15 @@ Nothing is dropped: every JSON under `runs/` becomes a run or a line of what was
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from bench.config import digest
 from bench.errors import InputError
 from bench.progress import Report
+from bench.report.degraded import cell_of, changes
+from bench.report.degraded import read as read_degraded
 from bench.results import Result, Values, file_stem, path_of, preferred, read_all, read_values
 
 _NEEDED: dict[str, dict[str, type]] = {
@@ -23,6 +27,8 @@ _NEEDED: dict[str, dict[str, type]] = {
     "probe": {"subset": str},
 }
 """What pages and comparisons read of the free parts of a result."""
+DEGRADED_METRIC = "map_macro"
+"""What is shown of scores on degraded audio."""
 _LONGEST_PAGE = 100  # characters of a page's name before its key
 
 
@@ -89,11 +95,13 @@ class Collected:
         runs: in the order of their files' names.
         left_out: files that are no runs, in the same order.
         files: number of JSON files found.
+        degraded: cell -> its scores on degraded audio, as rows of `bench.report.degraded.changes`.
     """
 
     runs: list[Run]
     left_out: list[LeftOut]
     files: int
+    degraded: dict[str, list[dict[str, Any]]]
 
 
 def collect(folder: Path, report: Report) -> Collected:
@@ -116,7 +124,22 @@ def collect(folder: Path, report: Report) -> Collected:
         report(number + 1, len(stored))
     counted = {id(result) for result in preferred(sound)}
     runs = [Run(result, path_of(folder, result), page_name(result), id(result) in counted) for result in sound]
-    return Collected(runs, sorted(left_out, key=lambda left: left.file), len(stored) + len(lines))
+    degraded, further = _degraded(folder)
+    left_out += [_named(line, folder) for line in further]
+    files = len(stored) + len(lines) + len(further)
+    return Collected(runs, sorted(left_out, key=lambda left: left.file), files, degraded)
+
+
+def _degraded(folder: Path) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
+    """What is stored of degraded audio, by cell, and a line for what cannot be shown of it."""
+    stored, lines = read_degraded(folder)
+    found = {}
+    for cell, scored in groupby(stored, key=cell_of):
+        try:
+            found[cell] = changes(folder, list(scored), DEGRADED_METRIC)
+        except InputError as error:
+            lines.append(str(error))
+    return found, lines
 
 
 def _named(line: str, folder: Path) -> LeftOut:

@@ -65,7 +65,7 @@ def states(found: Collected) -> list[tuple[str, int, str]]:
     """What became of every file: (state, number, what it means)."""
     shown = found.runs
     return [
-        ("files found", found.files, "JSON files in the folder runs/"),
+        ("files found", found.files, "JSON files in the folder runs/, and of robustness/ those that were left out"),
         ("in the leaderboard", sum(run.counted for run in shown), "one result a cell"),
         (
             "other scorings",

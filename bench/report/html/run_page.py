@@ -1,7 +1,7 @@
 """What stands on the page of one run."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ class RunPage:
         scores: every metric.
         conventions: convention -> metric -> number, the metrics of `convention_metrics`.
         convention_metrics: that some other convention has.
+        degraded: what was done to the test tracks, the score on them, and its change, where that was computed.
         command: that makes it again.
         curves: of the training.
         facts: of the training: (what, value).
@@ -61,6 +62,7 @@ class RunPage:
     scores: list[ScoreRow]
     conventions: dict[str, list[Number]]
     convention_metrics: list[str]
+    degraded: list[tuple[str, Number, Number]]
     command: Command
     curves: list[Curve]
     facts: list[tuple[str, str]]
@@ -74,7 +76,7 @@ class RunPage:
     made: list[tuple[str, str]]
 
 
-def run_page(run: Run, lean: bool = False) -> RunPage:
+def run_page(run: Run, lean: bool = False, degraded: Sequence[dict[str, Any]] = ()) -> RunPage:
     """Collects the content of a run's page; a lean one has coarser curves, and of the probe's grid the choice alone."""
     result, training = run.result, run.result.training
     metrics = list(dict.fromkeys(name for found in result.conventions.values() for name in found))
@@ -85,6 +87,7 @@ def run_page(run: Run, lean: bool = False) -> RunPage:
         scores=_scores(run),
         conventions={name: [_plain(found, metric) for metric in metrics] for name, found in result.conventions.items()},
         convention_metrics=metrics,
+        degraded=[_degraded(row) for row in degraded],
         command=command_for(result.spec),
         curves=list(_curves(training, _LEAN_POINTS if lean else MOST_POINTS)),
         facts=list(_facts(training)),
@@ -97,6 +100,11 @@ def run_page(run: Run, lean: bool = False) -> RunPage:
         cost=[(name, float(value)) for name, value in result.seconds.items()],
         made=list(_made(run)),
     )
+
+
+def _degraded(row: dict[str, Any]) -> tuple[str, Number, Number]:
+    change = Number(row["change"], (row["change_low"], row["change_high"]))
+    return row["audio"], Number(row["value"], (row["low"], row["high"])), change
 
 
 def _scores(run: Run) -> list[ScoreRow]:

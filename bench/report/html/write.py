@@ -209,7 +209,10 @@ def _run_pages(content: Content, lean: bool) -> Files:
         for number, run in enumerate(runs, 1):
             shared: dict[str, Any] = {"root": "../", "here": "", "names": PROTOCOL}
             made[f"runs/{run.page}.html"] = render.page(
-                "run.html", page=run_page(run, lean), arena=arena_of.get(run.page), **shared
+                "run.html",
+                page=run_page(run, lean, content.found.degraded.get(run.result.cell, ())),
+                arena=arena_of.get(run.page),
+                **shared,
             )
             report(number, len(runs))
     return made
