@@ -39,7 +39,8 @@ def robustness(
     Parameters
     ----------
     runs
-        Result files (.json), or beginnings of a cell's key or of a result file's name; else every run with all labels.
+        Result files (.json), or beginnings of a cell's key or of a result file's name, which mean of each encoder the
+        run with most labels; else every run with all labels.
     noise
         White noise, signal-to-noise ratios in dB with commas, or usual: 40,30,20,10,0.
     pitch
@@ -89,15 +90,15 @@ def robustness(
 
 def _runs(names: Sequence[str], folder: Path) -> "list[Result]":
     """The runs that are named, or all that have all labels, each once."""
-    from bench.exporting import find_run
+    from bench.exporting import runs_named
     from bench.progress import say
     from bench.results import preferred, read_all
 
     if names:
-        found = [find_run(name, folder) for name in names]
-        if other := [name for name, result in zip(names, found, strict=True) if "audio" in result.protocol]:
+        found = [(name, result) for name in names for result in runs_named(name, folder)]
+        if other := [name for name, result in found if "audio" in result.protocol]:
             raise InputError(f"{other[0]} is itself a score on degraded audio: name the run that it is of")
-        return list({result.cell: result for result in found}.values())
+        return list({result.cell: result for _, result in found}.values())
     stored, left_out = read_all(folder)
     for line in left_out:
         say(f"left out: {line}")

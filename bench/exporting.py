@@ -29,14 +29,34 @@ def find_run(name: str, folder: Path) -> Result:
     """The stored result that a name means; of several of one encoder that with most labels.
 
     Args:
-        name: path of a result's JSON; or the beginning of a cell's key or of its files' name, in `folder`/runs.
+        name: see `runs_named`.
         folder: results.
 
     Raises:
         InputError: none, or several of different encoders.
     """
+    found = runs_named(name, folder)
+    if len(found) > 1:
+        stems = [results.file_stem(one.spec, one.cell) for one in found]
+        some = ", ".join(stems[:_NAMED]) + (f" and {len(stems) - _NAMED} more" if len(stems) > _NAMED else "")
+        raise InputError(
+            f"'{name}' means runs of {len(stems)} encoders ({some}): give more of the name, or the cell's key"
+        )
+    return found[0]
+
+
+def runs_named(name: str, folder: Path) -> list[Result]:
+    """The stored results that a name means: of every encoder that with most labels.
+
+    Args:
+        name: path of a result's JSON; or the beginning of a cell's key or of its files' name, in `folder`/runs.
+        folder: results.
+
+    Raises:
+        InputError: there is none.
+    """
     if name.endswith(".json") or Path(name).is_file():
-        return results.read(Path(name))
+        return [results.read(Path(name))]
     stems = [path.stem for path in sorted((folder / "runs").glob("*.json"))]
     cells = {stem: stem.rpartition("-")[2] for stem in stems}
     exact = [stem for stem in stems if name in (stem, cells[stem])]
@@ -44,13 +64,15 @@ def find_run(name: str, folder: Path) -> Result:
     if not found:
         known = f"; such as {stems[-1]}" if stems else ": there are none"
         raise InputError(f"no run '{name}' in {folder / 'runs'}{known}")
-    several = [results.read(folder / "runs" / f"{stem}.json") for stem in found]
-    if len({one.products["pretrain"] for one in several}) > 1:
-        some = ", ".join(found[:_NAMED]) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
-        raise InputError(
-            f"'{name}' means {len(found)} runs of several encoders ({some}): give more of the name, or the cell's key"
-        )
-    return max(several, key=lambda one: (one.counts["labelled_tracks"], one.spec.score.resamples))
+    best: dict[str, Result] = {}
+    for stem in found:
+        one = results.read(folder / "runs" / f"{stem}.json")
+        best[one.products["pretrain"]] = max(best.get(one.products["pretrain"], one), one, key=_size)
+    return list(best.values())
+
+
+def _size(result: Result) -> tuple[int, int]:
+    return result.counts["labelled_tracks"], result.spec.score.resamples
 
 
 def tensors_of(result: Result, store: Store) -> dict[str, Tensor]:

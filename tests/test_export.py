@@ -206,7 +206,7 @@ def test_a_run_is_named_by_its_file_or_a_beginning(place, tmp_path):
     shutil.copy(path, runs / "copy-2.json")
     assert exporting.find_run("copy", tmp_path).cell == result.cell  # several cells of one encoder
     shutil.copy(results.path_of(place / "results", run_of(place, "mfcc")), runs / "copy-3.json")
-    with pytest.raises(InputError, match="means 3 runs of several encoders"):
+    with pytest.raises(InputError, match="means runs of 2 encoders"):
         exporting.find_run("copy", tmp_path)
 
 

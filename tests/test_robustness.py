@@ -215,6 +215,14 @@ def test_what_is_stored_is_not_computed_again(main: Main, place: Path) -> None:
     assert err.endswith("nothing was scored: 1 of 1 runs were left out\n")
 
 
+def test_a_name_may_mean_several_runs(main: Main, place: Path) -> None:
+    """Of one encoder that with most labels: random_init was probed with half of them and with all."""
+    found = rows(main, "simclr", "random", "--noise", "10")
+    fractions = [result.spec.fraction for result in results.read_all(Path("results"), "robustness")[0]]
+    assert len({row["run"] for row in found}) == 2
+    assert set(fractions) == {1.0}
+
+
 def test_other_commands_do_not_take_them_for_cells(main: Main, place: Path) -> None:
     before = main("table")
     rows(main, "--pitch", "-2,2")
