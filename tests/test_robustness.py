@@ -223,6 +223,17 @@ def test_a_name_may_mean_several_runs(main: Main, place: Path) -> None:
     assert set(fractions) == {1.0}
 
 
+def test_what_keeps_no_encoder_is_left_out_and_the_others_are_scored(main: Main, place: Path) -> None:
+    tuned = ["--probe", "finetune", "--finetune.steps", "2", "--finetune.learning_rates", "[0.001]"]
+    run = ["run", "--method", "random_init", "--dataset", "tones/tracks.csv", *tuned, *TINY]
+    assert main(*run, "--finetune.batch_size", "4", "--finetune.diagnose_times", "1")[0] == 0
+    status, out, err = main("robustness", "--noise", "10")
+    assert status == 0
+    assert out.count("noise 10 dB") == 4
+    assert err.count("left out: random_init-resnet_small-tracks-f1") == 1
+    assert "fine-tuned encoders are not kept" in err
+
+
 def test_other_commands_do_not_take_them_for_cells(main: Main, place: Path) -> None:
     before = main("table")
     rows(main, "--pitch", "-2,2")

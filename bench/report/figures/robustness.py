@@ -28,6 +28,7 @@ from bench.report.stock import Score, Setting, Stock, fits, place_names, places
 from bench.results import Result, preferred
 
 _METRIC = "map_macro"
+_MOST_BANDS = 4  # more of them hide each other
 _AXES = {"noise": "signal-to-noise ratio (dB)", "mp3": "bit rate (kbit/s)", "rate": "sample rate (Hz)"}
 
 
@@ -92,12 +93,17 @@ def _figure(stock: Stock, own: Sequence[Result], name: str, where: str, setting:
         f"Robustness: {where} at {percent(share)} of the labels; {setting.words}. Encoders and probes are those of "
         "clean tracks; the test tracks alone were changed, at the encoder's sample rate: white noise at a ratio to the "
         "track's mean power, pitch shifted at the same tempo, a mono mp3 at a constant bit rate, resampled to a lower "
-        "rate and back. Levels stand side by side, whatever lies between them. Bands are 95 % intervals over the "
-        "choice of test tracks, which all points share: a change within a curve is surer than they show.",
+        f"rate and back. Levels stand side by side, whatever lies between them. {_bands(len(series))} over the choice "
+        "of test tracks, which all points share: a change within a curve is surer than they show (`bench robustness` "
+        "prints paired intervals).",
     ]
     files = {"numbers.csv": bands_csv(rows, ["series", "kind", "level", "score", "low", "high", "cells"])}
     used = [result for cells in by_series.values() for result in cells]
     return Drawing(name, figure, [*caption, *protocol(used), *left_out(stock)], files)
+
+
+def _bands(series: int) -> str:
+    return "Bands are 95 % intervals" if series <= _MOST_BANDS else "The numbers beside the figure have 95 % intervals"
 
 
 def _draw_panel(
@@ -119,7 +125,7 @@ def _draw_panel(
             continue
         at, style = [place for place, _ in curve], look[one]
         low, high = ([getattr(score, end) for _, score in curve] for end in ("low", "high"))
-        if not np.isnan(low).any():
+        if len(series) <= _MOST_BANDS and not np.isnan(low).any():
             axes.fill_between(at, low, high, color=style.colour, alpha=0.10, linewidth=0, zorder=1)
         axes.plot(
             at, [score.value for _, score in curve], color=style.colour, marker=style.marker, linestyle=style.line,

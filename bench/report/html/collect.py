@@ -95,7 +95,8 @@ class Collected:
         runs: in the order of their files' names.
         left_out: files that are no runs, in the same order.
         files: number of JSON files found.
-        degraded: cell -> its scores on degraded audio, as rows of `bench.report.degraded.changes`.
+        degraded: what `same_score` says of a cell -> its scores on degraded audio, as rows of
+            `bench.report.degraded.changes`.
     """
 
     runs: list[Run]
@@ -134,12 +135,19 @@ def _degraded(folder: Path) -> tuple[dict[str, list[dict[str, Any]]], list[str]]
     """What is stored of degraded audio, by cell, and a line for what cannot be shown of it."""
     stored, lines = read_degraded(folder)
     found = {}
-    for cell, scored in groupby(stored, key=cell_of):
+    for _, group in groupby(stored, key=cell_of):
+        scored = list(group)
         try:
-            found[cell] = changes(folder, list(scored), DEGRADED_METRIC)
+            found[same_score(scored[0])] = changes(folder, scored, DEGRADED_METRIC)
         except InputError as error:
             lines.append(str(error))
     return found, lines
+
+
+def same_score(result: Result) -> str:
+    """Tells cells apart by what was asked for and what it scored, whatever code computed it."""
+    metric = result.metrics.get(DEGRADED_METRIC)
+    return digest([result.spec, result.data.get("tracks_hash"), metric.value if metric else None])
 
 
 def _named(line: str, folder: Path) -> LeftOut:

@@ -9,7 +9,7 @@ from typing import Any
 from bench.progress import progress
 from bench.report.html import downloads, render
 from bench.report.html.board import Board, board, listed
-from bench.report.html.collect import Arena, Collected, Run, arenas, collect
+from bench.report.html.collect import Arena, Collected, Run, arenas, collect, same_score
 from bench.report.html.comparing import ALPHA, METRICS, Compared, compare_stratum, permutations_for, ranks
 from bench.report.html.comparison_page import Part, parts, stratum_title
 from bench.report.html.overview import PROTOCOL, counts, protocols, states
@@ -210,7 +210,7 @@ def _run_pages(content: Content, lean: bool) -> Files:
             shared: dict[str, Any] = {"root": "../", "here": "", "names": PROTOCOL}
             made[f"runs/{run.page}.html"] = render.page(
                 "run.html",
-                page=run_page(run, lean, content.found.degraded.get(run.result.cell, ())),
+                page=run_page(run, lean, content.found.degraded.get(same_score(run.result), ())),
                 arena=arena_of.get(run.page),
                 **shared,
             )
