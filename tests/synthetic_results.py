@@ -7,6 +7,7 @@ the same weights for every cell of a data set, and per-tag scores have the metri
     python tests/synthetic_results.py FOLDER [CELLS]
 """
 
+import dataclasses
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import numpy as np
 
 from bench import plan, results
 from bench.config import PlugIn, RunSpec, digest
+from bench.errors import InputError
 from bench.store import write_json
 
 # What each data set is here: name, settings, split, kind, tags. `NAME:VARIANT` names another split or task of one.
@@ -244,6 +246,31 @@ def _untrained() -> dict[str, Any]:
     return {
         "curve": [], "diagnostics": [], "best": {}, "warning": None, "parameters": 0, "threads": 1, "notes": [],
     }  # fmt: skip
+
+
+def write_degraded(folder: Path) -> list[Path]:
+    """Scores on noisy tracks beside every cell that can be read: a hundredth lower for each step of noise."""
+    written = []
+    for result in results.read_all(folder)[0]:
+        try:
+            values = results.read_values(results.path_of(folder, result))
+        except InputError:
+            continue
+        for step, (kind, level) in enumerate((("clean", 0.0), ("noise", 20.0), ("noise", 0.0), ("pitch", -1.0))):
+            audio = {"kind": kind, "level": level, "unit": {"noise": "dB"}.get(kind, ""), "of": result.cell}
+            lower = {name: np.maximum(0, column - step / 100) for name, column in values.resampled.items()}
+            changed = result.model_copy(
+                update={
+                    "cell": digest([result.cell, kind, level]),
+                    "protocol": {**result.protocol, "audio": audio},
+                    "metrics": {
+                        name: one.model_copy(update={"value": max(0.0, one.value - step / 100)})
+                        for name, one in result.metrics.items()
+                    },
+                }
+            )
+            written.append(results.write(folder, changed, dataclasses.replace(values, resampled=lower)))
+    return written
 
 
 def spoil(folder: Path) -> dict[str, Path]:

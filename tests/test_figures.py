@@ -25,7 +25,7 @@ from bench.report.reference import of_paper
 from bench.report.stock import read_stock
 from bench.report.tables import Number, ScoreTable
 from tests.conftest import TINY, make_tones
-from tests.synthetic_results import spoil, write_cells
+from tests.synthetic_results import spoil, write_cells, write_degraded
 from tests.test_reference import set_score
 
 ODD = "<script>alert('&')_%$x^2$\\{}#~"
@@ -236,10 +236,11 @@ DAMAGES = [
 @pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
 def test_whatever_is_stored_is_drawn_or_named(tmp_path, damage: Callable[[Path], None]):
     damage(tmp_path / "results")
-    kinds = [name for name in KINDS if name != "robustness"]
+    write_degraded(tmp_path / "results")
     out = tmp_path / "out"
-    done = draw(tmp_path / "results", out, kinds=kinds, papers=["clmr"], modes=("both",), formats=("svg",))
-    assert any(path.name.startswith("scores-") for path in done.files)
+    done = draw(tmp_path / "results", out, kinds=list(KINDS), papers=["clmr"], modes=("both",), formats=("svg",))
+    for kind in ("scores", "robustness"):
+        assert any(path.name.startswith(f"{kind}-") for path in done.files)
     for path in done.files:
         assert path.stat().st_size
         if path.suffix == ".svg":
@@ -367,7 +368,8 @@ def test_the_gallery_shows_every_kind_and_paper_once():
 def test_the_gallerys_pictures_have_the_names_that_are_drawn(drawn, tmp_path):
     """The pictures of a `quick` comparison on midiband are where the page looks for them."""
     write_cells(tmp_path, ["simclr", "random_init"], ["midiband"], draws=2, resamples=30, tags=TAGS)
-    kinds = ["scores", "fractions", "training", "tags", "cost", "variance", "label-efficiency"]
+    write_degraded(tmp_path)
+    kinds = ["scores", "fractions", "training", "tags", "cost", "variance", "label-efficiency", "robustness"]
     done = draw(tmp_path, tmp_path / "out", kinds=kinds, formats=("svg",))
     text = (Path(__file__).resolve().parent.parent / "docs" / "gallery.md").read_text()
     shown = set(re.findall(r"results/figures/(\S+)\.png", text))
