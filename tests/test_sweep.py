@@ -17,6 +17,7 @@ from bench.sweep.plan import Plan, make_plan
 from bench.sweep.read import read_sweep, shipped, with_site
 from tests.conftest import make_tones
 from tests.sweeping import ROOT, Runner, write_sweep, write_trouble
+from tests.troubles import write_troubles
 
 WRONG = {
     "[axes]\nmethod = ['vicreg']": "line 2, column 10: unknown key in [axes] 'method'; did you mean 'methods'?",
@@ -291,21 +292,27 @@ def test_a_stage_that_failed_is_named_in_the_cells_that_need_it(runner):
 
 
 def test_cancel_writes_a_checkpoint_and_the_next_launch_goes_on(runner, tmp_path):
-    file = write_sweep(runner.folder / "s.toml", runner.folder / "tones/tracks.csv", "methods = ['vicreg']")
-    file.write_text(file.read_text().replace("steps = 6\n", "steps = 80\ncheckpoint_seconds = 1000\n", 1))
-    runner("sweep", file, "--cluster", "local")
+    file = write_sweep(runner.folder / "s.toml", runner.folder / "tones/tracks.csv", "methods = ['trouble_held']")
+    file.write_text(file.read_text().replace("steps = 6\n", "steps = 12\ncheckpoint_seconds = 1000\n", 1))
+    plugins = ["--plugins", write_troubles(tmp_path, ["held"])]
+    flags = tmp_path / "flags"
+    flags.mkdir()
+    runner.environment["TROUBLE_FLAGS"] = str(flags)
+    runner("sweep", file, "--cluster", "local", *plugins)
     deadline = time.monotonic() + 120
-    while not list(runner.home.glob("pretrained/*.part")) and time.monotonic() < deadline:
+    while not (flags / "held").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(0.3)
     assert "1 jobs told to stop" in runner("cancel", file)
+    (flags / "held-go").touch()
     (cell,) = runner.settled(file)["cells"]
     assert cell["state"] == "stopped", cell
     assert list(runner.home.glob("pretrained/*.part/state.pt")), "no checkpoint, though none was due yet"
-    runner("sweep", file, "--cluster", "local")
+    runner("sweep", file, "--cluster", "local", *plugins)
     assert runner.settled(file)["counts"] == {"done": 1}
+    steps = [int(line.split()[1]) for line in (flags / "steps.txt").read_text().splitlines()]
+    assert steps == list(range(12)), "each step is taken once"
     whole = Runner(tmp_path / "whole")
-    whole("sweep", file, "--cluster", "inline")
+    whole("sweep", file, "--cluster", "inline", *plugins)
     assert whole.weights() == runner.weights()
     assert whole.metrics() == runner.metrics()
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.slurm.conftest import slurm, until
 from tests.sweeping import Runner, write_sweep
+from tests.troubles import write_troubles
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -18,8 +19,10 @@ def cluster() -> Iterator[None]:
 
 
 def test_requeue_and_resume_stay_in_the_same_mlflow_run(place: Runner, tmp_path):
-    file = write_sweep(place.folder / "long.toml", place.folder / "tones/tracks.csv", 'methods = ["vicreg"]')
-    file.write_text(file.read_text().replace("steps = 6\n", "steps = 150\ncheckpoint_seconds = 1000\n", 1))
+    file = write_sweep(place.folder / "long.toml", place.folder / "tones/tracks.csv", 'methods = ["trouble_held"]')
+    flags = tmp_path / "flags"
+    flags.mkdir()
+    place.environment["TROUBLE_FLAGS"] = str(flags)
     environment = {name: value for name, value in place.environment.items() if not name.startswith("MLFLOW")}
     command = [sys.executable, "-m", "bench", "track", "sync", str(file), "--home", str(place.home)]
     look = """
@@ -40,14 +43,13 @@ print(json.dumps({run.data.tags["kind"]: [run.info.run_id, run.info.status] for 
         assert found.pop("runs") == 2
         return found
 
-    place("sweep", file, "--cluster", "slurm")
-    until(lambda: bool(list(place.home.glob("pretrained/*.part"))))
+    place("sweep", file, "--cluster", "slurm", "--plugins", write_troubles(tmp_path, ["held"]))
+    until(lambda: (flags / "held").exists())
     begun = shown()
     assert {status for _, status in begun.values()} == {"RUNNING"}
-    ids = subprocess.run(["squeue", "-h", "-r", "-t", "R", "-o", "%i"], capture_output=True, text=True, check=True)
-    subprocess.run(["scontrol", "requeue", *ids.stdout.split()], check=True)
+    subprocess.run(["scontrol", "requeue", (flags / "held").read_text()], check=True)
     attempts = place.home / "sweeps"
-    place.wait(file, lambda counts: len(list(attempts.glob("long-*/jobs/[!p]*/attempts/*"))) == 2 or "done" in counts)
+    until(lambda: len(list(attempts.glob("long-*/jobs/[!p]*/attempts/*"))) == 2)
     assert place.settled(file)["counts"] == {"done": 1}
     assert len(list(attempts.glob("long-*/jobs/[!p]*/attempts/*"))) == 2
     done = shown()
