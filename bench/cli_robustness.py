@@ -1,6 +1,7 @@
 """The command `bench robustness`."""
 
 import json as json_module
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from bench.results import Result
     from bench.table import Table
 
-_METRIC = "map_macro"
 _USUAL = "usual"
 
 
@@ -56,7 +56,7 @@ def robustness(
     """
     from bench.data.degrade import KINDS
     from bench.progress import say
-    from bench.report.degraded import changes
+    from bench.report.degraded import METRIC, changes
     from bench.results import file_stem
     from bench.robustness import robustness as score
     from bench.run import Place
@@ -77,13 +77,13 @@ def robustness(
             continue
         first = scored[0]
         title = file_stem(first.spec, first.protocol["audio"]["of"])
-        found = changes(results, scored, _METRIC)
+        found = changes(results, scored, METRIC)
         rows += [{"run": title, **row} for row in found]
         if not json:
             print(f"\n{title}" if len(rows) > len(found) else title)
             show(_table(found, first))
     if json:
-        print(json_module.dumps({"metric": _METRIC, "rows": rows}, indent=1, allow_nan=False))
+        print(json_module.dumps({"metric": METRIC, "rows": rows}, indent=1, allow_nan=False))
     if not rows:
         raise InputError(f"nothing was scored: {left_out} of {len(wanted)} runs were left out")
 
@@ -119,17 +119,22 @@ def _levels(kind: str, text: str) -> list[float] | None:
 
 
 def _table(rows: Sequence[dict[str, Any]], first: "Result") -> "Table":
+    from bench.report.compare_tables import signed
+    from bench.report.degraded import METRIC
     from bench.report.figures.style import metric_title
+    from bench.report.tables import Number
     from bench.table import Table
+
+    def known(row: dict[str, Any], *names: str) -> list[float]:
+        return [math.nan if row[name] is None else row[name] for name in names]
 
     texts = []
     for row in rows:
-        interval = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
-        change = "" if row["change"] is None else f"{row['change']:+.3f}"
-        between = "" if row["change_low"] is None else f" [{row['change_low']:+.3f}, {row['change_high']:+.3f}]"
-        texts.append([row["audio"], f"{row['value']:.3f}{interval}", f"{change}{between}"])
+        change = "" if row["change"] is None else signed(*known(row, "change", "change_low", "change_high"))
+        value, low, high = known(row, "value", "low", "high")
+        texts.append([row["audio"], Number(value, low, high).text, change])
     notes = [
         f"{first.dataset} ({first.data['split']}), {first.counts['test_tracks']} test tracks; "
         f"{first.protocol['interval']}; changes: paired, percentiles"
     ]
-    return Table(["audio", metric_title(_METRIC), "change"], texts, notes, words=1)
+    return Table(["audio", metric_title(METRIC), "change"], texts, notes, words=1)

@@ -58,11 +58,10 @@ def _one(
     cell = plan.cell_key(old.products["probe"], spec.score)
     if cell in known:
         return None, ""
-    stages = {"prepare": "prepared", "embed": "embedded", "probe": "probed"}
-    folders = {stage: session.place.store.folder(place, old.products[stage]) for stage, place in stages.items()}
-    missing = [str(path) for path in folders.values() if not path.is_dir()]
-    if missing:
-        return None, f"{results.file_stem(old.spec, old.cell)}: {missing[0]} is not there; `bench run` makes it"
+    try:
+        folders = results.product_folders(old, session.place.store, ("prepare", "embed", "probe"))
+    except InputError as error:
+        return None, f"{results.file_stem(old.spec, old.cell)}: {error}"
     key = old.products["prepare"]
     if key not in opened:
         opened.clear()  # one data set at a time

@@ -4,7 +4,7 @@ import gc
 import json
 import subprocess
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ import bench
 from bench.config import RunSpec, ScoreSpec, Spec, digest
 from bench.errors import InputError
 from bench.progress import say
-from bench.store import write_atomically, write_json
+from bench.store import PRODUCTS, Store, write_atomically, write_json
 
 SCHEMA = 3
 _NPY_START = 10  # bytes of a .npy file before its header: the magic word, the version, the header's length
@@ -275,6 +275,19 @@ def preferred(found: Sequence[Result]) -> list[Result]:
         if key not in best or rank > best[key][0]:
             best[key] = rank, result
     return [result for _, result in best.values()]
+
+
+def product_folders(result: Result, store: Store, stages: Iterable[str] = PRODUCTS) -> dict[str, Path]:
+    """Where the products of some stages lie that a cell was made from.
+
+    Raises:
+        InputError: one is no longer in home.
+    """
+    folders = {stage: store.folder(PRODUCTS[stage], result.products[stage]) for stage in stages}
+    for folder in folders.values():
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not there; `bench run` makes it")
+    return folders
 
 
 def path_of(folder: Path, result: Result) -> Path:

@@ -8,6 +8,7 @@ of a score has a paired interval.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +22,23 @@ from bench.data.degrade import KINDS, Degradation, DegradedAudio, usual
 from bench.data.prepare import Prepared
 from bench.data.prepared import open_prepared
 from bench.errors import InputError
+from bench.method import Method
 from bench.probe.embed import Embeddings, embed, open_embeddings
 from bench.probe.probes import Subset, fit_all
 from bench.probe.retrieval import RECALL_AT, nearest
 from bench.probe.score import AGGREGATIONS
 from bench.probe.subsets import stored
 from bench.progress import progress
+from bench.report.degraded import CLEAN
 from bench.results import Result
 from bench.run import Place, Session, check, device_of
 from bench.scoring import score_cell
 from bench.store import write_array, write_json
 
-CLEAN = "clean"
 _CODE = (
     *("bench.robustness", "bench.data.degrade", "bench.probe.embed"),
     *("bench.data.augment.level", "bench.data.augment.pitch", "bench.data.augment.fourier"),
 )
-_STAGES = {"prepare": "prepared", "pretrain": "pretrained", "embed": "embedded", "probe": "probed"}
 _DIFFERENCE = 0.05  # of logits: on a GPU, products of other shapes may round otherwise (see `bench.probe.probes`)
 Levels = Mapping[str, Sequence[float] | None]
 """Kind of `bench.data.degrade.KINDS` -> levels; None for the usual ones."""
@@ -54,6 +55,7 @@ class _Opened:
         data: the probed data set.
         folders: of its products, stage by stage.
         rows: places of the test tracks.
+        device: where to embed.
     """
 
     old: Result
@@ -62,6 +64,13 @@ class _Opened:
     data: Prepared
     folders: dict[str, Path]
     rows: NDArray[np.int64]
+    device: torch.device
+
+    @cached_property
+    def method(self) -> Method:
+        """With the frozen encoder, and the classifier of one that learned from labels."""
+        data, folder = self.data, self.folders["pretrain"]
+        return stages.load(self.parts, self.spec, len(data.tags), data.kind == "tags", folder, self.device)
 
 
 def robustness(runs: Sequence[Result], levels: Levels, place: Place) -> Iterator[tuple[list[Result], str]]:
@@ -112,8 +121,8 @@ def _of_cell(old: Result, degradations: Sequence[Degradation], session: Session,
         results.write(place.results, found[None], results.read_values(results.path_of(place.results, old)))
     missing = [one for one in degradations if one not in found]
     if missing:
-        cell = _open(old, session)
-        folder = _probed(cell, missing, place, device)
+        cell = _open(old, session, device)
+        folder = _probed(cell, missing, place)
         counts = session.counts(cell.data, cell.spec.score)
         for one in missing:
             embedded = place.store.folder("degraded", _embed_key(old, one))
@@ -123,7 +132,7 @@ def _of_cell(old: Result, degradations: Sequence[Degradation], session: Session,
     return [found[one] for one in keys]
 
 
-def _open(old: Result, session: Session) -> _Opened:
+def _open(old: Result, session: Session, device: torch.device) -> _Opened:
     """Opens what a cell was made of.
 
     Raises:
@@ -131,13 +140,9 @@ def _open(old: Result, session: Session) -> _Opened:
     """
     if old.protocol["probe"] == "finetune":
         raise InputError("fine-tuned encoders are not kept, so that there is nothing to score other audio with")
-    store = session.place.store
-    folders = {stage: store.folder(place, old.products[stage]) for stage, place in _STAGES.items()}
-    gone = [str(folder) for folder in folders.values() if not folder.is_dir()]
-    if gone:
-        raise InputError(f"{gone[0]} is not there; `bench run` makes it")
+    folders = results.product_folders(old, session.place.store)
     data = open_prepared(folders["prepare"])
-    return _Opened(old, old.spec, check(old.spec), data, folders, data.rows("test"))
+    return _Opened(old, old.spec, check(old.spec), data, folders, data.rows("test"), device)
 
 
 def _embed_key(old: Result, degradation: Degradation) -> str:
@@ -149,17 +154,16 @@ def _name(degradation: Degradation) -> str:
     return f"{degradation.kind}_{degradation.level:g}"
 
 
-def _probed(cell: _Opened, degradations: Sequence[Degradation], place: Place, device: torch.device) -> Path:
+def _probed(cell: _Opened, degradations: Sequence[Degradation], place: Place) -> Path:
     """Makes, or finds, the logits of degraded test tracks: a folder for each degradation."""
-    versions = {one: _embedded(cell, one, place, device) for one in degradations}
+    versions = [_embedded(cell, one, place) for one in degradations]
 
     def make(folder: Path) -> None:
         if cell.parts.traits.uses_labels:
-            method = _loaded(cell, device)
             rows = np.arange(len(cell.rows))
-            logits = [probing.classified(method, cell.data, made, rows, device) for made in versions.values()]
+            logits = [probing.classified(cell.method, cell.data, one, rows, cell.device) for one in versions]
         else:
-            logits = _refitted(cell, list(versions.values()), place, device, folder)
+            logits = _refitted(cell, versions, place, folder)
         for one, values in zip(degradations, logits, strict=True):
             (folder / _name(one)).mkdir(exist_ok=True)
             for aggregation, array in values.items():
@@ -169,18 +173,17 @@ def _probed(cell: _Opened, degradations: Sequence[Degradation], place: Place, de
     return place.store.produce("degraded_probed", digest(parts), make)
 
 
-def _embedded(cell: _Opened, degradation: Degradation, place: Place, device: torch.device) -> Embeddings:
+def _embedded(cell: _Opened, degradation: Degradation, place: Place) -> Embeddings:
     """Makes, or finds, the embeddings of the degraded test tracks, and which of them are nearest to each other."""
 
     def make(folder: Path) -> None:
         hashes = cell.data.tracks["audio_hash"].to_numpy(str)[cell.rows]
         keys = [int(digest([one, "noise of robustness"]), 16) % 2**32 for one in hashes]
         audio = DegradedAudio(cell.data.audio, cell.rows, keys, degradation)
-        method = _loaded(cell, device)
-        frontend, seconds = stages.frontend_of(method).to(device), cell.parts.encoder_settings.seconds
+        frontend, seconds = stages.frontend_of(cell.method).to(cell.device), cell.parts.encoder_settings.seconds
         rows = np.arange(len(cell.rows))
         with progress(f"embed {cell.spec.method.name}, {degradation.words}", "tracks") as report:
-            made = embed(method.encoder, frontend, audio, rows, seconds, cell.spec.embed, device, report)
+            made = embed(cell.method.encoder, frontend, audio, rows, seconds, cell.spec.embed, cell.device, report)
         for name in ("segments", "first", "tracks"):
             write_array(folder / f"{name}.npy", getattr(made, name))
         write_array(folder / "nearest.npy", nearest(made.tracks, max(RECALL_AT)))
@@ -189,13 +192,8 @@ def _embedded(cell: _Opened, degradation: Degradation, place: Place, device: tor
     return open_embeddings(place.store.produce("degraded", _embed_key(cell.old, degradation), make))
 
 
-def _loaded(cell: _Opened, device: torch.device) -> Any:
-    tags = len(cell.data.tags)
-    return stages.load(cell.parts, cell.spec, tags, cell.data.kind == "tags", cell.folders["pretrain"], device)
-
-
 def _refitted(
-    cell: _Opened, versions: Sequence[Embeddings], place: Place, device: torch.device, folder: Path
+    cell: _Opened, versions: Sequence[Embeddings], place: Place, folder: Path
 ) -> list[dict[str, NDArray[np.float32]]]:
     """The logits of the cell's probe on other versions of the test tracks, which stand behind all clean tracks.
 
@@ -213,7 +211,7 @@ def _refitted(
     with progress(f"{spec.probe.kind} probe of {spec.method.name}", "steps") as report:
         ((_, made),) = fit_all(
             everything, targets, data.kind, len(data.tags), data.rows("valid"), test,
-            [Subset(labels.rows, spec.probe_seed)], spec.probe, str(device), report,
+            [Subset(labels.rows, spec.probe_seed)], spec.probe, str(cell.device), report,
         )  # fmt: skip
     path.unlink()
     for aggregation, stored_logits in probing.read_logits(cell.folders["probe"]).items():

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from bench.errors import InputError
 
+PRODUCTS = {"prepare": "prepared", "pretrain": "pretrained", "embed": "embedded", "probe": "probed"}
+"""Where in home the product of each stage lies."""
 _LOOK_AGAIN_SECONDS = 0.5
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}

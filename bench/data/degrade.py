@@ -37,14 +37,12 @@ class Kind:
     """A way to make audio worse.
 
     Attributes:
-        title: as figures and tables call it.
         unit: of its levels.
         levels: that are computed where none are given, from the mildest.
         change: (samples, level, sample rate in Hz, key of the track) -> as many samples.
         fault: (level, sample rate) -> why that cannot be done; "" where it can.
     """
 
-    title: str
     unit: str
     levels: tuple[float, ...]
     change: Callable[[Samples, float, int, int], Samples]
@@ -170,12 +168,12 @@ def _no_bit_rate(kbit_per_second: float, sample_rate: int) -> str:
 
 
 KINDS = {
-    "noise": Kind("white noise", "dB", (40.0, 30.0, 20.0, 10.0, 0.0), _noise,
+    "noise": Kind("dB", (40.0, 30.0, 20.0, 10.0, 0.0), _noise,
                   lambda one, _: "" if -60 <= one <= 120 else "give a signal-to-noise ratio from -60 to 120 dB"),
-    "pitch": Kind("pitch shift", "semitones", (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0), _pitch,
+    "pitch": Kind("semitones", (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0), _pitch,
                   lambda one, _: "" if 0 < abs(one) <= 12 else "give semitones from -12 to 12, but not 0"),
-    "mp3": Kind("mp3", "kbit/s", (64.0, 32.0, 16.0, 8.0), _mp3, _no_bit_rate),
-    "rate": Kind("lower sample rate", "Hz", (11025.0, 8000.0, 4000.0), _rate,
+    "mp3": Kind("kbit/s", (64.0, 32.0, 16.0, 8.0), _mp3, _no_bit_rate),
+    "rate": Kind("Hz", (11025.0, 8000.0, 4000.0), _rate,
                  lambda one, rate: "" if 1000 <= one < rate else f"give 1000 Hz or more, and less than {rate} Hz"),
 }  # fmt: skip
 """Ways to make audio worse."""

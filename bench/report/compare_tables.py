@@ -33,11 +33,11 @@ def pairs_table(found: Comparison, alpha: float) -> Table:
                 _where(pair.stratum, found),
                 f"{pair.stratum.fraction:g}",
                 str(pair.cells),
-                _signed(pair.found.difference, pair.found.low, pair.found.high),
+                signed(pair.found.difference, pair.found.low, pair.found.high),
                 _p(pair.p_value),
                 _p(pair.adjusted) + ("*" if pair.adjusted < alpha else ""),
                 _number(pair.detectable),
-                _signed(pair.variance.mean, pair.variance.low, pair.variance.high),
+                signed(pair.variance.mean, pair.variance.low, pair.variance.high),
             ]
         )
     first = found.pairs[0]
@@ -214,7 +214,8 @@ def _deviation(deviation: float, share: float) -> str:
     return "?" if math.isnan(deviation) else f"{deviation:.4f} ({share:.0%})"
 
 
-def _signed(value: float, low: float, high: float) -> str:
+def signed(value: float, low: float, high: float) -> str:
+    """A difference with its interval, where it has one."""
     text = f"{value:+.3f}"
     return text if math.isnan(low) else f"{text} [{low:+.3f}, {high:+.3f}]"
 

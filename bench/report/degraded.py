@@ -11,6 +11,8 @@ from bench.results import Result, path_of, read_all, read_values
 from bench.statistics.paired import paired
 
 CLEAN = "clean"
+METRIC = "map_macro"
+"""What figures and tables show of it."""
 TITLES = {"noise": "white noise", "pitch": "pitch shift", "mp3": "mp3", "rate": "sample rate"}
 """What is done to tracks, in the order of figures and tables."""
 

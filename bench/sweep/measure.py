@@ -32,6 +32,7 @@ from bench.run import Place, check, device_of, run
 from bench.store import Store, read_json
 from bench.sweep.rates import Rate, Rates, embed_kind, folder_bytes, prepare_kind, pretrain_kind, probe_kind, score_kind
 from bench.sweep.sample import HELD_OUT, SEGMENTS, some_tracks
+from bench.sweep.spec import PRODUCTS
 from bench.sweep.work import DataSets, read_data, training_steps
 
 _WARM_UP = 3  # steps
@@ -200,8 +201,7 @@ def _run(spec: RunSpec, place: Place) -> _Taken:
         found = [(result, time.time()) for _, result in run(specs, place)]
     result, ended = found[-1]
     before = found[-2][1] if len(found) > 1 else 0.0
-    made = {"pretrained": "pretrain", "embedded": "embed", "probed": "probe"}
-    folders = {stage: place.store.folder(stage, result.products[of]) for stage, of in made.items()}
+    folders = {folder: place.store.folder(folder, result.products[stage]) for stage, folder in PRODUCTS.items()}
     took = result.seconds
     score = max(0.0, ended - max(before, (folders["probed"] / "run.json").stat().st_mtime))
     path = results.path_of(place.results, result)

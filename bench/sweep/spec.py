@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from bench import store
 from bench.spec import Spec
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -12,8 +13,8 @@ Cluster = Literal["slurm", "local", "inline"]
 Stage = Literal["pretrain", "embed", "probe"]
 STAGES: tuple[Stage, ...] = ("pretrain", "embed", "probe")
 """Of a cell, in their order; each can be a job of its own."""
-PRODUCTS: dict[Stage, str] = {"pretrain": "pretrained", "embed": "embedded", "probe": "probed"}
-"""Where in home the product of each stage lies."""
+PRODUCTS: dict[Stage, str] = {stage: store.PRODUCTS[stage] for stage in STAGES}
+"""Where in home the product of each of them lies."""
 
 
 class AxesSpec(Spec):

@@ -16,12 +16,12 @@ from bench.report.figures.layout import (
     slug,
     style_handles,
 )
-from bench.report.figures.names import file_name
+from bench.report.figures.names import places_by_setting
 from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, metric_title, styles
-from bench.report.stock import Setting, Stock, fits, is_trained, place_names, places
+from bench.report.stock import Setting, Stock, is_trained
 from bench.results import Result
 
 _METRIC = "map_macro"
@@ -50,13 +50,10 @@ def draw(stock: Stock) -> Iterator[Drawing]:
         NotDrawnError: nothing that was pretrained is stored.
     """
     drawn = False
-    names = place_names(stock.places)
-    for setting in stock.settings:
-        for place, own in places(result for result in stock.results if fits(result, setting)).items():
-            if any(is_trained(result) for result in own):
-                drawn = True
-                name = file_name("cost", stock, setting, place)
-                yield _figure(stock, own, name, names[place], setting)
+    for own, name, where, setting in places_by_setting("cost", stock):
+        if any(is_trained(result) for result in own):
+            drawn = True
+            yield _figure(stock, own, name, where, setting)
     if not drawn:
         raise NotDrawnError("nothing that was pretrained is stored")
 

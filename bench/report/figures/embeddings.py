@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from bench.errors import InputError
 from bench.report.figures.captions import left_out, protocol
 from bench.report.figures.layout import grid, legend, legend_rows, ordered, set_title
-from bench.report.figures.names import file_name
+from bench.report.figures.names import places_by_setting
 from bench.report.figures.own import at_largest_share
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, title
 from bench.report.figures.tags import plain_names
-from bench.report.stock import Setting, Stock, fits, place_names, places, shortened
+from bench.report.stock import Setting, Stock, shortened
 from bench.results import Result
 from bench.store import load_array, read_json
 
@@ -37,14 +37,11 @@ def draw(stock: Stock, home: Path | None) -> Iterator[Drawing]:
     if home is None:
         raise NotDrawnError("embeddings lie in home, not in the results: give --home")
     drawn = False
-    names = place_names(stock.places)
-    for setting in stock.settings:
-        for place, own in places(result for result in stock.results if fits(result, setting)).items():
-            found, absent = _read_all(own, home)
-            if found:
-                drawn = True
-                name = file_name("embeddings", stock, setting, place)
-                yield _figure(stock, found, absent, name, names[place], setting)
+    for own, name, where, setting in places_by_setting("embeddings", stock):
+        found, absent = _read_all(own, home)
+        if found:
+            drawn = True
+            yield _figure(stock, found, absent, name, where, setting)
     if not drawn:
         raise NotDrawnError(f"the embeddings of no stored cell lie in {home}")
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 from bench.report.figures.captions import left_out, protocol
 from bench.report.figures.curves import Point, points, share_of
 from bench.report.figures.layout import ordered, percent
-from bench.report.figures.names import file_name
+from bench.report.figures.names import places_by_setting
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import COLUMN, PAGE, metric_title, title
-from bench.report.stock import Setting, Stock, fits, place_names, places, series, shortened
+from bench.report.stock import Setting, Stock, series, shortened
 from bench.results import Result
 
 _METRIC = "map_macro"
@@ -24,15 +24,12 @@ def draw(stock: Stock) -> Iterator[Drawing]:
         NotDrawnError: no place has two methods and two shares of the labels.
     """
     drawn = False
-    names = place_names(stock.places)
-    for setting in stock.settings:
-        for place, own in places(result for result in stock.results if fits(result, setting)).items():
-            curves = {name: points(stock, row, _METRIC) for name, row in series(own).items()}
-            curves = {name: curve for name, curve in curves.items() if curve}
-            if len(curves) > 1 and any(len(curve) > 1 for curve in curves.values()):
-                drawn = True
-                name = file_name("label-efficiency", stock, setting, place)
-                yield _figure(stock, own, curves, name, names[place], setting)
+    for own, name, where, setting in places_by_setting("label-efficiency", stock):
+        curves = {name: points(stock, row, _METRIC) for name, row in series(own).items()}
+        curves = {name: curve for name, curve in curves.items() if curve}
+        if len(curves) > 1 and any(len(curve) > 1 for curve in curves.values()):
+            drawn = True
+            yield _figure(stock, own, curves, name, where, setting)
     if not drawn:
         raise NotDrawnError("no data set has two methods, and one of them at two shares of the labels")
 

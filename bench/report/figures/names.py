@@ -1,9 +1,24 @@
 """Names of files: the kind of figure, the data set and split, and the protocol, as short as they stay apart."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 from bench.report.figures.layout import slug
-from bench.report.stock import Place, Setting, Stock
+from bench.report.stock import Place, Setting, Stock, fits, place_names, places
+from bench.results import Result
+
+
+def places_by_setting(kind: str, stock: Stock) -> Iterator[tuple[list[Result], str, str, Setting]]:
+    """What figures of one place and setting are drawn from: (cells, the figure's name, the place in words, setting).
+
+    Args:
+        kind: of the figures.
+        stock: all that is drawn.
+    """
+    names = place_names(stock.places)
+    for setting in stock.settings:
+        for place, own in places(result for result in stock.results if fits(result, setting)).items():
+            yield own, file_name(kind, stock, setting, place), names[place], setting
 
 
 def file_name(kind: str, stock: Stock, setting: Setting, place: Place | None = None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.report.degraded import CLEAN, TITLES, audio, cell_of, read
+from bench.report.degraded import CLEAN, METRIC, TITLES, audio, cell_of, read
 from bench.report.figures.captions import left_out, protocol
 from bench.report.figures.layout import (
     grid,
@@ -19,15 +19,14 @@ from bench.report.figures.layout import (
     slug,
     style_handles,
 )
-from bench.report.figures.names import file_name
+from bench.report.figures.names import places_by_setting
 from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import COLUMN, PAGE, Style, metric_title, styles
-from bench.report.stock import Score, Setting, Stock, fits, place_names, places
+from bench.report.stock import Score, Setting, Stock
 from bench.results import Result, preferred
 
-_METRIC = "map_macro"
 _MOST_BANDS = 4  # more of them hide each other
 _AXES = {"noise": "signal-to-noise ratio (dB)", "mp3": "bit rate (kbit/s)", "rate": "sample rate (Hz)"}
 
@@ -39,15 +38,12 @@ def draw(stock: Stock) -> Iterator[Drawing | NotDrawnError]:
         NotDrawnError: nothing was scored on degraded audio.
     """
     degraded = _read(stock.folder)
-    names = place_names(degraded.places)
     yield from (NotDrawnError(f"robustness: {line}") for line in degraded.left_out)
     drawn = False
-    for setting in degraded.settings:
-        for place, own in places(result for result in degraded.results if fits(result, setting)).items():
-            if any(audio(result)[0] != CLEAN for result in own):
-                drawn = True
-                name = file_name("robustness", degraded, setting, place)
-                yield _figure(degraded, own, name, names[place], setting)
+    for own, name, where, setting in places_by_setting("robustness", degraded):
+        if any(audio(result)[0] != CLEAN for result in own):
+            drawn = True
+            yield _figure(degraded, own, name, where, setting)
     if not drawn:
         raise NotDrawnError("no stored cell was scored on noisy, pitch-shifted or coded audio: `bench robustness`")
 
@@ -74,7 +70,7 @@ def _figure(stock: Stock, own: Sequence[Result], name: str, where: str, setting:
         for result in own:
             if cell_of(result) in ids:
                 versions.setdefault((one, *audio(result)), []).append(result)
-    scores = {key: score for key, cells in versions.items() if (score := stock.score(cells, _METRIC))}
+    scores = {key: score for key, cells in versions.items() if (score := stock.score(cells, METRIC))}
     kinds = [kind for kind in TITLES if any(key[1] == kind for key in scores)]
     handles, labels = style_handles(look, series, line=True)
     width = COLUMN if len(kinds) <= 2 else PAGE
@@ -84,7 +80,7 @@ def _figure(stock: Stock, own: Sequence[Result], name: str, where: str, setting:
         set_title(panel, TITLES[kind])
         rows += _draw_panel(panel, kind, scores, series, look)
         if number == 0:
-            panel.set_ylabel(metric_title(_METRIC))
+            panel.set_ylabel(metric_title(METRIC))
     limits = [panel.get_ylim() for (panel,) in axes]  # one scale, so that what does most harm is seen to
     for (panel,) in axes:
         panel.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))

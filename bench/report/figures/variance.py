@@ -18,11 +18,11 @@ from bench.report.figures.layout import (
     percent,
     set_title,
 )
-from bench.report.figures.names import file_name
+from bench.report.figures.names import places_by_setting
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, metric_title, title
-from bench.report.stock import Setting, Stock, fits, place_names, places, series, shortened
+from bench.report.stock import Setting, Stock, series, shortened
 from bench.results import Result
 from bench.statistics.grid import balanced_grid
 from bench.statistics.variance import SOURCES, VarianceComponents, variance_components
@@ -40,14 +40,11 @@ def draw(stock: Stock) -> Iterator[Drawing]:
         NotDrawnError: no method has several seeds or draws.
     """
     drawn = False
-    names = place_names(stock.places)
-    for setting in stock.settings:
-        for place, own in places(result for result in stock.results if fits(result, setting)).items():
-            found = _all_components(stock, own)
-            if found:
-                drawn = True
-                name = file_name("variance", stock, setting, place)
-                yield _figure(stock, own, found, name, names[place], setting)
+    for own, name, where, setting in places_by_setting("variance", stock):
+        found = _all_components(stock, own)
+        if found:
+            drawn = True
+            yield _figure(stock, own, found, name, where, setting)
     if not drawn:
         raise NotDrawnError("no method has several pretraining seeds, label draws or probe seeds")
 

@@ -13,7 +13,7 @@ from typing import Any
 from bench.config import digest
 from bench.errors import InputError
 from bench.progress import Report
-from bench.report.degraded import cell_of, changes
+from bench.report.degraded import METRIC, cell_of, changes
 from bench.report.degraded import read as read_degraded
 from bench.results import Result, Values, file_stem, path_of, preferred, read_all, read_values
 
@@ -27,8 +27,6 @@ _NEEDED: dict[str, dict[str, type]] = {
     "probe": {"subset": str},
 }
 """What pages and comparisons read of the free parts of a result."""
-DEGRADED_METRIC = "map_macro"
-"""What is shown of scores on degraded audio."""
 _LONGEST_PAGE = 100  # characters of a page's name before its key
 
 
@@ -138,7 +136,7 @@ def _degraded(folder: Path) -> tuple[dict[str, list[dict[str, Any]]], list[str]]
     for _, group in groupby(stored, key=cell_of):
         scored = list(group)
         try:
-            found[same_score(scored[0])] = changes(folder, scored, DEGRADED_METRIC)
+            found[same_score(scored[0])] = changes(folder, scored, METRIC)
         except InputError as error:
             lines.append(str(error))
     return found, lines
@@ -146,7 +144,7 @@ def _degraded(folder: Path) -> tuple[dict[str, list[dict[str, Any]]], list[str]]
 
 def same_score(result: Result) -> str:
     """Tells cells apart by what was asked for and what it scored, whatever code computed it."""
-    metric = result.metrics.get(DEGRADED_METRIC)
+    metric = result.metrics.get(METRIC)
     return digest([result.spec, result.data.get("tracks_hash"), metric.value if metric else None])
 
 
