@@ -32,7 +32,7 @@ from bench.datasets.midiband.plan import STYLE_NAMES, plan_artist, plan_track
 from bench.datasets.midiband.production import NAMES, draw_production, produce
 from bench.datasets.midiband.styles import STYLES
 from bench.datasets.midiband.tagging import TAGS
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -234,6 +234,7 @@ def test_silence_is_produced_without_a_division_by_zero() -> None:
 
 
 @given(seed=st.integers(0, 2**32), index=st.integers(0, 500))
+@example(seed=2_583_100, index=0)  # an alto saxophone that is to play a chord no tone of which leaves it room
 @settings(max_examples=60, deadline=None)
 def test_notes_lie_within_range_and_sound(seed: int, index: int) -> None:
     piece = compose(plan_track(seed, index), 5.0)

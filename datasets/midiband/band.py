@@ -137,7 +137,9 @@ def voice_chord(bar: Bar, chord: Chord, tones: int, instrument: Instrument, prev
         for low in range(instrument.lowest, instrument.highest - 11):
             if low % 12 == wanted[0]:
                 options.append(_stack(low, wanted))
-    fitting = [option for option in options if option[-1] <= instrument.highest] or [options[0][:1]]
+    # A narrow range may hold no chord, or even no place to begin one: then a tone of it, or its root.
+    lone = options[0][:1] if options else [instrument.lowest + (classes[0] - instrument.lowest) % 12]
+    fitting = [option for option in options if option[-1] <= instrument.highest] or [lone]
     return min(fitting, key=lambda option: abs(sum(option) / len(option) - centre))
 
 
