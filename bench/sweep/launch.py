@@ -73,8 +73,10 @@ def launch(
         say("--cluster inline: one process in place of the tasks; the weights are the same, up to rounding")
     require_writable(home, results)
     with plan.folder.launching():
-        plan = make_plan(sweep, home, results)  # another launch may have changed what is there
-        chosen, active, left = _choose(plan, only)
+        names = [job.name for job in plan.jobs if not job.done]
+        states = job_states(plan.folder, names, max_age=0.0)
+        plan = make_plan(sweep, home, results)  # after that, lest one that ends meanwhile seems to have left nothing
+        chosen, active, left = _choose(plan, states, only)
         if not chosen:
             return Launched(plan, [], active, left)
         (plan.folder.path / "cancelled").unlink(missing_ok=True)
@@ -113,11 +115,10 @@ def _warn_of_early_signals(sweep: Sweep) -> None:
             say(str(sweep.error(text, "resources", stage, "hours")))
 
 
-def _choose(plan: Plan, only: Sequence[str]) -> tuple[list[Job], int, int]:
+def _choose(plan: Plan, found: dict[str, JobState], only: Sequence[str]) -> tuple[list[Job], int, int]:
     """The jobs to start, how many are under way, how many are left out."""
     waiting = [job for job in plan.jobs if not job.done]
-    found = job_states(plan.folder, [job.name for job in waiting], max_age=0.0)
-    states = {job.name: _as_selected(found[job.name]) for job in waiting}
+    states = {job.name: _as_selected(found.get(job.name, JobState("missing"))) for job in waiting}
     by_name = {job.name: job for job in waiting}
     wanted: list[str] = []
     for job in waiting:  # what is only needed by others is chosen with them
@@ -130,7 +131,7 @@ def _choose(plan: Plan, only: Sequence[str]) -> tuple[list[Job], int, int]:
         wanted += needs
     active = sum(states[job.name] in ACTIVE for job in waiting)
     left = sum("probe" in job.stages and job.name not in chosen and states[job.name] not in ACTIVE for job in waiting)
-    slurm.cancel([found[name].slurm for name in chosen if found[name].stuck])
+    slurm.cancel([found[name].slurm for name in chosen if name in found and found[name].stuck])
     return [job for job in waiting if job.name in chosen], active, left
 
 

@@ -50,7 +50,11 @@ def job_states(folder: SweepFolder, names: list[str], max_age: float = queue.QUE
     said = queue.ask(folder.path, list(records), max_age) if records else {}
     found: dict[str, JobState] = {}
     for name in names:
-        found[name] = _state(folder, name, *latest[name], said) if name in latest else JobState("missing", "never run")
+        known = latest.get(name)
+        found[name] = _state(folder, name, *known, said) if known else JobState("missing", "never run")
+        if known and found[name].state in _BROKEN:
+            # Its files may have been read before its last word, and its process looked for after that: once more.
+            found[name] = _state(folder, name, *known, said)
     for name in names:  # those first that others need
         if name in latest and (found[name].attempt is None or found[name].state == "missing"):
             needs = [one for one in folder.job(name)["needs"] if one in found]
@@ -196,27 +200,32 @@ class Status:
 
 def read_status(folder: SweepFolder, results_folder: Path, max_age: float = queue.QUERY_SECONDS) -> Status:
     """Reads the state of a sweep that was launched; a cell is done when its result is stored."""
-    content = folder.cells or {"cells": []}
-    stored = stored_names(results_folder)
-    open_cells: list[tuple[Tree, bool]] = []
-    finished: dict[str, set[str]] = {}
-    for cell in content["cells"]:
-        # Before the data were prepared the name of a result was not known: then the job says what it has finished.
-        done = cell["stem"] in stored
-        if not cell["stem"]:
-            if cell["job"] not in finished:
-                attempts = folder.attempts(cell["job"])
-                finished[cell["job"]] = {one for attempt in attempts for one in attempt.status["done"]}
-            done = cell["id"] in finished[cell["job"]]
-        open_cells.append((cell, done))
-    wanted = dict.fromkeys(cell["job"] for cell, done in open_cells if not done)
+    cells = (folder.cells or {"cells": []})["cells"]
+    done = _finished(folder, cells, results_folder)
+    wanted = dict.fromkeys(cell["job"] for cell in cells if cell["id"] not in done)
     jobs = job_states(folder, _with_needs(folder, list(wanted)), max_age)
-    cells = []
-    for cell, done in open_cells:
-        job = JobState("done") if done else jobs[cell["job"]]
-        state, why = ("missing", "its result is gone") if job.state == "done" and not done else (job.state, job.why)
-        cells.append(CellState(cell["id"], cell["label"], cell["job"], state, why))
-    return Status(cells, jobs)
+    # A result is stored before its job says that it has ended: whose job has may have got one since the first look.
+    ended = {name for name in wanted if jobs[name].state not in ACTIVE}
+    done |= _finished(folder, [cell for cell in cells if cell["job"] in ended], results_folder)
+    found = []
+    for cell in cells:
+        job = JobState("done") if cell["id"] in done else jobs[cell["job"]]
+        gone = job.state == "done" and cell["id"] not in done
+        state, why = ("missing", "its result is gone") if gone else (job.state, job.why)
+        found.append(CellState(cell["id"], cell["label"], cell["job"], state, why))
+    return Status(found, jobs)
+
+
+def _finished(folder: SweepFolder, cells: list[Tree], results_folder: Path) -> set[str]:
+    """The ids of those cells that are done."""
+    if not cells:
+        return set()
+    stored = stored_names(results_folder)
+    # Before the data were prepared the name of a result was not known: then the job says what it has finished.
+    nameless = dict.fromkeys(cell["job"] for cell in cells if not cell["stem"])
+    said = {job: {one for attempt in folder.attempts(job) for one in attempt.status["done"]} for job in nameless}
+    named = {cell["id"] for cell in cells if cell["stem"] in stored}
+    return named | {cell["id"] for cell in cells if not cell["stem"] and cell["id"] in said[cell["job"]]}
 
 
 def _with_needs(folder: SweepFolder, names: list[str]) -> list[str]:
