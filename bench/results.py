@@ -4,7 +4,7 @@ import gc
 import json
 import subprocess
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -206,11 +206,19 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text.decode("utf-8"))  # says what is wrong, or reads what Python alone writes
 
 
-def read_all(folder: Path, part: Part = "runs") -> tuple[list[Result], list[str]]:
-    """All results of a part of a results folder, in the order of their names, and a line for each file left out."""
+def read_all(folder: Path, part: Part = "runs", but: Set[str] = frozenset()) -> tuple[list[Result], list[str]]:
+    """All results of a part of a results folder, in the order of their names, and a line for each file left out.
+
+    Args:
+        folder: results folder.
+        part: of it.
+        but: file names, without their endings, that are not wanted.
+    """
     found, left_out = [], []
     with _no_collector():
         for path in sorted((folder / part).glob("*.json")):
+            if path.stem in but:
+                continue
             try:
                 result = read(path)
             except InputError as error:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bench.sweep import launch, state, status
+from bench.sweep import gather, launch, state, status
 from bench.sweep.plan import Plan, make_plan
 from bench.sweep.read import read_sweep
 from bench.sweep.state import Tree
 from tests.conftest import make_tones
-from tests.sweeping import write_sweep
+from tests.sweeping import Runner, write_sweep
 
 
 class Job:
@@ -96,3 +96,21 @@ def test_after_a_look_at_what_is_left_to_do(job, monkeypatch):
     done = launch.launch(read_sweep(str(job.file)), job.home, job.results, "local")
     assert (done.jobs, done.active, done.left) == ([], 0, 0)
     assert all(one.done for one in done.plan.cells)
+
+
+def test_after_the_results_were_read(tmp_path, monkeypatch):
+    """MLflow is shown what was stored while the others were read."""
+    runner = Runner(tmp_path / "place")
+    make_tones(runner.folder / "tones")
+    file = write_sweep(runner.folder / "s.toml", runner.folder / "tones/tracks.csv", "methods = ['random_init']")
+    runner("sweep", file, "--cluster", "inline")
+    away = (runner.results / "runs").rename(tmp_path / "away")
+
+    def stored_meanwhile(*arguments: Any) -> status.Status:
+        away.rename(runner.results / "runs")
+        return status.read_status(*arguments)
+
+    monkeypatch.setattr(gather, "read_status", stored_meanwhile)
+    found = gather.gather(runner.home, runner.results, [str(file)])
+    (cell,) = found.experiments[0].cells
+    assert (cell.state, cell.result is None, found.active, found.left_out) == ("done", False, 0, [])

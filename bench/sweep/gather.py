@@ -38,11 +38,21 @@ class _Stored:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        found, self.left_out = results.read_all(folder)
-        self.by_stem = {file_stem(result.spec, result.cell): result for result in found}
+        self.left_out: list[str] = []
+        self.by_stem: dict[str, Result] = {}
         self.taken: set[str] = set()
         self._alike: dict[str, list[Result]] = {}
+        self._seen: set[str] = set()
+        self.look()
+
+    def look(self) -> None:
+        """Reads what has been stored since the last look."""
+        names = {path.stem for path in (self.folder / "runs").glob("*.json")}
+        found, left_out = results.read_all(self.folder, but=self._seen)
+        self._seen |= names
+        self.left_out += left_out
         for result in found:
+            self.by_stem[file_stem(result.spec, result.cell)] = result
             self._alike.setdefault(file_stem(result.spec, ""), []).append(result)
 
     def of_stem(self, stem: str) -> Result | None:
@@ -76,7 +86,7 @@ def gather(home: Path, results_folder: Path, files: Sequence[str] = (), rest: st
         InputError: a sweep file cannot be read, or nothing is there of it.
     """
     stored = _Stored(results_folder)
-    left_out = list(stored.left_out)
+    left_out: list[str] = []
     found: dict[str, Experiment] = {}
     for file in files:
         sweep = read_sweep(file)
@@ -97,7 +107,7 @@ def gather(home: Path, results_folder: Path, files: Sequence[str] = (), rest: st
         loose = [of_result(results_folder, result) for result in stored.rest()]
         experiments += [Experiment(rest, loose, rest=True)] if loose else []
     active = sum(cell.state in ACTIVE for one in experiments for cell in one.cells)
-    return Gathered(experiments, left_out, active)
+    return Gathered(experiments, stored.left_out + left_out, active)
 
 
 def _folders(home: Path) -> list[SweepFolder]:
@@ -132,6 +142,7 @@ def _launched(folder: SweepFolder, stored: _Stored) -> list[Cell]:
 
 def _as_it_is(folder: SweepFolder, stored: _Stored) -> list[Cell]:
     state = read_status(folder, stored.folder)
+    stored.look()  # at what was done after the results were read, which takes seconds where there are many
     states = {one.id: one for one in state.cells}
     listed = [one for one in (folder.cells or {"cells": []})["cells"] if one["id"] in states]
     asked = _asked(folder, {one["job"] for one in listed})
