@@ -111,7 +111,7 @@ class Runner:
                 answer.unlink(missing_ok=True)
         return dict(json.loads(self("status", file, "--json")))
 
-    def wait(self, file: Path, until: Callable[[dict[str, int]], bool], seconds: float = 240) -> dict[str, Any]:
+    def wait(self, file: Path, until: Callable[[dict[str, int]], bool], seconds: float = 600) -> dict[str, Any]:
         """Waits for counts of states."""
         deadline = time.monotonic() + seconds
         while True:
@@ -121,7 +121,7 @@ class Runner:
             assert time.monotonic() < deadline, found
             time.sleep(0.5)
 
-    def settled(self, file: Path, seconds: float = 240) -> dict[str, Any]:
+    def settled(self, file: Path, seconds: float = 600) -> dict[str, Any]:
         """Waits until nothing is under way."""
         return self.wait(file, lambda counts: not ({"running", "queued"} & set(counts)), seconds)
 

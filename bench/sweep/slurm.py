@@ -140,7 +140,7 @@ def _array(
     place.mkdir()  # a folder of its own: submitit names results by the job's id, which may come again
     executor = submitit.SlurmExecutor(place, max_num_timeout=site.requeues, python=site.python or None)
     code = environment(Path(jobs[0]["code"]))
-    further: dict[str, Any] = {**site.parameters, "requeue": True}
+    further = {key: value for key, value in site.parameters.items() if value is not False} | {"requeue": True}
     if dependency:
         further |= {"dependency": dependency, "kill-on-invalid-dep": "yes"}
     given = {"partition": site.partition, "account": site.account, "qos": site.qos, "constraint": site.constraint}

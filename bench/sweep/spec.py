@@ -150,7 +150,7 @@ class SiteSpec(Spec):
         jobs_at_once: how many jobs of an array run at the same time; of `--cluster local`, how many in all.
         signal_seconds: how long before its time limit a job is told to write a checkpoint.
         requeues: how often a job may be put in line again after a time limit or a preemption.
-        parameters: further options of sbatch, by their long names.
+        parameters: further options of sbatch, by their long names; those without a value are true.
     """
 
     partition: str = ""
@@ -165,7 +165,7 @@ class SiteSpec(Spec):
     jobs_at_once: int = Field(0, ge=0)
     signal_seconds: int = Field(90, ge=1)
     requeues: int = Field(20, ge=0)
-    parameters: dict[str, str | int] = Field(default_factory=dict)
+    parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
 
 
 class AboutSpec(Spec):

@@ -77,7 +77,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     return runner
 
 
-def until(there: Callable[[], bool], seconds: float = 120) -> None:
+def until(there: Callable[[], bool], seconds: float = 300) -> None:
     """Waits for something."""
     deadline = time.monotonic() + seconds
     while not there():

@@ -57,10 +57,9 @@ def test_jobs_that_lose_their_node_complete(cluster, place, tmp_path):
     (old,) = (path for path in places if _slurm_id(path / "attempts/0001") == jobs["down"])
     until(lambda: (old / "attempts/0002/status.json").exists())
     time.sleep(2)
-    assert {cell["label"].split()[0]: cell["state"] for cell in runner.status(file)["cells"]} == {
-        "trouble_down": "running",
-        "trouble_preempted": "queued",
-    }
+    states = {cell["label"].split()[0]: cell["state"] for cell in runner.status(file)["cells"]}
+    assert states["trouble_down"] == "running"
+    assert states["trouble_preempted"] in ("queued", "done"), "Slurm chooses who has the node that is left"
     (flags / "down-go").touch()
     assert runner.settled(file)["counts"] == {"done": 2}
     found = {training.split(":")[0]: len(processes) for training, processes in turns(flags).items()}
