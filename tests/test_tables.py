@@ -4,6 +4,8 @@ import csv
 import html.parser
 import io
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,17 @@ def test_latex_escapes_everything_that_it_would_read():
         r"a\_b \& 50\% \$x\$ \#1 \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{} "
         r"\textless{}z\textgreater{}"
     )
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX here: pdflatex not found")
+def test_tex_sets_every_table(stored, tmp_path):
+    tables = [*score_tables(read_stock(stored)), *reference_tables(of_paper("icassp2024"))]
+    before = "\\documentclass{article}\n\\usepackage{booktabs}\n\\usepackage[T1]{fontenc}\n\\begin{document}\n"
+    (tmp_path / "tables.tex").write_text(before + as_latex(tables) + "\\end{document}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert not done.returncode, done.stdout[-2000:]
+    assert "Missing character" not in (tmp_path / "tables.log").read_text(errors="replace")
 
 
 def test_published_numbers_keep_their_test_sets_apart():
