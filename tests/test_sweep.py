@@ -23,6 +23,9 @@ WRONG = {
     "[axes]\nmethod = ['vicreg']": "line 2, column 10: unknown key in [axes] 'method'; did you mean 'methods'?",
     "[axis]\nmethods = ['vicreg']": "line 1, column 1: unknown section 'axis'; did you mean 'axes'?",
     "[axes]\nmethods = []": "line 2, column 11: axes.methods is empty: give at least one value, or leave it out",
+    "[axes]\nmethods = ['vicreg']\n[site.parameters]\nexclusive = [1]": (
+        "line 4, column 13: site.parameters.exclusive: [1]: give true, a number or a text"
+    ),
     "[axes]\nmethods = ['vicreg']\nseeds = [0, 0]": "line 3, column 9: axes.seeds: a value stands twice",
     "[axes]\nmethods = ['vicrge']": "line 2, column 11: unknown method 'vicrge'; did you mean 'vicreg'?",
     "[axes]\nmethods = ['vicreg']\n\n[[exclude]]\nmethod = 'byol'": "line 4, column 1: this exclude meets no cell",

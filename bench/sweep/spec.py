@@ -2,11 +2,19 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from bench import store
 from bench.spec import Spec
 
+
+def _one_value(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError(f"{value!r}: give true, a number or a text")
+    return value
+
+
+Option = Annotated[bool | int | float | str, BeforeValidator(_one_value)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Probe = Literal["linear", "mlp", "knn", "finetune"]
 Cluster = Literal["slurm", "local", "inline"]
@@ -165,7 +173,7 @@ class SiteSpec(Spec):
     jobs_at_once: int = Field(0, ge=0)
     signal_seconds: int = Field(90, ge=1)
     requeues: int = Field(20, ge=0)
-    parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    parameters: dict[str, Option] = Field(default_factory=dict)
 
 
 class AboutSpec(Spec):
