@@ -99,7 +99,9 @@ class Mirror:
 def _in_words(error: Exception) -> str:
     """What is wrong with a store: the first line, and of a server that is not there the reason alone."""
     text = str(error) or type(error).__name__
-    reasons = re.findall(r"\[Errno -?\d+\] ([^)\"']+)|(Read timed out)", text)
+    refused = r"\[Errno -?\d+\] ([^)\"']+)|(Read timed out)"
+    ended = r"\w+Error\(\d+, '([^']+)'\)|RemoteDisconnected\('([^']+)'\)"  # while it was being asked
+    reasons = re.findall(f"{refused}|{ended}", text)
     if "Max retries exceeded" in text and reasons:
         return f" does not answer ({' '.join(reasons[-1]).strip().lower()})"
     return f": {text.splitlines()[0]}"

@@ -6,8 +6,10 @@ import shutil
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -271,10 +273,14 @@ def server(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Ends a server with the workers that it started."""
+    """Ends a server with the workers that it started; returns when all of them are gone."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        deadline = time.monotonic() + 60
+        while subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, check=False).returncode == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_a_tracking_server_and_one_that_does_not_answer(main, server, tmp_path, monkeypatch):
@@ -296,6 +302,34 @@ def test_a_tracking_server_and_one_that_does_not_answer(main, server, tmp_path, 
     assert err.startswith(f"bench: MLflow at {address} does not answer (connection refused)")
     assert err.count("\n") == 1
     assert [path.is_file() for path in paths] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("abruptly", "reason"), [(1, "connection reset by peer"), (0, "remote end closed connection without response")]
+)
+def test_a_tracking_server_that_ends_while_it_is_asked(main, tmp_path, monkeypatch, abruptly, reason):
+    write_cells(tmp_path / "results", methods=("simclr",), fractions=(1.0,))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+        def hang_up() -> None:
+            while not over.is_set():
+                with listening.accept()[0] as asked:
+                    asked.recv(2**16)
+                    asked.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", abruptly, 0))
+
+        over, thread = threading.Event(), threading.Thread(target=hang_up, daemon=True)
+        thread.start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        status, out, err = main("track", "sync")
+        over.set()
+        socket.create_connection(listening.getsockname()).close()
+        thread.join()
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"bench: MLflow at {address} does not answer ({reason}); the same command goes on")
 
 
 def test_a_store_that_cannot_be_is_one_line(main, tmp_path, monkeypatch):
