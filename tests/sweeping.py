@@ -82,6 +82,13 @@ def write_trouble(folder: Path) -> Path:
     return folder / "plugins"
 
 
+def write_prepared(home: Path, key: str) -> None:
+    """What a plan asks for of data that are prepared: their hash."""
+    folder = home / "prepared" / key
+    folder.mkdir(parents=True)
+    (folder / "data.json").write_text('{"data_hash": "0"}')
+
+
 class Runner:
     """Calls the command with a home and a results folder of its own."""
 
@@ -89,6 +96,13 @@ class Runner:
         self.folder, self.home, self.results = folder, folder / ".bench", folder / "results"
         self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         folder.mkdir(exist_ok=True)
+
+    def flagged(self) -> Path:
+        """Makes the folder in which the methods of `tests.troubles` write, and names it to those that are run here."""
+        flags = self.folder / "flags"
+        flags.mkdir()
+        self.environment["TROUBLE_FLAGS"] = str(flags)
+        return flags
 
     def start(self, *arguments: object) -> "subprocess.Popen[str]":
         places = ["--home", str(self.home)]

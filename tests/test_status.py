@@ -13,7 +13,7 @@ from bench.sweep.plan import Plan, make_plan
 from bench.sweep.read import read_sweep
 from bench.sweep.state import Tree
 from tests.conftest import make_tones
-from tests.sweeping import Runner, write_sweep
+from tests.sweeping import Runner, write_prepared, write_sweep
 
 
 class Job:
@@ -23,9 +23,7 @@ class Job:
         make_tones(folder / "tones")
         self.file = write_sweep(folder / "s.toml", folder / "tones/tracks.csv", "methods = ['random_init']")
         self.home, self.results = folder / ".bench", folder / "results"
-        prepared = self.home / "prepared" / self.plan().jobs[0].groups[0].removeprefix("prepare-")
-        prepared.mkdir(parents=True)
-        (prepared / "data.json").write_text('{"data_hash": "0"}')
+        write_prepared(self.home, self.plan().jobs[0].groups[0].removeprefix("prepare-"))
         plan = self.plan()
         self.folder, (self.cell,), (job,) = plan.folder, plan.cells, plan.jobs
         self.folder.write_job(job.name, {"needs": []})

@@ -16,7 +16,7 @@ from bench.sweep.cells import cells
 from bench.sweep.plan import Plan, make_plan
 from bench.sweep.read import read_sweep, shipped, with_site
 from tests.conftest import make_tones
-from tests.sweeping import ROOT, Runner, write_sweep, write_trouble
+from tests.sweeping import ROOT, Runner, write_prepared, write_sweep, write_trouble
 from tests.troubles import write_troubles
 
 WRONG = {
@@ -111,9 +111,7 @@ def test_cells_are_those_of_bench_run_and_jobs_share_pretraining(tmp_path, monke
     assert [job.kind for job in made.jobs] == ["prepare", "cells", "cells", "cells"]
     assert all(job.needs == [made.jobs[0].name] for job in made.jobs[1:])
     store = Store(tmp_path / ".bench")
-    key = made.jobs[0].groups[0].removeprefix("prepare-")
-    (tmp_path / ".bench/prepared" / key).mkdir(parents=True)
-    (tmp_path / ".bench/prepared" / key / "data.json").write_text('{"data_hash": "0"}')
+    write_prepared(tmp_path / ".bench", made.jobs[0].groups[0].removeprefix("prepare-"))
     settings = read_sweep(str(file)).spec.settings
     for one in make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results").cells:
         at = one.cell.spec
@@ -152,9 +150,7 @@ def test_a_job_keeps_its_name_when_nothing_but_probes_is_left(tmp_path, monkeypa
         return make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results")
 
     prepare, before = made().jobs
-    folder = tmp_path / ".bench/prepared" / prepare.groups[0].removeprefix("prepare-")
-    folder.mkdir(parents=True)
-    (folder / "data.json").write_text('{"data_hash": "0"}')
+    write_prepared(tmp_path / ".bench", prepare.groups[0].removeprefix("prepare-"))
     for stage, key in zip(("pretrained", "embedded"), made().cells[0].keys, strict=False):
         (tmp_path / ".bench" / stage / key).mkdir(parents=True)
     assert [(job.name, job.stages) for job in made().jobs] == [(before.name, ("probe",))]
@@ -167,9 +163,7 @@ def test_very_many_short_groups_share_jobs_with_lasting_names(tmp_path, monkeypa
     before = make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results").jobs
     assert before[0].kind == "prepare"
     assert 32 <= len(before[1:]) <= 36
-    folder = tmp_path / ".bench/prepared" / before[0].groups[0].removeprefix("prepare-")
-    folder.mkdir(parents=True)
-    (folder / "data.json").write_text('{"data_hash": "0"}')
+    write_prepared(tmp_path / ".bench", before[0].groups[0].removeprefix("prepare-"))
     after = make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results").jobs
     assert [job.name for job in after] == [job.name for job in before[1:]]
     long = file.read_text().replace("steps = 6\n", "steps = 60\n", 1)
@@ -298,9 +292,7 @@ def test_cancel_writes_a_checkpoint_and_the_next_launch_goes_on(runner, tmp_path
     file = write_sweep(runner.folder / "s.toml", runner.folder / "tones/tracks.csv", "methods = ['trouble_held']")
     file.write_text(file.read_text().replace("steps = 6\n", "steps = 12\ncheckpoint_seconds = 1000\n", 1))
     plugins = ["--plugins", write_troubles(tmp_path, ["held"])]
-    flags = tmp_path / "flags"
-    flags.mkdir()
-    runner.environment["TROUBLE_FLAGS"] = str(flags)
+    flags = runner.flagged()
     runner("sweep", file, "--cluster", "local", *plugins)
     deadline = time.monotonic() + 120
     while not (flags / "held").exists() and time.monotonic() < deadline:

@@ -21,8 +21,8 @@ def runner(tmp_path: Path) -> Runner:
     """A home with tones, prepared, two pretend GPUs, and trainings that write down which they were given."""
     found = Runner(tmp_path / "place")
     make_tones(found.folder / "tones")
-    (found.folder / "flags").mkdir()
-    found.environment |= {"TROUBLE_FLAGS": str(found.folder / "flags"), "CUDA_VISIBLE_DEVICES": "0,1"}
+    found.flagged()
+    found.environment["CUDA_VISIBLE_DEVICES"] = "0,1"
     return found
 
 

@@ -75,7 +75,9 @@ def launch(
     with plan.folder.launching():
         names = [job.name for job in plan.jobs if not job.done]
         states = job_states(plan.folder, names, max_age=0.0)
-        plan = make_plan(sweep, home, results)  # after that, lest one that ends meanwhile seems to have left nothing
+        # Anew, for another launch may have changed what is there; and after that look, lest a job that ends meanwhile
+        # seems to have left nothing.
+        plan = make_plan(sweep, home, results)
         chosen, active, left = _choose(plan, states, only)
         if not chosen:
             return Launched(plan, [], active, left)
@@ -115,10 +117,11 @@ def _warn_of_early_signals(sweep: Sweep) -> None:
             say(str(sweep.error(text, "resources", stage, "hours")))
 
 
-def _choose(plan: Plan, found: dict[str, JobState], only: Sequence[str]) -> tuple[list[Job], int, int]:
+def _choose(plan: Plan, known: dict[str, JobState], only: Sequence[str]) -> tuple[list[Job], int, int]:
     """The jobs to start, how many are under way, how many are left out."""
     waiting = [job for job in plan.jobs if not job.done]
-    states = {job.name: _as_selected(found.get(job.name, JobState("missing"))) for job in waiting}
+    found = {job.name: known.get(job.name, JobState("missing")) for job in waiting}
+    states = {name: _as_selected(state) for name, state in found.items()}
     by_name = {job.name: job for job in waiting}
     wanted: list[str] = []
     for job in waiting:  # what is only needed by others is chosen with them
@@ -131,7 +134,7 @@ def _choose(plan: Plan, found: dict[str, JobState], only: Sequence[str]) -> tupl
         wanted += needs
     active = sum(states[job.name] in ACTIVE for job in waiting)
     left = sum("probe" in job.stages and job.name not in chosen and states[job.name] not in ACTIVE for job in waiting)
-    slurm.cancel([found[name].slurm for name in chosen if name in found and found[name].stuck])
+    slurm.cancel([found[name].slurm for name in chosen if found[name].stuck])
     return [job for job in waiting if job.name in chosen], active, left
 
 

@@ -187,9 +187,7 @@ def prepare(
     text = file.read_text().replace("[resources.pretrain]", f"[resources.pretrain]\n{resources}")
     file.write_text(text.replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1))
     reference = undisturbed.start("sweep", file, "--cluster", "inline", "--device", "cpu", "--plugins", plugins)
-    flags = runner.folder / "flags"
-    flags.mkdir()
-    runner.environment["TROUBLE_FLAGS"] = str(flags)
+    runner.flagged()
     found = read_sweep(str(file))
     place = folder_of(runner.home, found.name, found.identity)
     return Chaos(runner, file, place, cluster, kills, random.Random(seed), undisturbed, reference)

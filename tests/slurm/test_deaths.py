@@ -55,10 +55,8 @@ class Place(Runner):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         make_tones(folder / "tones")
-        self.flags = folder / "flags"
-        self.flags.mkdir()
+        self.flags = self.flagged()
         self.plugins = ["--plugins", write_troubles(folder, [*BY_ITSELF, *BY_HAND, *FURTHER])]
-        self.environment["TROUBLE_FLAGS"] = str(self.flags)
 
     def sweep(self, name: str, methods: list[str], more: str = "") -> Path:
         axes = f"methods = {json.dumps([f'trouble_{one}' for one in methods])}"

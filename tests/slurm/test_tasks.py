@@ -11,15 +11,13 @@ def test_two_nodes_share_a_pretraining_and_resume_it(place, tmp_path):
     """In the middle the job is told to make room; both tasks end at one step, and both go on from it."""
     runner, local = Runner(tmp_path / "slurm"), Runner(tmp_path / "local")
     plugins = ["--plugins", write_troubles(tmp_path, ["held"])]
-    flags = tmp_path / "flags"
-    flags.mkdir()
+    flags = runner.flagged()
     file = write_sweep(tmp_path / "two.toml", place.folder / "tones/tracks.csv", 'methods = ["trouble_held"]')
     text = file.read_text().replace("steps = 6\n", "steps = 12\ncheckpoint_seconds = 1000\n", 1)
     shared = {"two.toml": "nodes = 2\nmemory_gb = 1.5", "one.toml": "tasks = 2\ncpus = 2\nmemory_gb = 3"}
     for name, words in shared.items():
         pretrain = "[resources.pretrain]\n"
         (tmp_path / name).write_text(text.replace(f"{pretrain}memory_gb = 1.5", pretrain + words))
-    runner.environment["TROUBLE_FLAGS"] = str(flags)
     with slurm(nodes=2, cpus=2):
         runner("sweep", file, "--cluster", "slurm", *plugins)
         until(lambda: (flags / "held").exists())

@@ -20,9 +20,7 @@ def cluster() -> Iterator[None]:
 
 def test_requeue_and_resume_stay_in_the_same_mlflow_run(place: Runner, tmp_path):
     file = write_sweep(place.folder / "long.toml", place.folder / "tones/tracks.csv", 'methods = ["trouble_held"]')
-    flags = tmp_path / "flags"
-    flags.mkdir()
-    place.environment["TROUBLE_FLAGS"] = str(flags)
+    flags = place.flagged()
     environment = {name: value for name, value in place.environment.items() if not name.startswith("MLFLOW")}
     command = [sys.executable, "-m", "bench", "track", "sync", str(file), "--home", str(place.home)]
     look = """
