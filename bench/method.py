@@ -2,7 +2,7 @@
 
 A method file holds a docstring (its first line is what `bench list methods` shows), the literal constants below where
 they differ from the defaults, a frozen `Settings`, its loss as a free function of tensors, and a class `Method`. It has
-no loop, no optimiser, no logging and no device in it: those belong to `bench.train`.
+no loop, no optimiser, no logging and no device in it: those belong to `bench.stages.pretrain`.
 
 Constants (literals, so that they are read without importing the file):
     PAPER: authors, venue, arXiv id.
@@ -22,7 +22,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-from bench.config import Spec
+from bench.settings.base import Spec
 
 
 class Settings(Spec):

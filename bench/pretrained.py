@@ -22,17 +22,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
-from bench import registry
+from bench.core import registry
+from bench.core.errors import InputError
+from bench.data.audio_files import UnreadableError
 from bench.data.decode import decode
 from bench.data.frontend import build_frontend, to_waveform
-from bench.data.sources import UnreadableError
 from bench.data.views import segment_starts
 from bench.encoders import Encoder, encode
-from bench.errors import InputError
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-_SEGMENTS = 64  # encoded at a time, as in `bench.probe.embed`
+_SEGMENTS = 64  # encoded at a time, as in `bench.stages.embed.segments`
 _NAMED = 3  # tensors that a message names
 
 
@@ -121,7 +121,7 @@ class Pretrained(nn.Module):
 
 
 def track_embedding(segments: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(segments, width) -> (width,): the mean, in the arithmetic of `bench.probe.embed`."""
+    """(segments, width) -> (width,): the mean, in the arithmetic of `bench.stages.embed.segments`."""
     summed = np.add.reduceat(segments, [0], axis=0, dtype=np.float64)[0]
     return np.asarray(summed / len(segments), np.float32)
 

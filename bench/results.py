@@ -21,11 +21,14 @@ from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
 import bench
-from bench.config import RunSpec, ScoreSpec, Spec, digest
-from bench.errors import InputError
-from bench.progress import say
-from bench.store import PRODUCTS, Store, write_atomically, write_json
+from bench.core.errors import InputError
+from bench.core.progress import say
+from bench.core.store import PRODUCTS, Store, write_atomically, write_json
+from bench.settings.base import Spec
+from bench.settings.specs import RunSpec, ScoreSpec, digest
 
+CLEAN = "clean"
+"""The kind of audio of a cell whose test tracks were left as they are."""
 SCHEMA = 3
 _NPY_START = 10  # bytes of a .npy file before its header: the magic word, the version, the header's length
 _MANY = 2_000  # results
@@ -40,7 +43,7 @@ class Metric(Spec):
 
     Attributes:
         value: the score.
-        low: lower end of the interval that tables show (`bench.intervals.interval`).
+        low: lower end of the interval that tables show (`bench.statistics.intervals.interval`).
         high: upper end.
         percentile: both ends of the percentile interval.
         bca: both ends of the bias-corrected and accelerated interval.
@@ -64,11 +67,11 @@ class Result(Spec):
         spec: the cell as asked for, defaults filled in.
         settings: the full settings of method, encoder and data sets, their defaults filled in.
         protocol: split, aggregation, probe, resamples and seeds in words that a table can print; "audio" for test
-            tracks that were made worse (see `bench.robustness`).
+            tracks that were made worse (see `bench.stages.robustness`).
         data: hash, kind, split, number of tracks, tags, files left out, notes of the probed and the pretraining set.
         counts: tracks and tags scored, labelled tracks and tags without a positive among them, short clips.
         metrics: every metric with its interval, under the convention that was asked for.
-        convention: name of that convention (see `bench.probe.score.conventions`).
+        convention: name of that convention (see `bench.stages.score.scores.conventions`).
         conventions: the same logits scored otherwise: name of the convention -> metrics.
         per_tag: average precision, ROC-AUC and number of test positives of every tag; null where not defined.
         training: loss curve, diagnostics, warning, parameters.

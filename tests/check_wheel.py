@@ -38,7 +38,7 @@ def main() -> None:
             assert expected in listed, f"bench list {kind} of the wheel does not name {expected}:\n{listed}"
         # Every plug-in imports from the wheel, but for the encoders of others where their libraries are not there.
         code = (
-            "import importlib.util as u; from bench import registry as r; extra = u.find_spec('transformers'); "
+            "import importlib.util as u; from bench.core import registry as r; extra = u.find_spec('transformers'); "
             "print([r.load(k, n).__file__ for k in r.KINDS[:3] for n in r.names(k) "
             "if extra or 'EXTERNAL' not in r.describe(k, n)])"
         )

@@ -85,7 +85,7 @@ def main(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """Calls the command line in this process, in an empty folder: (exit status, standard output, standard error)."""
-    from bench.cli import main as command
+    from bench.cli.main import main as command
 
     monkeypatch.chdir(tmp_path)
 

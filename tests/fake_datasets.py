@@ -12,7 +12,7 @@ from pathlib import Path
 
 import soundfile
 
-from bench import registry
+from bench.core import registry
 from tests.conftest import RATE, tone
 
 SECONDS = 1.0

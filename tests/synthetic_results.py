@@ -1,6 +1,6 @@
 """Result files with made-up but plausible numbers, for tests of figures, tables and reports.
 
-Specs come from `bench.plan.resolve` and files are written by `bench.results.write`, so that they follow the schema. The
+Specs come from `bench.settings.resolve.resolve` and files are written by `bench.results.write`, so that they follow the schema. The
 arrays hang together as real ones do: a metric's resamples are its value plus weights of tracks times their influence,
 the same weights for every cell of a data set, and per-tag scores have the metric as their mean.
 
@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from bench import plan, results
-from bench.config import PlugIn, RunSpec, digest
-from bench.errors import InputError
-from bench.store import write_json
+from bench import results
+from bench.core.errors import InputError
+from bench.core.store import write_json
+from bench.settings.resolve import Request, resolve
+from bench.settings.specs import PlugIn, RunSpec, digest
+from bench.settings.traits import traits
 
 # What each data set is here: name, settings, split, kind, tags. `NAME:VARIANT` names another split or task of one.
 DATASETS: dict[str, tuple[str, dict[str, Any], str, str, int]] = {
@@ -85,8 +87,8 @@ def _specs(
     for method, dataset, probe in product(methods, datasets, probes):
         overrides = {"probe": {"kind": probe}, "score": {"resamples": resamples}}
         known = method in QUALITY
-        request = plan.Request(method if known else "simclr", 1.0, encoder=encoder, overrides=overrides)
-        spec = plan.resolve(request)
+        request = Request(method if known else "simclr", 1.0, encoder=encoder, overrides=overrides)
+        spec = resolve(request)
         name, settings, *_ = DATASETS.get(dataset, (f"{dataset}.csv", {}))
         plugin = PlugIn(name=name, **settings)
         update: dict[str, Any] = {"dataset": plugin, "pretrain_dataset": plugin}
@@ -140,8 +142,8 @@ def made_up(
             value=value, low=low, high=high, percentile=(low, high), bca=(low, high), bias=0.0
         )
     per_tag["test_positives"] = [float(3 + place % 20) if place < known else 0.0 for place in range(len(names))]
-    trains = plan.traits(spec.method.name).trains if spec.method.name in QUALITY else True
-    labels = spec.method.name in QUALITY and plan.traits(spec.method.name).uses_labels
+    trains = traits(spec.method.name).trains if spec.method.name in QUALITY else True
+    labels = spec.method.name in QUALITY and traits(spec.method.name).uses_labels
     same = ("fraction", "draw", "probe_seed", "probe", "score") if not labels else ("probe_seed", "probe", "score")
     pretrained = digest(spec.model_dump(mode="json", exclude=set(same)))
     labelled = round(400 * min(spec.fraction, 1.0))

@@ -16,24 +16,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench import progress
-from bench.augmentations import AugmentSpec, preset
-from bench.config import TrainSpec, ViewsSpec
+from bench.core import progress
+from bench.core.errors import DivergedError
+from bench.core.progress import Stopped
+from bench.core.randomness import generator
+from bench.core.world import Part, World, end_process
 from bench.data.frontend import LogMel
 from bench.data.pcm import PcmStore
-from bench.data.shards import lay_out, shard_name
 from bench.data.views import ViewSampler
-from bench.errors import DivergedError
 from bench.method import Batch, Method, Task
-from bench.progress import Stopped
-from bench.randomness import generator
-from bench.spectra import LogMelSpec
-from bench.train import loop
-from bench.train.batch_norm import synchronise
-from bench.train.batches import Batches
-from bench.train.loop import History
-from bench.train.processes import Processes, joined
-from bench.world import Part, World, end_process
+from bench.settings.augmentations import AugmentSpec, preset
+from bench.settings.frontends import LogMelSpec
+from bench.settings.specs import TrainSpec, ViewsSpec
+from bench.stages.prepare.shards import lay_out, shard_name
+from bench.stages.pretrain import loop
+from bench.stages.pretrain.batch_norm import synchronise
+from bench.stages.pretrain.batches import Batches
+from bench.stages.pretrain.loop import History
+from bench.stages.pretrain.processes import Processes, joined
 
 RATE, TRACKS, BATCH, STEPS = 4_000, 12, 8, 6
 ITEMS = 8  # of a batch that is normalised

@@ -11,8 +11,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from bench.data.audio_files import Source, UnreadableError, opened
 from bench.data.ending import cut_off
-from bench.data.sources import Source, UnreadableError, opened
 
 VERSION = f"1 libsndfile {soundfile.__libsndfile_version__} soxr {soxr.__version__}"
 """Names all that samples depend on besides the file: samples of another version are decoded again. Raise the number

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.errors import InputError
+from bench.data.audio_files import UnreadableError, promised_seconds
 from bench.data.decode import decode, file_status
-from bench.data.sources import UnreadableError, promised_seconds
-from bench.errors import InputError
 
 _AHEAD = 4  # files a process that may wait for the one before them
 _HELD_BYTES = 2**28  # of samples that wait: files of hours are not decoded far ahead

@@ -15,9 +15,9 @@ import soxr
 import torch
 from numpy.typing import NDArray
 
+from bench.core.errors import InputError, unknown
 from bench.data.augment import level, pitch
 from bench.data.pcm import PcmStore
-from bench.errors import InputError, unknown
 
 Samples = NDArray[np.float32]
 

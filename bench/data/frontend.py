@@ -6,7 +6,7 @@ import torch
 import torchaudio.transforms as transforms
 from torch import Tensor, nn
 
-from bench.spectra import LogMelSpec, MfccSpec
+from bench.settings.frontends import LogMelSpec, MfccSpec
 
 
 class LogMel(nn.Module):

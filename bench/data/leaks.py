@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.core.store import write_json
 from bench.data.fingerprint import FRAMES_PER_SECOND, SHORTEST_SECONDS, Fingerprint, Index, Library, fingerprint
 from bench.data.manifest import SPLITS, InputError, Progress
-from bench.data.prepare import Prepared
-from bench.store import write_json
+from bench.data.prepared import Prepared
 
 Kind = Literal["identical", "near-duplicate", "artist"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

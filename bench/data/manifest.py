@@ -20,9 +20,9 @@ from typing import Literal
 
 import pandas as pd
 
-from bench.config import Spec
-from bench.errors import InputError as InputError
-from bench.randomness import generator as generator
+from bench.core.errors import InputError as InputError
+from bench.core.randomness import generator as generator
+from bench.settings.base import Spec
 
 SPLITS = ("train", "valid", "test")
 Progress = Callable[[int, int], None]

@@ -30,11 +30,6 @@ class CsvSettings(Settings):
     split_seed: int = 0
 
 
-def is_csv(name: str) -> bool:
-    """Whether the name of a data set is the path of a CSV."""
-    return name.lower().endswith(".csv")
-
-
 @cache
 def fingerprint(path: Path) -> str:
     """Digest of the CSV's bytes and of the size and time of every file that it names; no audio is read.

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.config import ViewsSpec
+from bench.core.randomness import generator
+from bench.core.world import Part
 from bench.data.pcm import PcmStore
-from bench.randomness import generator
-from bench.world import Part
+from bench.settings.specs import ViewsSpec
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ with a field `seconds`, and a class `Encoder`. Literals, so that they are read w
     PAPER, COST: strings for the list.
     SAMPLE_RATE: of the waveform it learns from, in Hz.
     INPUT: what `forward` is given: "waveform", "log_mel" or "mfcc".
-    EXTERNAL: of encoders of others, the setting that names the folder with their files (see `bench.external`).
+    EXTERNAL: of encoders of others, the setting that names the folder with their files (see `bench.core.external`).
 """
 
 import pkgutil
@@ -13,8 +13,8 @@ import pkgutil
 import torch
 from torch import Tensor, nn
 
-from bench.config import Spec
-from bench.spectra import LogMelSpec, MfccSpec
+from bench.settings.base import Spec
+from bench.settings.frontends import LogMelSpec, MfccSpec
 
 __path__ = pkgutil.extend_path(__path__, __name__)
 

@@ -1,6 +1,6 @@
 """The adapter for encoders of others: declares sample rate and seconds, picks layers, pools over time.
 
-A file that uses it gives `hidden_states` and `restore`, and the literal `EXTERNAL = "folder"` (see `bench.external`).
+A file that uses it gives `hidden_states` and `restore`, and the literal `EXTERNAL = "folder"` (see `bench.core.external`).
 The network is built from the folder's description with freshly drawn weights, as any encoder is, so that
 `--method random_init` means what it says; `--method imported` calls `restore`.
 """
@@ -12,9 +12,9 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
+from bench.core.external import DESCRIPTIONS
 from bench.encoders import Encoder as BaseEncoder
 from bench.encoders import Settings as BaseSettings
-from bench.external import DESCRIPTIONS
 
 _AT_ONCE = 8
 """Segments encoded at a time without gradients: HuBERT's first layers hold 50 MB for each 5 s, several times over."""

@@ -22,10 +22,10 @@ from pydantic import Field
 from torch import Tensor
 from transformers import HubertConfig, HubertModel
 
+from bench.core.errors import InputError
+from bench.core.external import description, weights_of
 from bench.encoders._external import ExternalEncoder
 from bench.encoders._external import Settings as ExternalSettings
-from bench.errors import InputError
-from bench.external import description, weights_of
 
 PAPER = "Li et al., ICLR 2024 (arXiv 2306.00107)"
 COST = "94 M parameters; a GPU"

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from bench.encoders import Encoder as BaseEncoder
 from bench.encoders import Settings as BaseSettings
-from bench.spectra import MfccSpec
+from bench.settings.frontends import MfccSpec
 
 PAPER = "Logan, ISMIR 2000; Tzanetakis and Cook, IEEE TSAP 2002"
 COST = "no parameters"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from bench.encoders import Encoder as BaseEncoder
 from bench.encoders import Settings as BaseSettings
-from bench.spectra import LogMelSpec
+from bench.settings.frontends import LogMelSpec
 
 PAPER = "Meseguer-Brocal et al., ICASSP 2024 (arXiv 2404.09177)"
 COST = "2.80 M parameters; a GPU"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bench.encoders import Encoder as BaseEncoder
 from bench.encoders import Settings as BaseSettings
-from bench.spectra import LogMelSpec
+from bench.settings.frontends import LogMelSpec
 
 PAPER = "Won et al., SMC 2020 (arXiv 2006.00751)"
 COST = "3.66 M parameters; a GPU"

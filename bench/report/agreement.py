@@ -6,16 +6,7 @@ from math import isclose
 from typing import Literal
 
 from bench.report.reference import Published, read_papers
-from bench.report.stock import (
-    Score,
-    Stock,
-    flattened,
-    is_trained,
-    place_of,
-    pretrain_of,
-    probe_of,
-    uses_labels,
-)
+from bench.report.stock import Score, Stock, flattened, is_trained, place_of, pretrain_of, probe_of, uses_labels
 from bench.results import Result
 
 Mark = Literal["reproduced", "within", "off", "missing"]

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import InputError, unknown
-from bench.permutation import permutation_p
+from bench.core.errors import InputError, unknown
 from bench.report.summary import Cell, difference
 from bench.results import Result, Values, dataset_name, path_of, preferred, read, read_all, read_values
 from bench.statistics.detectable import smallest_detectable
 from bench.statistics.grid import balanced_grid
 from bench.statistics.multiple import holm
 from bench.statistics.paired import Paired
+from bench.statistics.permutation import permutation_p
 from bench.statistics.ranks import Friedman, friedman
 from bench.statistics.variance import VarianceComponents, variance_components
 

@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
+from bench.core.table import Table
 from bench.report.compare import Comparison, Stratum
 from bench.statistics.variance import SOURCES, VarianceComponents
-from bench.table import Table
 
 _SHORT = dict(zip(SOURCES, ("pretraining seed", "label draw", "seed x draw", "probe seed", "test sample"), strict=True))
 

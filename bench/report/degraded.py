@@ -1,4 +1,4 @@
-"""Scores on audio that was made worse, beside the clean score of the same cell (see `bench.robustness`)."""
+"""Scores on audio that was made worse, beside the clean score of the same cell (see `bench.stages.robustness`)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import InputError
-from bench.results import Result, path_of, read_all, read_values
+from bench.core.errors import InputError
+from bench.results import CLEAN, Result, path_of, read_all, read_values
 from bench.statistics.paired import paired
 
-CLEAN = "clean"
 METRIC = "map_macro"
 """What figures and tables show of it."""
 TITLES = {"noise": "white noise", "pitch": "pitch shift", "mp3": "mp3", "rate": "sample rate"}

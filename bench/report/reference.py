@@ -10,8 +10,8 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator
 
 import bench.report
-from bench.config import Spec
-from bench.errors import InputError, unknown
+from bench.core.errors import InputError, unknown
+from bench.settings.base import Spec
 
 Certainty = Literal["printed", "measured", "computed", "by eye", "derived", "unsure"]
 

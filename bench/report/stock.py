@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import InputError
+from bench.core.errors import InputError
 from bench.report.summary import Cell, mean_interval
 from bench.results import Result, Values, path_of, preferred, read_all, read_values
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.intervals import by_group, interval, percentile
+from bench.core.table import Table
 from bench.results import Metric, Result, Values, path_of, read_values
+from bench.statistics.intervals import by_group, interval, percentile
 from bench.statistics.paired import Paired, paired
-from bench.table import Table
 
 _SEEDS = {"seed": "seeds", "probe_seed": "probe seeds"}
 _TITLES = {"map_macro": "mAP", "roc_auc_macro": "ROC-AUC", "accuracy": "accuracy", "f1_macro": "macro-F1"}

@@ -8,8 +8,8 @@ from io import StringIO
 
 import numpy as np
 
+from bench.core.table import Table
 from bench.report.tables import Number, ScoreTable
-from bench.table import Table
 
 
 def as_markdown(tables: Iterable[ScoreTable]) -> str:

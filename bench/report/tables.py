@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.errors import InputError, unknown
+from bench.core.errors import InputError, unknown
+from bench.report.captions import left_out, protocol
 from bench.report.compare import Entry, compare
-from bench.report.figures.captions import left_out, protocol
-from bench.report.figures.layout import ordered, percent
-from bench.report.figures.style import METRICS, metric_title
+from bench.report.names import METRICS, metric_title, ordered, percent
 from bench.report.reference import MEANING, Published
 from bench.report.stock import Setting, Stock, fits, place_names, places, series
 from bench.results import Result, path_of

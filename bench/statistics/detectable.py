@@ -4,7 +4,7 @@ import math
 
 from scipy.special import ndtri
 
-from bench.errors import InputError
+from bench.core.errors import InputError
 
 
 def smallest_detectable(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import InputError
+from bench.core.errors import InputError
 
 Cell = tuple[int, int, int, float, NDArray[np.float64] | None]
 """Pretraining seed, label draw, probe seed, score, and the score in each resample, (resamples,) or None."""

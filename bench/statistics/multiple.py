@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import InputError
+from bench.core.errors import InputError
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:

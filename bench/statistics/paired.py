@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import InputError
-from bench.intervals import percentile
+from bench.core.errors import InputError
+from bench.statistics.intervals import percentile
 
 FEWEST_RESAMPLES = 20
 """With fewer, quantiles are no interval: none is given."""
@@ -47,7 +47,7 @@ def paired(
 ) -> Paired:
     """Compares two methods over matched cells; the mean over the cells is taken first, in each resample.
 
-    The interval is the percentile interval: the biases of the two methods cancel (see `bench.intervals`). The p-value
+    The interval is the percentile interval: the biases of the two methods cancel (see `bench.statistics.intervals`). The p-value
     is the one that it inverts to: twice the smaller of the shares of resamples at or below and at or above zero, one
     resample being added to both counts, so that it is never zero (Davison and Hinkley 1997, chapters 4 and 5).
 

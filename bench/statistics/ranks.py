@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, fdtrc
 from scipy.stats import rankdata, studentized_range
 
-from bench.errors import InputError
+from bench.core.errors import InputError
 
 FEW_DATASETS = 5
 """With fewer data sets than this a test on ranks is called weak."""

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from bench.errors import InputError
+from bench.core.errors import InputError
 from bench.statistics.anova import coefficients, degrees_of_freedom, levels_of_mean, mean_squares, satterthwaite
 
 PRETRAINING_SEED, LABEL_DRAW, SEED_BY_DRAW, PROBE_SEED, TEST_SAMPLE = SOURCES = (
@@ -160,7 +160,7 @@ def variance_components(
             with fewer than two the test sample is not known.
         confidence: coverage of the interval.
         correct_bias: subtract the bootstrap's bias from the centre of the interval (Davison and Hinkley 1997,
-            section 5.2), and widen it to hold the mean, as `bench.intervals.basic` does: for scores of a biased
+            section 5.2), and widen it to hold the mean, as `bench.statistics.intervals.basic` does: for scores of a biased
             metric, such as macro average precision of rare tags; not for differences, in which the bias cancels.
 
     Raises:

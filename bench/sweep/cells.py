@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import plan, registry
-from bench.config import RunSpec, digest
-from bench.data import tracks_csv
-from bench.errors import InputError, unknown
-from bench.recipe import experiment
+from bench.core import registry
+from bench.core.errors import InputError, unknown
+from bench.settings.recipes import experiment
+from bench.settings.resolve import Request, resolve
+from bench.settings.specs import RunSpec, digest, is_csv
+from bench.settings.traits import Traits, traits
 from bench.sweep.read import Sweep
 from bench.sweep.spec import AXES, AxesSpec, ExcludeSpec
 
@@ -81,7 +82,7 @@ def _check_names(sweep: Sweep, where: tuple[str | int, ...], axes: AxesSpec) -> 
     kinds = {**plugins, "datasets": "datasets", "pretrain_datasets": "datasets"}
     for axis, kind in kinds.items():
         for name in getattr(axes, axis) or ():
-            own_file = name.endswith(".toml") if axis == "recipes" else tracks_csv.is_csv(name)
+            own_file = name.endswith(".toml") if axis == "recipes" else is_csv(name)
             if axis == "pretrain_datasets" and name == "same":
                 continue
             place = where if axis in sweep.spec.axes.model_fields_set or where[0] == "also" else ()
@@ -98,7 +99,7 @@ def _grid(sweep: Sweep, axes: AxesSpec, used: list[bool]) -> Iterator[Cell]:
         if not methods:
             raise sweep.error(f"recipe {recipe} names no methods: give methods", "axes")
         for method, encoder in itertools.product(methods, axes.encoders or (None,)):
-            about = plan.traits(method)
+            about = traits(method)
             if about.encoder is not None:  # a method that is its own encoder has one cell, whatever the axis says
                 encoder = None
             kinds = axes.probes or (() if "kind" in sweep.spec.settings.get("probe", {}) else published.probes)
@@ -109,12 +110,12 @@ def _grid(sweep: Sweep, axes: AxesSpec, used: list[bool]) -> Iterator[Cell]:
                 pretrain = None if given in ("same", dataset) or about.uses_labels or not about.trains else given
                 if pretrain is None and given not in ("same", dataset) and given != axes.pretrain_datasets[0]:
                     continue
-                request = plan.Request(
+                request = Request(
                     method, 1.0, recipe=recipe, dataset=dataset, pretrain_dataset=pretrain, encoder=encoder,
                     scale=sweep.spec.scale, overrides=_settings(sweep, kind),
                 )  # fmt: skip
                 try:
-                    spec = plan.resolve(request)
+                    spec = resolve(request)
                 except InputError as error:
                     raise located(sweep, error) from error
                 shares = axes.fractions or published.fractions or (1.0,)
@@ -125,7 +126,7 @@ def _grid(sweep: Sweep, axes: AxesSpec, used: list[bool]) -> Iterator[Cell]:
 
 
 def _points(
-    sweep: Sweep, spec: RunSpec, about: plan.Traits, named: tuple[str, ...], shares: tuple[float, ...], draws: int,
+    sweep: Sweep, spec: RunSpec, about: Traits, named: tuple[str, ...], shares: tuple[float, ...], draws: int,
     seeds: tuple[int, ...], probe_seeds: int, used: list[bool],
 ) -> Iterator[Cell]:  # fmt: skip
     """The cells of one combination."""

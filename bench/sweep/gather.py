@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import results
-from bench.config import RunSpec, digest
-from bench.errors import InputError
+from bench.core.errors import InputError
 from bench.results import Result, file_stem
+from bench.settings.specs import RunSpec, digest
 from bench.sweep.cells import cells as cells_of
 from bench.sweep.read import Sweep, read_sweep
 from bench.sweep.state import SweepFolder, Tree, folder_of
 from bench.sweep.status import ACTIVE, STATES, JobState, read_status
-from bench.tracked import Cell, Experiment, of_result
+from bench.tracking.runs import Cell, Experiment, of_result
 
 _KEPT = ("done", *ACTIVE)  # states that a later launch of a changed sweep file does not take back
 

@@ -15,19 +15,19 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from bench import progress
-from bench.config import RunSpec
-from bench.errors import InputError, LostProcessError
-from bench.progress import Stopped, say
+from bench.core import progress
+from bench.core.errors import InputError, LostProcessError
+from bench.core.progress import Stopped, say
+from bench.core.store import Store, explain, write_json
+from bench.core.world import World, end_process
 from bench.results import code_version, now
-from bench.store import Store, explain, write_json
+from bench.settings.specs import RunSpec
 from bench.sweep import lease, snapshot
 from bench.sweep.spec import PRODUCTS
 from bench.sweep.state import HEARTBEAT_SECONDS, SweepFolder, Tree, read_attempt, this_process
-from bench.world import World, end_process
 
 if TYPE_CHECKING:
-    from bench.train.processes import Processes
+    from bench.stages.pretrain.processes import Processes
 
 _STALE_EXIT = 75  # EX_TEMPFAIL of sysexits.h
 _LOOK_AGAIN_SECONDS = 1.0
@@ -179,8 +179,9 @@ def assist_job(folder: Path, name: str) -> int:
     Returns:
         Exit status: 0, or Slurm would take the whole job for failed, whatever the first task says of it.
     """
-    from bench.run import Place, assist
-    from bench.train.processes import joined
+    from bench.stages.pretrain.processes import joined
+    from bench.stages.run import assist
+    from bench.stages.session import Place
 
     job = SweepFolder(folder).job(name)
     os.chdir(job["cwd"])
@@ -204,7 +205,7 @@ def _joined(job: Tree) -> Iterator["Processes | None"]:
     if world.size == 1:
         yield None
         return
-    from bench.train.processes import joined
+    from bench.stages.pretrain.processes import joined
 
     with joined(world, job["device"]) as processes:
         yield processes
@@ -258,8 +259,8 @@ def _take(job: Tree, attempt: _Attempt, home: Path) -> tuple[set[str], list[str]
 
 
 def _prepare(job: Tree, attempt: _Attempt) -> list[str]:
-    from bench.config import PlugIn
-    from bench.preparing import prepared
+    from bench.settings.specs import PlugIn
+    from bench.stages.prepare.stage import prepared
 
     store = _FencedStore(Path(job["home"]), attempt, job)
     prepared(PlugIn.model_validate(job["dataset"]), job["rate"], store, "dataset")
@@ -268,7 +269,8 @@ def _prepare(job: Tree, attempt: _Attempt) -> list[str]:
 
 def _compute(job: Tree, attempt: _Attempt, cells: list[Tree], processes: "Processes | None") -> list[str]:
     """The stages of a job for cells; what goes wrong with one group does not keep the next from its turn."""
-    from bench.run import Place, encode, run
+    from bench.stages.run import encode, run
+    from bench.stages.session import Place
 
     bases = {base: RunSpec.model_validate(spec) for base, spec in job["bases"].items()}
     store = _FencedStore(Path(job["home"]), attempt, job)
@@ -379,7 +381,7 @@ def run_task(folder: Path, name: str, launch: str) -> int:
     """What each task of a job does: the first makes the attempt, the others help it to pretrain.
 
     Returns:
-        Exit status. A process that is one of several ends here, by itself (see `bench.world.end_process`).
+        Exit status. A process that is one of several ends here, by itself (see `bench.core.world.end_process`).
     """
     world = World.from_environment()
     if world.size == 1:

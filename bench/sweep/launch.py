@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.progress import say
-from bench.store import require_writable, write_json
+from bench.core.progress import say
+from bench.core.store import require_writable, write_json
 from bench.sweep import local, slurm, snapshot
 from bench.sweep.job import run_job
 from bench.sweep.plan import Job, Plan, check_settings, make_plan

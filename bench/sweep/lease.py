@@ -9,8 +9,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from bench.errors import InputError
-from bench.store import read_json, write_json
+from bench.core.errors import InputError
+from bench.core.store import read_json, write_json
 from bench.sweep.state import Tree, beats, lives
 
 

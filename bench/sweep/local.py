@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from bench.store import read_json, write_json
+from bench.core.store import read_json, write_json
 from bench.sweep.snapshot import environment
 from bench.sweep.state import SweepFolder, Tree, process_start, this_process
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import plan, results
-from bench.config import PlugIn, digest
-from bench.errors import InputError, UnplacedError
-from bench.store import Store
+from bench import results
+from bench.core.errors import InputError, UnplacedError
+from bench.core.store import Store
+from bench.settings.specs import PlugIn, digest
+from bench.settings.traits import sample_rate, traits
+from bench.stages.keys import Keys
 from bench.sweep.cells import Cell, cells, located
 from bench.sweep.read import Sweep
 from bench.sweep.spec import PRODUCTS, STAGES, ResourcesSpec, SiteSpec, Stage, StagesSpec
@@ -141,14 +143,14 @@ def make_plan(sweep: Sweep, home: Path, results_folder: Path, *, dry: bool = Fal
     stored = stored_names(results_folder)
     others = Counter(stem.rpartition("-")[0] for stem in stored)
     before = {one["id"]: one for one in (folder.cells or {"cells": []})["cells"]}
-    shared: dict[tuple[str, int], plan.Keys] = {}
-    first: dict[str, plan.Keys] = {}
+    shared: dict[tuple[str, int], Keys] = {}
+    first: dict[str, Keys] = {}
     planned, needed = [], {}
     unplaced: dict[str, str] = {}
     for cell in cells(sweep):
         if cell.base not in first and cell.base not in unplaced:
             try:
-                first[cell.base] = plan.Keys(cell.spec, store)
+                first[cell.base] = Keys(cell.spec, store)
             except UnplacedError as error:
                 if not dry:
                     raise
@@ -165,7 +167,7 @@ def make_plan(sweep: Sweep, home: Path, results_folder: Path, *, dry: bool = Fal
             wanted.append((keys.prepare_pretrain, cell.spec.pretrain_dataset))
         for key, dataset in wanted:
             if key not in needed:
-                needed[key] = dataset, plan.sample_rate(cell.spec.encoder)
+                needed[key] = dataset, sample_rate(cell.spec.encoder)
         planned.append(_planned(cell, keys, stored, others, before.get(cell.id)))
     return Plan(sweep, folder, planned, _jobs(sweep, planned, shared, needed, store))
 
@@ -179,7 +181,7 @@ def stored_names(results_folder: Path) -> set[str]:
     return {name[:-5] for name in names if name.endswith(".json") and f"{name[:-5]}.npz" in names}
 
 
-def _planned(cell: Cell, keys: plan.Keys, stored: set[str], others: Counter[str], before: Tree | None) -> Planned:
+def _planned(cell: Cell, keys: Keys, stored: set[str], others: Counter[str], before: Tree | None) -> Planned:
     if not keys.known:
         return Planned(cell, "", (), False, "its data are not prepared")
     made = (keys.pretrain, keys.embed, keys.probe, keys.cell)
@@ -194,7 +196,7 @@ def _planned(cell: Cell, keys: plan.Keys, stored: set[str], others: Counter[str]
 
 
 def _jobs(
-    sweep: Sweep, planned: list[Planned], shared: dict[tuple[str, int], plan.Keys],
+    sweep: Sweep, planned: list[Planned], shared: dict[tuple[str, int], Keys],
     needed: dict[str, tuple[PlugIn, int]], store: Store,
 ) -> list[Job]:  # fmt: skip
     resources, site = sweep.spec.resources, sweep.spec.site
@@ -210,7 +212,7 @@ def _jobs(
     alike: dict[Any, list[str]] = {}
     for group, members in groups.items():
         spec = members[0].cell.spec
-        data = spec.dataset, spec.pretrain_dataset, plan.sample_rate(spec.encoder)
+        data = spec.dataset, spec.pretrain_dataset, sample_rate(spec.encoder)
         alike.setdefault(digest([*data]), []).append(group)
     for names_alike in alike.values():
         for names in _packs({name: groups[name] for name in names_alike}, site):
@@ -222,7 +224,7 @@ def _jobs(
     return jobs
 
 
-def _data_keys(keys: plan.Keys) -> tuple[str, str]:
+def _data_keys(keys: Keys) -> tuple[str, str]:
     return keys.prepare, keys.prepare_pretrain
 
 
@@ -233,7 +235,7 @@ def _packs(groups: dict[str, list[Planned]], site: SiteSpec) -> list[list[str]]:
     steps = 0.0
     for name, members in groups.items():
         spec = members[0].cell.spec
-        own = 0 if not plan.traits(spec.method.name).trains else math.inf if spec.train.epochs else spec.train.steps
+        own = 0 if not traits(spec.method.name).trains else math.inf if spec.train.epochs else spec.train.steps
         full = len(packs[-1]) == most if packs else True
         if full or (not site.groups_per_job and steps + own > _STEPS_WORTH_A_START):
             packs.append([])
@@ -250,7 +252,7 @@ def _stage_jobs(
     base = groups[0] if len(groups) == 1 else digest(groups, 12)
     left = [one for one in members if not one.done]
     asked = {stage: getattr(resources, stage) for stage in STAGES}
-    trains = any(plan.traits(one.cell.spec.method.name).trains for one in members)
+    trains = any(traits(one.cell.spec.method.name).trains for one in members)
     if not trains:
         asked["pretrain"] = resources.embed  # drawing weights is the work of a moment
 
@@ -310,7 +312,7 @@ def check_settings(plan_: Plan) -> None:
     Raises:
         InputError: an unknown setting, a value out of range, or a batch that tasks cannot share equally.
     """
-    from bench.run import check
+    from bench.stages.session import check
 
     seen: set[Any] = set()
     tasks = plan_.sweep.spec.resources.pretrain.processes
@@ -322,6 +324,6 @@ def check_settings(plan_: Plan) -> None:
             except InputError as error:
                 raise located(plan_.sweep, error) from error
             batch = one.cell.spec.train.batch_size
-            if batch % tasks and plan.traits(one.cell.spec.method.name).trains:
+            if batch % tasks and traits(one.cell.spec.method.name).trains:
                 text = f"a batch of {batch} ({one.cell.label}) cannot be shared equally by {tasks} tasks"
                 raise plan_.sweep.error(f"{text}: change them or train.batch_size", "resources", "pretrain", "tasks")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bench.store import read_json, write_json
+from bench.core.store import read_json, write_json
 from bench.sweep.state import Tree
 
 QUERY_SECONDS = 30.0

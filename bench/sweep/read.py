@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bench.config import digest
-from bench.errors import InputError, unknown
+from bench.core.errors import InputError, unknown
+from bench.settings.specs import digest
 from bench.sweep.spec import AXES, SweepSpec
 
 Tree = dict[str, Any]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.errors import InputError
+from bench.core.errors import InputError
 from bench.sweep.snapshot import environment
 from bench.sweep.spec import ResourcesSpec, SiteSpec
 from bench.sweep.state import SweepFolder, Tree

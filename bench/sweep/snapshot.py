@@ -9,8 +9,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import bench
-from bench.errors import InputError
-from bench.store import read_json, write_atomically, write_json
+from bench.core.errors import InputError
+from bench.core.store import read_json, write_atomically, write_json
 from bench.sweep.state import Tree
 
 _FOLDERS = ("bench", "methods", "datasets")
@@ -67,7 +67,7 @@ def environment(snapshot: Path) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",  # `python -m` would look into the current folder first, which may be a checkout
         "BENCH_PLUGINS": os.pathsep.join(map(str, plugins)),
     }
-    # As the command `bench` sets them (see `bench.cli.main`); here nothing has been loaded yet.
+    # As the command `bench` sets them (see `bench.cli.main.main`); here nothing has been loaded yet.
     return {**found, "GOMP_SPINCOUNT": "1000", "THP_MEM_ALLOC_ENABLE": "1"}
 
 

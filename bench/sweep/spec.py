@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from bench import store
-from bench.spec import Spec
+from bench.core import store
+from bench.settings.base import Spec
 
 
 def _one_value(value: Any) -> Any:

@@ -21,8 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.errors import InputError
-from bench.store import read_json, write_json
+from bench.core.errors import InputError
+from bench.core.store import read_json, write_json
 
 HEARTBEAT_SECONDS = 5.0
 _STALE_SECONDS = 60.0

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.errors import InputError, unknown
+from bench.core.errors import InputError, unknown
 
 _SHOWN = 3  # names in a message
 _OWN = ("encoder.", "classifier.")

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import InputError
-from bench.store import write_atomically
+from bench.core.errors import InputError
+from bench.core.store import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor

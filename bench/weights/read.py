@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from bench.errors import InputError
+from bench.core.errors import InputError
 
 _SHOWN = 3  # names in a message
 _LONGEST = 200  # characters of a name

@@ -30,8 +30,8 @@ import soundfile
 import torch
 import torchaudio.functional as taf
 
-from bench.augmentations import WAVEFORM, AugmentSpec, preset
 from bench.data.augment import Chain, pitch, reverb
+from bench.settings.augmentations import WAVEFORM, AugmentSpec, preset
 
 RATE, SAMPLES = 22_050, 59_049
 SPEC = AugmentSpec.model_validate(preset("clmr"))

@@ -17,10 +17,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.classification import MultilabelAUROC, MultilabelAveragePrecision
 from torchmetrics.wrappers import BootStrapper
 
-from bench.permutation import permutation_p
-from bench.probe.bootstrap import resample_counts
-from bench.probe.influence import precision_bias, ranking_influence, ranking_jackknife, ranking_micro_influence
-from bench.probe.metrics import ranking, ranking_micro
+from bench.statistics.bootstrap import resample_counts
+from bench.statistics.influence import precision_bias, ranking_influence, ranking_jackknife, ranking_micro_influence
+from bench.statistics.metrics import ranking, ranking_micro
+from bench.statistics.permutation import permutation_p
 
 
 def main() -> None:

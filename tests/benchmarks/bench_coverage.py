@@ -23,12 +23,12 @@ import torch
 from numpy.typing import NDArray
 from torch.special import ndtr, ndtri
 
-from bench.intervals import basic, bca, interval, percentile, standard_error
-from bench.permutation import permutation_p
-from bench.probe.bootstrap import resample_counts
-from bench.probe.influence import precision_bias, ranking_influence, ranking_jackknife
-from bench.probe.metrics import ranking
-from bench.randomness import generator
+from bench.core.randomness import generator
+from bench.statistics.bootstrap import resample_counts
+from bench.statistics.influence import precision_bias, ranking_influence, ranking_jackknife
+from bench.statistics.intervals import basic, bca, interval, percentile, standard_error
+from bench.statistics.metrics import ranking
+from bench.statistics.permutation import permutation_p
 
 Array = NDArray[np.float64]
 TAGS = 50

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.pcm import PcmStore, shard_name
-from bench.data.shards import lay_out
+from bench.stages.prepare.shards import lay_out
 
 RATE, SECONDS, CROP_SECONDS = 16_000, 30, 4
 TRACKS, CROPS, ROUNDS = 400, 4_000, 7

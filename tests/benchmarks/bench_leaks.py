@@ -25,7 +25,7 @@ import soundfile
 import soxr
 from scipy.signal import lfilter
 
-from bench import registry
+from bench.core import registry
 from bench.data import fingerprint as prints
 from bench.data.decode import decode
 from bench.data.fingerprint import FRAMES_PER_SECOND, Fingerprint, Index, Library, fingerprint

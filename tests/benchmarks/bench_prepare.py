@@ -27,8 +27,9 @@ import soxr
 from bench.data.decoders import cores
 from bench.data.manifest import Manifest
 from bench.data.pcm import shard_name
-from bench.data.prepare import open_prepared, prepare
-from bench.data.shards import lay_out
+from bench.data.prepared import open_prepared
+from bench.stages.prepare.shards import lay_out
+from bench.stages.prepare.store import prepare
 
 RATE, SECONDS, STORE_RATE = 44_100, 30, 16_000
 ROUNDS = 5

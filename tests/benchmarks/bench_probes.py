@@ -20,12 +20,12 @@ from sklearn.metrics import average_precision_score
 from torch import nn
 from torch.nn import functional
 
-from bench.config import ProbeSpec
-from bench.probe.embed import Embeddings
-from bench.probe.probes import Fitted, Subset, _even, _points_a_piece, fit_all
-from bench.probe.products import product
-from bench.randomness import generator, seed_for
-from bench.threads import one_thread
+from bench.core.randomness import generator, seed_for
+from bench.core.threads import one_thread
+from bench.settings.specs import ProbeSpec
+from bench.stages.embed.segments import Embeddings
+from bench.stages.probe.probes import Fitted, Subset, _even, _points_a_piece, fit_all
+from bench.stages.probe.products import product
 
 Seconds = tuple[float, float]
 """By the clock, and of processor time."""

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench import plan as plans
 from bench import results
-from bench.config import RunSpec, digest
+from bench.core.store import Store
 from bench.report.stock import read_stock
 from bench.report.tables import score_tables
-from bench.store import Store
-from bench.sweep.estimate import estimate
+from bench.settings.specs import RunSpec, digest
+from bench.stages import keys as plans
+from bench.sweep.cost.estimate import estimate
 from bench.sweep.plan import Plan, make_plan, stored_names
 from bench.sweep.read import Sweep, read_sweep
 from bench.sweep.status import read_status

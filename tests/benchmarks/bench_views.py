@@ -14,10 +14,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bench import registry
-from bench.augmentations import AugmentSpec, preset
+from bench.core import registry
 from bench.data.augment import Chain
 from bench.data.frontend import to_waveform
+from bench.settings.augmentations import AugmentSpec, preset
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.store import read_json
+from bench.core.store import read_json
 from bench.sweep.read import read_sweep
 from bench.sweep.state import SweepFolder, folder_of
 from bench.sweep.status import ACTIVE, read_status

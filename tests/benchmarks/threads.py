@@ -10,6 +10,10 @@ import subprocess
 import sys
 import time
 
+from bench.settings.resolve import Request, resolve
+from bench.stages.parts import frontend_of
+from bench.stages.session import check
+
 SECONDS = 8.0
 
 
@@ -17,16 +21,16 @@ def measure() -> None:
     """Prints steps a second: front end, VICReg on the small ResNet, AdamW, as `bench run --recipe quick` does them."""
     import torch
 
-    from bench import plan, registry, run, stages
-    from bench.config import TrainSpec
+    from bench.core import registry
     from bench.data.frontend import to_waveform
     from bench.method import Batch
-    from bench.train import loop
+    from bench.settings.specs import TrainSpec
+    from bench.stages.pretrain import loop
 
-    spec = plan.resolve(plan.Request("vicreg", 1.0))
-    parts = run.check(spec)
+    spec = resolve(Request("vicreg", 1.0))
+    parts = check(spec)
     method = parts.build(spec, 0, multi_label=True)
-    frontend = stages.frontend_of(method)
+    frontend = frontend_of(method)
     samples = round(parts.encoder_settings.seconds * registry.describe("encoders", spec.encoder.name)["SAMPLE_RATE"])
     waveforms = torch.randint(-3000, 3000, (2, spec.train.batch_size, samples), dtype=torch.int16)
     state = loop._Loop(method, loop._optimiser(method, TrainSpec()), loop.History(), loop._Pending(1), {})

@@ -10,9 +10,9 @@ is what most papers print. A grid with one level leaves its source out and canno
 
 import numpy as np
 
-from bench.intervals import percentile
-from bench.probe.bootstrap import resample_counts
-from bench.randomness import generator
+from bench.core.randomness import generator
+from bench.statistics.bootstrap import resample_counts
+from bench.statistics.intervals import percentile
 from bench.statistics.variance import SOURCES, VarianceComponents, variance_components
 
 TRACKS, RESAMPLES, TRIALS = 200, 200, 1000

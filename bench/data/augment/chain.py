@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.augmentations import SPECTROGRAM, WAVEFORM, AugmentSpec, Transform
+from bench.core.errors import InputError
+from bench.core.threads import in_threads
+from bench.core.world import Part
 from bench.data.augment import filters, level, pitch, reverb, spectrogram
 from bench.data.augment.draw import Draw, draw
-from bench.errors import InputError
-from bench.threads import in_threads
-from bench.world import Part
+from bench.settings.augmentations import SPECTROGRAM, WAVEFORM, AugmentSpec, Transform
 
 _PIECE = 24  # crops that go through the whole chain together on a processor
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.augmentations import (
+from bench.core.randomness import generator
+from bench.settings.augmentations import (
     DelaySpec,
     FilterSpec,
     GainSpec,
@@ -17,7 +18,6 @@ from bench.augmentations import (
     ReverbSpec,
     Transform,
 )
-from bench.randomness import generator
 
 Numbers = NDArray[np.float64]
 Values = dict[str, Numbers]

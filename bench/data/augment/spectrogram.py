@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.augmentations import LogMelChangeSpec
+from bench.core.randomness import generator
 from bench.data.augment.level import column
-from bench.randomness import generator
+from bench.settings.augmentations import LogMelChangeSpec
 
 Numbers = NDArray[np.float64]
 

@@ -4,23 +4,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bench.report.figures.captions import left_out, protocol
-from bench.report.figures.layout import (
-    grid,
-    legend,
-    legend_rows,
-    logarithmic,
-    note_nothing,
-    ordered,
-    percent,
-    slug,
-    style_handles,
-)
+from bench.report.captions import left_out, protocol
+from bench.report.figures.layout import grid, legend, legend_rows, logarithmic, note_nothing, slug, style_handles
 from bench.report.figures.names import places_by_setting
 from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
-from bench.report.figures.style import PAGE, metric_title, styles
+from bench.report.figures.style import PAGE, styles
+from bench.report.names import metric_title, ordered, percent
 from bench.report.stock import Setting, Stock, is_trained
 from bench.results import Result
 

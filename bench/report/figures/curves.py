@@ -18,7 +18,8 @@ from bench.report.figures.layout import (
     slug,
     style_handles,
 )
-from bench.report.figures.style import COLUMN, PAGE, Style, metric_title
+from bench.report.figures.style import COLUMN, PAGE, Style
+from bench.report.names import metric_title
 from bench.report.stock import Stock
 from bench.results import Result
 

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from bench.errors import InputError, unknown
-from bench.progress import progress
+from bench.core.errors import InputError, unknown
+from bench.core.progress import progress
 from bench.report.figures import (
     cost,
     embeddings,

@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from bench.report.figures.captions import left_out, protocol
+from bench.report.captions import left_out, protocol
 from bench.report.figures.curves import Point, points, share_of
-from bench.report.figures.layout import ordered, percent
 from bench.report.figures.names import places_by_setting
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
-from bench.report.figures.style import COLUMN, PAGE, metric_title, title
+from bench.report.figures.style import COLUMN, PAGE, title
+from bench.report.names import metric_title, ordered, percent
 from bench.report.stock import Setting, Stock, series, shortened
 from bench.results import Result
 

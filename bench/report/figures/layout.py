@@ -7,27 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from bench.report.figures.style import COLUMN, PAGE, Style, title
-from bench.report.stock import method_of
 
-_ORDER = ("simclr", "clustering", "barlow_twins", "byol", "vicreg")
-_LAST = ("supervised", "mfcc", "random_init")
 SHARE_LABEL = "labels (%, log scale)"
 """Below an axis of label shares."""
 _LEGEND_ROW = 0.17  # inches
-
-
-def ordered(names: Sequence[str]) -> list[str]:
-    """Series in the order of the ICASSP poster, then others by name, then baselines."""
-
-    def place(name: str) -> tuple[int, int, str]:
-        method = method_of(name)
-        if method in _ORDER:
-            return 0, _ORDER.index(method), name
-        if method in _LAST:
-            return 2, _LAST.index(method), name
-        return 1, 0, name
-
-    return sorted(set(names), key=place)
 
 
 def grid(
@@ -158,11 +141,6 @@ def set_title(axes: Any, text: str) -> None:
     width = max(12, int(inches / 0.062))
     lines = [line for part in text.split("\n") for line in textwrap.wrap(part, width)]
     axes.set_title("\n".join(lines))
-
-
-def percent(share: float) -> str:
-    """A share as figures print it."""
-    return f"{100 * share:.3g}%"
 
 
 def slug(*parts: object) -> str:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
+from bench.report.captions import left_out, protocol
 from bench.report.figures import curves, strips
-from bench.report.figures.captions import left_out, protocol
-from bench.report.figures.layout import ordered
 from bench.report.figures.names import file_name
 from bench.report.figures.own import curves_numbers, panel_at_all_labels, panel_of_curves, strips_numbers
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import styles
+from bench.report.names import ordered
 from bench.report.stock import Stock, fits, place_names, places
 from bench.results import Result
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from bench.report.agreement import Mark, Match
 from bench.report.figures.curves import Curves, Point, points, share_of
-from bench.report.figures.layout import percent
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.strips import Panel, Strip
 from bench.report.figures.style import published_series
+from bench.report.names import percent
 from bench.report.reference import Published
 from bench.report.stock import Stock, series
 from bench.results import Result

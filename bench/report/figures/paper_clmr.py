@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.report.agreement import SIGNS, Match, agree
+from bench.report.captions import left_out, protocol
 from bench.report.figures import curves
-from bench.report.figures.captions import left_out, protocol
-from bench.report.figures.layout import grid, handle, legend, legend_rows, note_nothing, ordered, slug, style_handles
+from bench.report.figures.layout import grid, handle, legend, legend_rows, note_nothing, slug, style_handles
 from bench.report.figures.own import curves_numbers, panel_of_curves
 from bench.report.figures.paper import (
     Mode,
@@ -18,19 +18,10 @@ from bench.report.figures.paper import (
     sources_words,
 )
 from bench.report.figures.save import Drawing, NotDrawnError
-from bench.report.figures.style import PAGE, Style, metric_title, published_series, styles
+from bench.report.figures.style import PAGE, Style, published_series, styles
+from bench.report.names import metric_title, ordered
 from bench.report.reference import Published, of_paper, read_papers
-from bench.report.stock import (
-    Score,
-    Stock,
-    fits,
-    is_trained,
-    place_names,
-    place_of,
-    pretrain_of,
-    probe_of,
-    uses_labels,
-)
+from bench.report.stock import Score, Stock, fits, is_trained, place_names, place_of, pretrain_of, probe_of, uses_labels
 from bench.results import Result
 
 _LABELS_METRICS = ("map_macro",)

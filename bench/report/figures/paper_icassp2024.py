@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from bench.report.agreement import Match, agree
+from bench.report.captions import left_out, protocol
 from bench.report.figures import curves, strips
-from bench.report.figures.captions import left_out, protocol
-from bench.report.figures.layout import ordered
 from bench.report.figures.own import curves_numbers, panel_at_all_labels, panel_of_curves, strips_numbers
 from bench.report.figures.paper import Mode, main_setting, marks_csv, marks_words, published_csv, sources_words
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import styles
+from bench.report.names import ordered
 from bench.report.reference import Published, of_paper, read_papers
 from bench.report.stock import Place, Stock, fits, place_names
 from bench.results import Result

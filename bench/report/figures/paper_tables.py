@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.errors import InputError
+from bench.core.errors import InputError
 from bench.report.agreement import SIGNS, Match, agree
-from bench.report.figures.captions import left_out, protocol
+from bench.report.captions import left_out, protocol
 from bench.report.figures.paper import Mode, marks_csv, marks_words, published_csv, sources_words
 from bench.report.figures.picture_of_table import picture_of_table
 from bench.report.figures.save import Drawing, NotDrawnError
-from bench.report.figures.style import metric_title
+from bench.report.names import metric_title
 from bench.report.reference import Published, of_paper, read_papers
 from bench.report.stock import Stock
 from bench.report.table_formats import as_latex, as_markdown

@@ -6,26 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from bench.report.degraded import CLEAN, METRIC, TITLES, audio, cell_of, read
-from bench.report.figures.captions import left_out, protocol
-from bench.report.figures.layout import (
-    grid,
-    legend,
-    legend_rows,
-    note_nothing,
-    ordered,
-    percent,
-    set_title,
-    slug,
-    style_handles,
-)
+from bench.report.captions import left_out, protocol
+from bench.report.degraded import METRIC, TITLES, audio, cell_of, read
+from bench.report.figures.layout import grid, legend, legend_rows, note_nothing, set_title, slug, style_handles
 from bench.report.figures.names import places_by_setting
 from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
-from bench.report.figures.style import COLUMN, PAGE, Style, metric_title, styles
+from bench.report.figures.style import COLUMN, PAGE, Style, styles
+from bench.report.names import metric_title, ordered, percent
 from bench.report.stock import Score, Setting, Stock
-from bench.results import Result, preferred
+from bench.results import CLEAN, Result, preferred
 
 _MOST_BANDS = 4  # more of them hide each other
 _AXES = {"noise": "signal-to-noise ratio (dB)", "mp3": "bit rate (kbit/s)", "rate": "sample rate (Hz)"}

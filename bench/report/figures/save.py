@@ -8,9 +8,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from bench.errors import InputError, unknown
+from bench.core.errors import InputError, unknown
+from bench.core.store import write_atomically
 from bench.report.figures.style import RC
-from bench.store import write_atomically
 
 FORMATS = ("pdf", "svg", "png")
 # Dates and version strings out of the files: they would differ where the picture does not.

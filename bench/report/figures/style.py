@@ -52,15 +52,6 @@ _TITLES = {
     "mfcc": "MFCC",
     "random_init": "Random init",
 }
-METRICS = {
-    "map_macro": "mAP",
-    "roc_auc_macro": "ROC-AUC",
-    "map_micro": "mAP (micro)",
-    "roc_auc_micro": "ROC-AUC (micro)",
-    "accuracy": "Accuracy",
-    "f1_macro": "F1 (macro)",
-}
-"""Metrics as figures and tables call them."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +77,6 @@ def title(name: str) -> str:
     """A series' name as figures show it; whatever it may hold, it is drawn as it stands."""
     method = method_of(name)
     return " ".join((_TITLES.get(method, method) + name[len(method) :]).split())
-
-
-def metric_title(metric: str) -> str:
-    """A metric's name as figures show it."""
-    return METRICS.get(metric, metric)
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.report.figures.captions import left_out, protocol
-from bench.report.figures.layout import ordered, percent
+from bench.report.captions import left_out, protocol
 from bench.report.figures.names import file_name
 from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
-from bench.report.figures.style import COLUMN, PAGE, metric_title, styles, title
+from bench.report.figures.style import COLUMN, PAGE, styles, title
+from bench.report.names import metric_title, ordered, percent
 from bench.report.stock import Setting, Stock, fits, place_names, places, shortened
 from bench.results import Result
 

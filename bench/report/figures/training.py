@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.report.figures.captions import left_out, protocol
+from bench.report.captions import left_out, protocol
 from bench.report.figures.layout import (
     grid,
     legend,
     legend_rows,
     logarithmic,
     note_nothing,
-    ordered,
     set_title,
     slug,
     style_handles,
@@ -18,6 +17,7 @@ from bench.report.figures.layout import (
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, Style, styles, title
+from bench.report.names import ordered
 from bench.report.stock import Stock, is_trained, pretrain_of, series_names
 from bench.results import Result
 

@@ -5,23 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import InputError
-from bench.report.figures.captions import left_out, protocol
+from bench.core.errors import InputError
+from bench.report.captions import left_out, protocol
 from bench.report.figures.curves import share_of
-from bench.report.figures.layout import (
-    columns_of,
-    grid,
-    legend,
-    legend_rows,
-    note_nothing,
-    ordered,
-    percent,
-    set_title,
-)
+from bench.report.figures.layout import columns_of, grid, legend, legend_rows, note_nothing, set_title
 from bench.report.figures.names import places_by_setting
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
-from bench.report.figures.style import PAGE, metric_title, title
+from bench.report.figures.style import PAGE, title
+from bench.report.names import metric_title, ordered, percent
 from bench.report.stock import Setting, Stock, series, shortened
 from bench.results import Result
 from bench.statistics.grid import balanced_grid

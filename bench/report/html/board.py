@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.config import RunSpec
 from bench.report.html.charts import Scale, interval, scale
 from bench.report.html.collect import Arena, Run
 from bench.report.html.comparing import ALPHA, Compared
 from bench.report.html.overview import warnings
 from bench.report.html.strata import Configuration, Stratum
 from bench.results import dataset_name
+from bench.settings.specs import RunSpec
 
 SHOWN = ("map_macro", "roc_auc_macro", "accuracy", "f1_macro")
 """Metrics of the leaderboard, where a run has them."""

@@ -10,12 +10,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench.config import digest
-from bench.errors import InputError
-from bench.progress import Report
+from bench.core.errors import InputError
+from bench.core.progress import Report
 from bench.report.degraded import METRIC, cell_of, changes
 from bench.report.degraded import read as read_degraded
 from bench.results import Result, Values, file_stem, path_of, preferred, read_all, read_values
+from bench.settings.specs import digest
 
 _NEEDED: dict[str, dict[str, type]] = {
     "protocol": {"split": str, "probe": str, "labels": str, "steps": int},

@@ -6,12 +6,12 @@ from itertools import combinations
 
 import numpy as np
 
-from bench.errors import InputError
+from bench.core.errors import InputError
+from bench.core.table import Table
 from bench.report.compare import Comparison, Entry, Pair, among_all, compare
 from bench.report.compare_tables import ranks_tables
 from bench.report.html.strata import Configuration, Stratum
 from bench.statistics.ranks import friedman
-from bench.table import Table
 
 METRICS = ("map_macro", "roc_auc_macro")
 ALPHA = 0.05

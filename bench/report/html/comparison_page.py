@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from bench.core.table import Table
 from bench.report.compare import Pair
 from bench.report.compare_tables import variance_table
 from bench.report.html.charts import Scale, interval, scale
@@ -13,7 +14,6 @@ from bench.report.html.collect import slug
 from bench.report.html.comparing import ALPHA, Compared
 from bench.report.html.render import share, signed
 from bench.report.html.strata import Stratum
-from bench.table import Table
 
 _WIDEST_MATRIX = 14  # configurations
 

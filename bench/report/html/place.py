@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.errors import InputError
-from bench.progress import progress
-from bench.store import explain
+from bench.core.errors import InputError
+from bench.core.progress import progress
+from bench.core.store import explain
 
 _MARK = ".pretext-bench-report"
 """A file that every report has: what is in a folder with it may be replaced."""

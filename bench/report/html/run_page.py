@@ -13,8 +13,8 @@ from bench.report.html.collect import Run
 from bench.report.html.overview import warnings
 from bench.report.html.render import NONE, limits, score
 from bench.report.html.tags import Tag, tags
-from bench.reproduce import Command, command_for
 from bench.results import dataset_name
+from bench.settings.command import Command, command_for
 
 _WIDE_SWEEP = 40  # grid points that are listed
 _LEAN_POINTS = 24  # vertices of a curve on a lean page

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from bench import plan
-from bench.config import canonical
-from bench.errors import InputError
+from bench.core.errors import InputError
 from bench.report.html.collect import Arena, Run, values_of
 from bench.report.summary import Cell, difference, mean_interval
-from bench.reproduce import flat
 from bench.results import Values, dataset_name
+from bench.settings.command import flat
+from bench.settings.specs import canonical
+from bench.settings.traits import traits
 from bench.statistics.paired import Paired
 
 _PLACE = ("fraction", "draw", "seed", "probe_seed", "score")
@@ -197,7 +197,7 @@ def _is_baseline(run: Run, of: Run) -> bool:
 @cache
 def _own_encoder(method: str) -> bool:
     try:
-        return plan.traits(method).encoder is not None
+        return traits(method).encoder is not None
     except InputError:  # a plug-in that is not here
         return False
 

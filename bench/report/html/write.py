@@ -6,7 +6,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
-from bench.progress import progress
+from bench.core.progress import progress
 from bench.report.html import downloads, render
 from bench.report.html.board import Board, board, listed
 from bench.report.html.collect import Arena, Collected, Run, arenas, collect, same_score

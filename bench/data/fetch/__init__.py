@@ -1,0 +1,1 @@
+"""Downloads: files fetched, checked and unpacked."""

@@ -1,0 +1,92 @@
+"""Where data sets lie that the harness does not make: recorded by `bench data prepare`, read by every plan."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.core import registry
+from bench.core.errors import UnplacedError
+from bench.core.store import Store, read_json, write_json
+from bench.data import tracks_csv
+from bench.settings.specs import PlugIn, digest, is_csv
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set's own files.
+
+    Attributes:
+        root: folder that the manifest's paths are relative to.
+        fingerprint: of the manifest and of the audio files' sizes and times when it was read.
+    """
+
+    root: Path
+    fingerprint: str
+
+
+def is_made(dataset: PlugIn) -> bool:
+    """Whether the data set makes its own files."""
+    return bool(registry.describe("datasets", dataset.name).get("GENERATED", False))
+
+
+def identity(dataset: PlugIn, store: Store) -> str:
+    """What a data set is before audio is read: its name, settings, code and files.
+
+    Raises:
+        InputError: a data set that lies somewhere, and nobody has said where.
+    """
+    if is_csv(dataset.name):
+        return digest(["csv", tracks_csv.fingerprint(Path(dataset.name)), dataset.settings])
+    code = registry.code_digest(registry.find("datasets", dataset.name).module)
+    if is_made(dataset):
+        return digest([dataset, code])
+    source = source_of(dataset, store)
+    return digest([dataset, code, str(source.root), source.fingerprint])
+
+
+def source_of(dataset: PlugIn, store: Store) -> Source:
+    """Where a data set lies, as it was recorded.
+
+    Raises:
+        InputError: it was not.
+    """
+    path = _record(dataset, store)
+    if not path.is_file():
+        others = sorted(path.parent.glob(f"{dataset.name}-*.json"))
+        given = "".join(f" --dataset.{name} {value}" for name, value in dataset.settings.items())
+        hint = f"; it is prepared with other settings: {_settings(others[0])}" if others else ""
+        raise UnplacedError(
+            f"{dataset.name}{given}: where it lies is not known here: `bench data prepare {dataset.name} --root DIR"
+            f"{given}` says so and prepares it{hint}"
+        )
+    content = read_json(path)
+    return Source(Path(content["root"]), content["fingerprint"])
+
+
+def record(dataset: PlugIn, store: Store, source: Source) -> None:
+    """Writes down where a data set lies."""
+    path = _record(dataset, store)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"name": dataset.name, "settings": dataset.settings}
+    write_json(path, {**content, "root": str(source.root), "fingerprint": source.fingerprint})
+
+
+def fingerprint(rows: list[str], root: Path, paths: list[str]) -> str:
+    """Digest of a manifest's rows and of the audio files' sizes and times; files that are not there count as such."""
+    states: list[list[str | int | None]] = []
+    for path in paths:
+        try:
+            found = (root / path).stat()
+        except OSError:
+            states.append([path, None, None])
+        else:
+            states.append([path, found.st_size, found.st_mtime_ns])
+    return digest([rows, states])
+
+
+def _record(dataset: PlugIn, store: Store) -> Path:
+    return store.home / "sources" / f"{dataset.name}-{digest(dataset.settings, 8)}.json"
+
+
+def _settings(path: Path) -> str:
+    settings = read_json(path)["settings"]
+    return " ".join(f"--dataset.{name} {value}" for name, value in settings.items()) or "none given"

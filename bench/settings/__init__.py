@@ -1,0 +1,1 @@
+"""Specs, recipes and how flags become specs; nothing heavy is imported here."""

@@ -1,0 +1,1 @@
+"""Embed: one vector a track."""

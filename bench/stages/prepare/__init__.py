@@ -1,0 +1,1 @@
+"""Prepare: a manifest and audio files become a store of samples."""

@@ -1,0 +1,183 @@
+"""A data set by name becomes a prepared one: its settings checked, its manifest read or made, its audio decoded."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import pandas as pd
+from pydantic import ValidationError
+
+from bench import results
+from bench.core import registry
+from bench.core.errors import InputError, unknown
+from bench.core.progress import progress, say
+from bench.core.store import Store, read_json, write_atomically, write_json
+from bench.data import locations, tracks_csv
+from bench.data.locations import Source
+from bench.data.manifest import Manifest
+from bench.data.prepared import Prepared, open_prepared
+from bench.settings.base import Spec
+from bench.settings.resolve import setting_error
+from bench.settings.specs import PlugIn, is_csv
+from bench.stages.keys import prepared_key
+from bench.stages.prepare.reuse import find_previous
+from bench.stages.prepare.store import prepare
+
+Validated = TypeVar("Validated", bound=Spec)
+OnBad = Literal["report", "fail"]
+
+
+def prepared(
+    dataset: PlugIn, rate: int, store: Store, section: str = "dataset", *, workers: int | None = None,
+    on_bad: OnBad = "report",
+) -> Prepared:  # fmt: skip
+    """A data set's PCM store at a sample rate, made if it is not there.
+
+    Args:
+        dataset: name and settings.
+        rate: in Hz.
+        store: home.
+        section: of the spec, for messages.
+        workers: decoding at once; all cores where not given.
+        on_bad: "report" leaves files that cannot be used out and says so; "fail" stops at the first.
+
+    Raises:
+        InputError: an unknown setting, nobody has said where the data set lies, or its files cannot be used.
+    """
+    key = prepared_key(dataset, rate, store)
+
+    def make(folder: Path) -> None:
+        manifest, root = _manifest(dataset, store, section)
+        with progress(f"prepare {results.dataset_name(dataset.name)}", "tracks") as report:
+            previous = find_previous(store.home / "prepared", root, rate)
+            prepare(manifest, root, rate, folder, report, workers, on_bad, previous)
+
+    fresh = not store.has("prepared", key)
+    folder = store.produce("prepared", key, make)
+    found = open_prepared(folder)
+    if fresh:
+        _tell(found, dataset, folder)
+    if on_bad == "fail" and found.facts["left_out"]:
+        raise InputError(f"{dataset.name}: {len(found.facts['left_out'])} files left out: {found.facts['left_out'][0]}")
+    return found
+
+
+def register(dataset: PlugIn, root: Path, store: Store) -> None:
+    """Records where a data set lies, and stores its manifest.
+
+    Args:
+        dataset: name and settings; one that is neither made by the harness nor a CSV.
+        root: folder with the data set's own files.
+        store: home.
+
+    Raises:
+        InputError: the folder does not hold the data set; says what was looked for and what is there.
+    """
+    if is_csv(dataset.name) or locations.is_made(dataset):
+        raise InputError(f"{dataset.name} needs no --root: leave it out")
+    settings = dataset_settings(dataset, "dataset")
+    root = root.resolve()
+    if not root.is_dir():
+        raise InputError(f"--root {root}: there is no such folder")
+    with progress(f"read {dataset.name}", "tracks") as report:
+        found: Manifest = registry.load("datasets", dataset.name).manifest(root, settings, report)
+    rows = [str(row) for row in found.tracks.drop(columns="path").itertuples(index=False)]
+    mark = locations.fingerprint([*rows, *found.tags, found.split_name], root, list(found.tracks["path"]))
+    locations.record(dataset, store, Source(root, mark))
+    store.produce("datasets", locations.identity(dataset, store), lambda folder: _write(found, folder))
+
+
+def _tell(prepared: Prepared, dataset: PlugIn, folder: Path) -> None:
+    """Says what was left out or changed, by number and by name."""
+    facts = prepared.facts
+    counts = ", ".join(f"{number} {split}" for split, number in facts["tracks"].items())
+    about = f"{len(facts['tags'])} {facts['kind']}, split {facts['split_name']}"
+    say(f"{dataset.name}: {len(prepared.tracks)} tracks ({counts}), {about}")
+    for note in facts["notes"]:
+        say(f"{dataset.name}: {note}")
+    left_out = facts["left_out"]
+    if left_out:
+        some = "; ".join(left_out[:5]) + (f"; and {len(left_out) - 5} more" if len(left_out) > 5 else "")
+        say(f"{dataset.name}: {len(left_out)} files left out, all in {folder / 'report.csv'}: {some}")
+    if facts["shorter"]:
+        say(f"{dataset.name}: {facts['shorter']} files are shorter than their headers promise (see report.csv)")
+    if facts["lowered"]:
+        say(f"{dataset.name}: {facts['lowered']} files lowered in level so that no sample clips")
+
+
+def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Path]:
+    """The data set's manifest, and what its paths are relative to."""
+    settings = dataset_settings(dataset, section)
+    if is_csv(dataset.name):
+        assert isinstance(settings, tracks_csv.CsvSettings)
+        path = Path(dataset.name)
+        return tracks_csv.manifest(path, settings), path.parent
+    module = registry.load("datasets", dataset.name)
+    made = locations.is_made(dataset)
+
+    def make(folder: Path) -> None:
+        root = folder if made else locations.source_of(dataset, store).root
+        with progress(f"{'make' if made else 'read'} {dataset.name}", "tracks") as report:
+            found: Manifest = module.manifest(root, settings, report)
+        _write(found, folder)
+
+    folder = store.produce("datasets", locations.identity(dataset, store), make)
+    return _stored(folder), folder if made else locations.source_of(dataset, store).root
+
+
+def known_manifest(dataset: PlugIn, store: Store) -> tuple[Manifest, Path] | None:
+    """A data set's manifest, and what its paths are relative to, where nothing needs to be made or read for it.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    if is_csv(dataset.name):
+        return _manifest(dataset, store, "dataset")
+    folder = store.folder("datasets", locations.identity(dataset, store))
+    if not folder.is_dir():
+        return None
+    return _stored(folder), folder if locations.is_made(dataset) else locations.source_of(dataset, store).root
+
+
+def _stored(folder: Path) -> Manifest:
+    facts = read_json(folder / "manifest.json")
+    tracks = pd.read_parquet(folder / "tracks.parquet")
+    tracks["tags"] = [list(tags) for tags in tracks["tags"]]
+    return Manifest(tracks, tuple(facts["tags"]), facts["kind"], facts["split_name"], tuple(facts["notes"]))
+
+
+def _write(manifest: Manifest, folder: Path) -> None:
+    buffer = BytesIO()
+    manifest.tracks.to_parquet(buffer, index=False)
+    write_atomically(folder / "tracks.parquet", buffer.getvalue())
+    write_json(
+        folder / "manifest.json",
+        {"tags": manifest.tags, "kind": manifest.kind, "split_name": manifest.split_name, "notes": manifest.notes},
+    )
+
+
+def dataset_settings(dataset: PlugIn, section: str) -> Spec:
+    """A data set's settings, checked."""
+    if is_csv(dataset.name):
+        return validated(tracks_csv.CsvSettings, dataset, section)
+    checked: Spec = validated(registry.load("datasets", dataset.name).Settings, dataset, section)
+    return checked
+
+
+def validated(settings: type[Validated], plug_in: PlugIn, section: str) -> Validated:
+    """A plug-in's settings, checked.
+
+    Raises:
+        InputError: an unknown setting or a value out of range.
+    """
+    for name in plug_in.settings:
+        if name not in settings.model_fields:
+            raise unknown(
+                f"setting of {plug_in.name}",
+                f"{section}.{name}",
+                [f"{section}.{known}" for known in settings.model_fields],
+            )
+    try:
+        return settings.model_validate(plug_in.settings)
+    except ValidationError as error:
+        raise setting_error(error, prefix=f"{section}.") from error

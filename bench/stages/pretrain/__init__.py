@@ -1,0 +1,1 @@
+"""Pretrain: a method trains an encoder."""

@@ -1,0 +1,1 @@
+"""Probe: from labelled subsets and embeddings to logits of the test tracks."""

@@ -1,0 +1,1 @@
+"""Score: metrics with intervals from stored logits."""

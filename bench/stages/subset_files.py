@@ -1,0 +1,111 @@
+"""Labelled subsets to and from files, for `bench subsets`."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import InputError
+from bench.core.store import Store, require_writable, write_atomically
+from bench.data.prepared import Prepared
+from bench.results import dataset_name
+from bench.settings.resolve import Request, Tree, resolve
+from bench.settings.specs import RunSpec
+from bench.settings.traits import sample_rate
+from bench.stages.prepare.stage import prepared
+from bench.stages.probe import subsets
+from bench.stages.probe.labelled import pool
+
+
+def export(
+    dataset: str, recipe: str, sets: Sequence[tuple[float, int, dict[str, Any]]], settings: Tree, home: Path,
+    out: Path,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Writes labelled subsets of a data set, one file each; equal subsets are one file.
+
+    Args:
+        dataset: name or CSV.
+        recipe: names the encoder, whose sample rate the data set is prepared at.
+        sets: (fraction, draw, settings of `labels`).
+        settings: dotted settings of the command line.
+        home: of the prepared data set.
+        out: folder for the files.
+
+    Returns:
+        The content of each file.
+
+    Raises:
+        InputError: an unknown name or setting, a fraction that cannot be drawn, or a folder that cannot be written.
+    """
+    specs = [_spec(dataset, recipe, settings, *one) for one in sets]
+    require_writable(home, out)
+    data = _prepared(specs[0], home)
+    candidates = pool(data)
+    made = []
+    for spec in specs:
+        subset = subsets.labelled_subset(candidates, spec.fraction, spec.draw, spec.labels)
+        about = {
+            "dataset": dataset_name(dataset),
+            "split": data.facts["split_name"],
+            "tracks_hash": data.facts["tracks_hash"],
+            "training_tracks": len(candidates.ids),
+            "fraction": spec.fraction,
+            "draw": spec.draw,
+            **spec.labels.model_dump(exclude={"subset"}),
+        }
+        made.append(subsets.describe(candidates, subset, data.tags, about))
+    for content in made:
+        name = f"{content['dataset']}-f{content['fraction']:g}-d{content['draw']}-{content['hash']}.json"
+        write_atomically(out / name, (json.dumps(content, indent=1) + "\n").encode())
+    return made
+
+
+def import_files(
+    files: Sequence[Path], dataset: str, recipe: str, settings: Tree, home: Path
+) -> Iterator[tuple[Path, str, int]]:
+    """Checks files of labelled tracks against a data set, all of them first, and takes them up into home.
+
+    Args:
+        files: that `export` wrote.
+        dataset: name or CSV.
+        recipe: names the encoder, whose sample rate the data set is prepared at.
+        settings: dotted settings of the command line.
+        home: where they go.
+
+    Yields:
+        (file, hash, tracks).
+
+    Raises:
+        InputError: a file is no subset, was changed, or names tracks that are not in the training split.
+    """
+    texts = []
+    for path in files:
+        try:
+            texts.append(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read {path}: give files that `bench subsets export` wrote") from error
+    found = [subsets.parse(text, str(path)) for text, path in zip(texts, files, strict=True)]
+    spec = _spec(dataset, recipe, settings, 1.0, 0, {})
+    require_writable(home)
+    candidates = pool(_prepared(spec, home))
+    for ids, path in zip(found, files, strict=True):
+        subsets.places(candidates, ids, str(path))
+    folder = home / "subsets"
+    folder.mkdir(exist_ok=True)
+    for ids, text, path in zip(found, texts, files, strict=True):
+        name = subsets.subset_hash(ids)
+        write_atomically(folder / f"{name}.json", text.encode())
+        yield path, name, len(ids)
+
+
+def _spec(dataset: str, recipe: str, settings: Tree, fraction: float, draw: int, labels: dict[str, Any]) -> RunSpec:
+    """A cell of the data set; of its method nothing is used."""
+    joined = {**settings, "labels": {**settings.get("labels", {}), **labels}}
+    spec = resolve(Request("random_init", fraction, draw, recipe=recipe, dataset=dataset, overrides=joined))
+    if spec.labels.subset:
+        raise InputError("labels.subset names an imported subset; leave it out here")
+    return spec
+
+
+def _prepared(spec: RunSpec, home: Path) -> Prepared:
+    return prepared(spec.dataset, sample_rate(spec.encoder), Store(home))

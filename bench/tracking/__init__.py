@@ -1,0 +1,1 @@
+"""The mirror of stored results into MLflow."""

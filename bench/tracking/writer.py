@@ -1,0 +1,286 @@
+"""The runs of one experiment of MLflow: looked up, compared with what is to be shown, and written where they differ.
+
+A run is found again by the tag `cell_id` (or `pretraining_id`), which says what is asked for, whatever the code; so a
+cell that waits, runs, dies and is put in line again is one run. A run's scores are written once: a result that is made
+anew (other code, other data, and so another key) gets a run of its own, and the earlier one the tag `superseded_by`.
+"""
+
+import secrets
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from getpass import getuser
+from typing import Any
+
+from bench.core.errors import InputError
+from bench.core.progress import progress
+from bench.tracking.runs import Experiment, Run, runs
+
+_PAGE = 1000  # runs a search
+_METRICS, _PARAMETERS, _ENTITIES = 1000, 100, 1000  # the most that one call may carry, the last of all kinds together
+_LONGEST_TAG = 500
+_STATUS = {
+    "done": "FINISHED", "running": "RUNNING", "queued": "SCHEDULED", "failed": "FAILED", "stopped": "KILLED",
+    "missing": "KILLED",
+}  # fmt: skip
+_PARENT = "mlflow.parentRunId"
+_ENDED = ("FINISHED", "FAILED", "KILLED")
+_TAGS = {"cell": ("cell_id", "cell"), "pretraining": ("pretraining_id", "pretraining")}
+"""The tags of a kind of runs: what is asked for, and the key of what is there."""
+
+
+@dataclass
+class Synced:
+    """What a synchronisation found and did in one experiment.
+
+    Attributes:
+        name: of the experiment.
+        cells: how many of its cells have a run, by their states.
+        new: runs that were made, those of pretrainings included.
+        changed: runs that were there and were not as they should be.
+    """
+
+    name: str
+    cells: Counter[str]
+    new: int
+    changed: int
+
+
+@dataclass
+class Found:
+    """A run as the store has it, kept up to date as it is written.
+
+    Attributes:
+        id: of MLflow.
+        status: likewise.
+        started: in milliseconds since 1970.
+        tags: all of them.
+        bare: whether it has no settings yet.
+    """
+
+    id: str
+    status: str
+    started: int
+    tags: dict[str, str]
+    bare: bool
+
+
+@dataclass
+class Known:
+    """What an experiment holds.
+
+    Attributes:
+        id: of the experiment.
+        writer: names the last synchronisation that wrote to it.
+        found: its runs by their kind and by what is asked for, the oldest first.
+    """
+
+    id: str
+    writer: str
+    found: dict[tuple[str, str], list[Found]]
+
+
+class Writer:
+    """Writes the runs of one experiment."""
+
+    def __init__(self, client: Any, experiment: Experiment, known: dict[str, Known]) -> None:
+        """Looks up what the experiment holds.
+
+        Args:
+            client: of MLflow.
+            experiment: what is to be shown.
+            known: what was known of experiments by their names; kept up to date.
+
+        Raises:
+            InputError: the experiment was deleted.
+        """
+        self._client, self._experiment = client, experiment
+        self._new: set[str] = set()
+        self._changed: set[str] = set()
+        self._latest: dict[tuple[str, str], tuple[str, Found]] = {}  # of what is asked for, the run that counts
+        self._touched = False
+        id_, writer = self._open()
+        self._known = known.get(experiment.name) or Known("", "", {})
+        # To look for ten thousand runs takes most of a minute; where nobody else has written there is no need to.
+        if (self._known.id, self._known.writer) != (id_, writer):
+            self._known = known[experiment.name] = Known(id_, writer, {})
+            for run in self._search():
+                info, data = run.info, run.data  # what has no settings yet was left by a process that was killed
+                self._take_up(Found(info.run_id, info.status, info.start_time, dict(data.tags), not data.params))
+
+    @property
+    def keys(self) -> set[str]:
+        """Keys of the results that the experiment shows."""
+        return {run.tags["cell"] for found in self._known.found.values() for run in found if "cell" in run.tags}
+
+    def write(self, elsewhere: set[str]) -> Synced:
+        """Writes what differs; results whose keys are shown elsewhere, and not here, are left to that."""
+        here = self.keys
+        cells = [cell for cell in self._experiment.cells if cell.key in here or cell.key not in elsewhere]
+        above, below = runs(cells)
+        states: Counter[str] = Counter()
+        parents: dict[tuple[str, str] | None, Found | None] = {}
+        with progress(f"MLflow, {self._experiment.name}", "cells") as report:
+            for run in above:
+                parents[run.id, run.key] = self._place(run, None)
+            for done, run in enumerate(below, start=1):
+                self._place(run, parents.get(run.parent))
+                states[run.state] += (run.kind, run.id) in self._known.found
+                report(done, len(below))
+        self._settle()
+        return Synced(self._experiment.name, +states, len(self._new), len(self._changed - self._new))
+
+    def _open(self) -> tuple[str, str]:
+        """Id of the experiment, which is made where it is missing, and who wrote to it last."""
+        name = self._experiment.name
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            return str(self._client.create_experiment(name)), ""
+        if found.lifecycle_stage != "active":
+            raise InputError(
+                f"the experiment '{name}' was deleted in MLflow; bring it back with "
+                f"mlflow experiments restore --experiment-id {found.experiment_id}"
+            )
+        return str(found.experiment_id), str(found.tags.get("writer", ""))
+
+    def _touch(self) -> None:
+        """Called before anything is written, so that others who know what the experiment held look again."""
+        if not self._touched:
+            self._touched = True
+            writer = secrets.token_hex(8)
+            self._client.set_experiment_tag(self._known.id, "writer", writer)
+            self._known.writer = writer
+
+    def _search(self) -> list[Any]:
+        """Every run of the experiment, the oldest first."""
+        found: list[Any] = []
+        page = None
+        while True:
+            part = self._client.search_runs([self._known.id], max_results=_PAGE, page_token=page)
+            found += part
+            page = part.token
+            if not page:
+                return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+
+    def _take_up(self, found: Found) -> None:
+        for kind, (asked, _) in _TAGS.items():
+            if asked in found.tags:
+                self._known.found.setdefault((kind, found.tags[asked]), []).append(found)
+
+    def _look_up(self, run: Run) -> Found | None:
+        """The run that shows what is to be shown, or may come to."""
+        there = _TAGS[run.kind][1]
+        mine = self._known.found.get((run.kind, run.id), [])
+        same = [one for one in mine if run.key and one.tags.get(there) == run.key]
+        begun = [one for one in mine if there not in one.tags]
+        last = [] if run.key else [one for one in mine if "superseded_by" not in one.tags]
+        return next(iter(same + begun + last), None)
+
+    def _place(self, run: Run, parent: Found | None) -> Found | None:
+        """Has the store show a run; None where there is nothing new to show."""
+        asked, there = _TAGS[run.kind]
+        found = self._look_up(run)
+        if found is None and run.state == "missing":
+            return None
+        tags = {**run.tags, asked: run.id, "kind": run.kind, "state": run.state, "why": run.why[:_LONGEST_TAG]}
+        tags |= {there: run.key} if run.result else {}
+        tags |= {_PARENT: parent.id} if parent else {}
+        if found is None:
+            found = self._create(run, tags)
+        rank = run.result.created if run.result else "~"
+        if rank >= self._latest.get((run.kind, run.id), ("", found))[0]:
+            self._latest[run.kind, run.id] = rank, found
+        if run.kind == "cell" and run.result is None and "complete" in found.tags:
+            return found  # its result was stored once, and stays shown
+        self._set_tags(found, tags)
+        if run.result and found.tags.get("complete") != run.key:
+            self._complete(found, run)
+        elif found.bare and run.parameters:
+            self._log(found, run.parameters, [], {})
+            found.bare = False
+        self._set_status(found, _STATUS[run.state], run.times[1])
+        return found
+
+    def _create(self, run: Run, tags: dict[str, str]) -> Found:
+        begun = run.times[0] or _now()
+        tags = {name: value for name, value in tags.items() if value} | {"mlflow.source.name": "bench"}
+        with suppress(KeyError, OSError):  # a user without a name
+            tags = {**tags, "mlflow.user": getuser()}
+        self._touch()
+        made = self._client.create_run(self._known.id, start_time=begun, run_name=run.name, tags=tags)
+        found = Found(made.info.run_id, made.info.status, begun, tags, bare=True)
+        self._new.add(found.id)
+        self._take_up(found)
+        return found
+
+    def _complete(self, found: Found, run: Run) -> None:
+        """Writes what a result says; what a killed process had written of it is not there twice."""
+        self._touch()
+        self._changed.add(found.id)
+        if run.path:
+            self._client.log_artifact(found.id, str(run.path))
+        # The time of a point is the result's: the same point written again is the same to MLflow.
+        points = [(name, value, run.times[1], step) for name, value, step in run.points]
+        self._log(found, run.parameters, points, {"complete": run.key})
+
+    def _log(
+        self, found: Found, parameters: dict[str, str], points: list[tuple[str, float, int, int]], tags: dict[str, str]
+    ) -> None:
+        """Writes in as few calls as may be, tags last."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        self._touch()
+        values = [Param(name, value) for name, value in parameters.items()]
+        metrics = [Metric(*point) for point in points]
+        while values or metrics or tags:
+            some, values = values[:_PARAMETERS], values[_PARAMETERS:]
+            room = min(_METRICS, _ENTITIES - len(some) - len(tags))
+            batch, metrics = metrics[:room], metrics[room:]
+            last = {} if values or metrics else tags
+            self._client.log_batch(
+                found.id, params=some, metrics=batch, tags=[RunTag(name, value) for name, value in last.items()]
+            )
+            found.tags |= last
+            tags = {} if last else tags
+
+    def _set_tags(self, found: Found, wanted: dict[str, str]) -> None:
+        """Has a run carry tags; an empty one is taken off."""
+        new = {name: value for name, value in wanted.items() if value and found.tags.get(name) != value}
+        if new:
+            self._log(found, {}, [], new)
+        off = [name for name, value in wanted.items() if not value and name in found.tags]
+        for name in off:
+            self._touch()
+            self._client.delete_tag(found.id, name)
+            del found.tags[name]
+        if new or off:
+            self._changed.add(found.id)
+
+    def _set_status(self, found: Found, status: str, ended: int = 0) -> None:
+        if found.status == status:
+            return
+        self._touch()
+        if status in _ENDED:
+            self._client.set_terminated(found.id, status, max(ended or _now(), found.started))
+        else:
+            self._client.update_run(found.id, status=status)
+        found.status = status
+        self._changed.add(found.id)
+
+    def _settle(self) -> None:
+        """Names the run that counts on those that did before it, and ends what nothing is heard of any more."""
+        for place, found in self._known.found.items():
+            latest = self._latest[place][1] if place in self._latest else None
+            for run in found:
+                if latest is not None:
+                    self._set_tags(run, {"superseded_by": latest.id if run is not latest else ""})
+                elif run.tags.get("sweep") in self._experiment.sweeps and run.status not in _ENDED:
+                    self._set_tags(run, {"state": "stopped", "why": "no longer a cell of the sweep"})
+                    self._set_status(run, _STATUS["stopped"])
+                if latest is not None and run is not latest and run.status not in _ENDED:
+                    self._set_status(run, _STATUS["stopped"])
+
+
+def _now() -> int:
+    return round(datetime.now(UTC).timestamp() * 1000)

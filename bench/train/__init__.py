@@ -1,1 +1,0 @@
-"""Pretraining: the loop, its schedule, checkpoints, and the signs of collapse."""

@@ -1,0 +1,131 @@
+"""The loop, its schedule and the signs of collapse."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from bench.core.errors import InputError
+from bench.method import Batch, Loss, Method, Settings, Task
+from bench.settings.specs import TrainSpec
+from bench.stages.pretrain.diagnostics import collapse_warning, effective_rank, embedding_deviation
+from bench.stages.pretrain.loop import train
+from bench.stages.pretrain.schedule import learning_rate
+
+
+def test_schedule_warms_up_and_ends_near_zero():
+    spec = TrainSpec(steps=100, warmup=0.1, learning_rate=1.0)
+    rates = [learning_rate(step, spec) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
+    assert max(rates) == pytest.approx(1.0)
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[10:]))
+    assert rates[55] == pytest.approx(0.5, abs=0.02)
+    assert rates[-1] < 1e-3
+    assert learning_rate(0, TrainSpec(steps=1, warmup=0.0, learning_rate=1.0)) == 1.0
+
+
+def test_deviation_and_rank_of_known_embeddings():
+    spread = torch.randn(4000, 16, generator=torch.Generator().manual_seed(0))
+    assert embedding_deviation(spread) == pytest.approx(1, abs=0.02)
+    assert effective_rank(spread) == pytest.approx(16, abs=0.1)
+    line = torch.randn(100, 1) @ torch.randn(1, 16)
+    assert effective_rank(line) == pytest.approx(1, abs=1e-3)
+    two = torch.eye(2).repeat(50, 1)
+    assert effective_rank(two) == pytest.approx(1)  # two points lie on a line
+    point = torch.ones(100, 16) + 1e-4 * torch.randn(100, 16)
+    assert embedding_deviation(point) < 1e-3
+    assert collapse_warning(embedding_deviation(point), effective_rank(point)) is not None
+    assert "line" in str(collapse_warning(1.0, effective_rank(line)))
+    assert collapse_warning(embedding_deviation(spread), effective_rank(spread)) is None
+
+
+class Toy(Method):
+    """Pulls the encoder's output to a point (collapse), or to infinity."""
+
+    explode = False
+
+    def forward(self, batch: Batch, step: int) -> Loss:
+        embedded = self.encoder(batch.views[0])
+        distance = (embedded - 1).square().mean()
+        total = distance * math.inf if self.explode and step == 3 else distance
+        return Loss(total, {"distance": distance})
+
+
+def toy(tmp_path, steps: int = 30, explode: bool = False, validate=None, **more):
+    torch.manual_seed(0)
+    method = Toy(nn.Linear(4, 8), 8, Settings(), Task(steps, 16))
+    method.explode = explode
+    spec = TrainSpec(steps=steps, learning_rate=0.05, diagnose_times=3, **more)
+    views = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
+    history = train(method, lambda step: Batch((views,)), views, spec, 0, tmp_path, lambda *_: None, validate)
+    return method, history
+
+
+def test_loop_keeps_curve_and_diagnostics(tmp_path):
+    _, history = toy(tmp_path)
+    assert [point["step"] for point in history.curve] == list(range(1, 31))
+    assert history.curve[-1]["loss"] < history.curve[0]["loss"]
+    assert set(history.curve[0]) == {"step", "loss", "distance"}
+    assert [point["step"] for point in history.diagnostics] == [10, 20, 30]
+
+
+def test_the_best_step_on_the_valid_split_is_kept(tmp_path):
+    scores = iter([0.2, 0.9, 0.1])
+    kept = []
+
+    def validate(method: nn.Module) -> float:
+        kept.append({name: value.clone() for name, value in method.state_dict().items()})
+        return next(scores)
+
+    method, history = toy(tmp_path, validate=validate)
+    assert history.best == {"step": 20, "valid_map": 0.9}
+    for name, value in method.state_dict().items():
+        assert torch.equal(value, kept[1][name])
+    assert not torch.equal(kept[1]["encoder.weight"], kept[2]["encoder.weight"])
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
+    with pytest.raises(InputError, match=r"not finite at step 4.*train\.learning_rate"):
+        toy(tmp_path, explode=True)
+
+
+def test_gradients_are_clipped(tmp_path):
+    """AdamW hides the size of gradients in its weights, so look at what the clip leaves."""
+    seen = []
+    original = torch.nn.utils.clip_grad_norm_
+
+    def spy(parameters, limit):
+        parameters = list(parameters)
+        norm = original(parameters, limit)
+        left = torch.stack([parameter.grad.norm() for parameter in parameters]).norm()
+        seen.append((float(norm), float(left)))
+        return norm
+
+    torch.nn.utils.clip_grad_norm_ = spy
+    try:
+        toy(tmp_path, steps=3, clip_norm=0.01)
+    finally:
+        torch.nn.utils.clip_grad_norm_ = original
+    assert all(before > 0.01 >= after - 1e-6 for before, after in seen)
+
+
+def test_a_resumed_run_keeps_the_points_of_the_curve(tmp_path, monkeypatch):
+    """The checkpoint lies between two points of the curve, so the sums of the open point must come back too."""
+    monkeypatch.setattr("bench.stages.pretrain.loop._CURVE_POINTS", 3)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    _, whole = toy(tmp_path / "whole", checkpoint_seconds=1e-9)
+
+    def killed_at_the_first_look(method: nn.Module) -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        toy(tmp_path / "killed", checkpoint_seconds=1e-9, validate=killed_at_the_first_look)
+    state = torch.load(tmp_path / "killed/state.pt", weights_only=True)
+    assert state["step"] == 9
+    assert state["pending"]["count"] == 9
+    _, resumed = toy(tmp_path / "killed", checkpoint_seconds=1e-9)
+    assert resumed.curve == whole.curve
+    assert len(whole.curve) == 3
