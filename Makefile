@@ -49,7 +49,7 @@ lint: .venv/.dev
 	@echo "== style, types, import directions"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy bench methods datasets
+	$(BIN)/mypy bench methods datasets tests
 	$(BIN)/lint-imports
 
 wheel: .venv/.dev

@@ -1,8 +1,9 @@
 """pretext-bench: self-supervised pretext tasks for music tagging, compared under one protocol.
 
-In a checkout the plug-in folders `methods/` and `datasets/` lie beside this package; they are reached as
-`bench.methods` and `bench.datasets` by appending the repository root to `__path__`. A wheel holds them inside.
-Folders of third parties (`--plugins DIR`, or BENCH_PLUGINS, which worker processes inherit) are appended alike.
+In a checkout the plug-in folders `methods/` and `datasets/` lie beside this package; they are
+reached as `bench.methods` and `bench.datasets` by appending the repository root to `__path__`. A
+wheel holds them inside. Folders of third parties (`--plugins DIR`, or BENCH_PLUGINS, which worker
+processes inherit) are appended alike.
 """
 
 import os

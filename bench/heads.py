@@ -1,6 +1,7 @@
-"""Projectors, slow copies and what else several methods share. Built on lightly where lightly has it.
+"""Projectors, slow copies and what else several methods share.
 
-Everything here is a function of its inputs and of (step, steps). No counter is hidden, so a resumed run stays the same.
+Built on lightly where lightly has it. Everything here is a function of its inputs and of (step,
+steps). No counter is hidden, so a resumed run stays the same.
 """
 
 import copy
@@ -17,7 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def projector(width: int, *, hidden: int, output: int, layers: int = 3, bias: bool = False) -> nn.Module:
+def projector(
+    width: int, *, hidden: int, output: int, layers: int = 3, bias: bool = False
+) -> nn.Module:
     """Linear-BatchNorm-ReLU blocks and a last plain linear layer: (batch, width) -> (batch, output).
 
     Args:
@@ -28,21 +31,27 @@ def projector(width: int, *, hidden: int, output: int, layers: int = 3, bias: bo
         bias: whether the last layer has one; the others never do, as BatchNorm follows them.
     """
     widths = [width, *[hidden] * (layers - 1)]
-    blocks = [(before, after, nn.BatchNorm1d(after), nn.ReLU(), False) for before, after in pairwise(widths)]
+    blocks = [
+        (before, after, nn.BatchNorm1d(after), nn.ReLU(), False)
+        for before, after in pairwise(widths)
+    ]
     return cast(nn.Module, ProjectionHead([*blocks, (widths[-1], output, None, None, bias)]))
 
 
 class PrototypeHead(nn.Module):
     """A network that ends in prototypes: (batch, width) -> (batch, prototypes) logits.
 
-    Normalised, it is DINO's: GELU, an L2-normalised bottleneck and unit-length prototypes, so that logits are cosines.
-    It computes what `lightly.models.modules.heads.DINOProjectionHead` does (a test compares them). That one is not used
-    because it is built on `torch.nn.utils.weight_norm`, which is deprecated and cannot be deep-copied; with a gain
-    fixed to 1, weight normalisation is a normalisation of the rows. Not normalised, it is the head of Deezer's
-    comparison: BatchNorm and ReLU after every layer, and a plain linear map.
+    Normalised, it is DINO's: GELU, an L2-normalised bottleneck and unit-length prototypes, so that
+    logits are cosines. It computes what `lightly.models.modules.heads.DINOProjectionHead` does (a
+    test compares them). That one is not used because it is built on `torch.nn.utils.weight_norm`,
+    which is deprecated and cannot be deep-copied; with a gain fixed to 1, weight normalisation is a
+    normalisation of the rows. Not normalised, it is the head of Deezer's comparison: BatchNorm and
+    ReLU after every layer, and a plain linear map.
     """
 
-    def __init__(self, width: int, *, hidden: int, bottleneck: int, prototypes: int, normalise: bool = True) -> None:
+    def __init__(
+        self, width: int, *, hidden: int, bottleneck: int, prototypes: int, normalise: bool = True
+    ) -> None:
         """Draws the weights.
 
         Args:
@@ -61,15 +70,17 @@ class PrototypeHead(nn.Module):
         else:
             layers = projector(width, hidden=hidden, output=bottleneck, layers=3)
             self.layers = nn.Sequential(layers, nn.BatchNorm1d(bottleneck), nn.ReLU())
-        self.prototypes = nn.Parameter(nn.Linear(bottleneck, prototypes, bias=False).weight.detach().clone())
+        self.prototypes = nn.Parameter(
+            nn.Linear(bottleneck, prototypes, bias=False).weight.detach().clone()
+        )
 
     def forward(self, embedding: Tensor, *, freeze: bool = False) -> Tensor:
         """Logits of the prototypes.
 
         Args:
             embedding: (batch, width).
-            freeze: gives the prototypes a gradient of zero. They keep a gradient because distributed training needs
-                the same parameters to take part in every step.
+            freeze: gives the prototypes a gradient of zero. They keep a gradient because
+                distributed training needs the same parameters to take part in every step.
 
         Returns:
             (batch, prototypes).
@@ -77,7 +88,10 @@ class PrototypeHead(nn.Module):
         prototypes = self.prototypes.detach() + 0 * self.prototypes if freeze else self.prototypes
         bottleneck = self.layers(embedding)
         if self.normalise:
-            bottleneck, prototypes = functional.normalize(bottleneck, dim=-1), functional.normalize(prototypes, dim=-1)
+            bottleneck, prototypes = (
+                functional.normalize(bottleneck, dim=-1),
+                functional.normalize(prototypes, dim=-1),
+            )
         return functional.linear(bottleneck, prototypes)
 
 
@@ -91,7 +105,8 @@ def _draw_like_dino(module: nn.Module) -> None:
 class SlowCopy(nn.Module):
     """The teacher: a copy of some networks in a row, whose weights follow theirs as an exponential moving average.
 
-    It normalises with the statistics of its own batch while training, as in the authors' codes of BYOL and DINO.
+    It normalises with the statistics of its own batch while training, as in the authors' codes of
+    BYOL and DINO.
     """
 
     def __init__(self, *sources: nn.Module) -> None:
@@ -114,9 +129,9 @@ class SlowCopy(nn.Module):
     def follow(self, *sources: nn.Module, momentum: float) -> None:
         """Moves the weights towards the sources' and takes over their buffers.
 
-        Buffers are copied on purpose: lightly's `update_momentum` leaves them out, so running means, running
-        variances and input statistics would otherwise never match the weights that they belong to, and a teacher that
-        is evaluated would be wrong without a sign of it.
+        Buffers are copied on purpose: lightly's `update_momentum` leaves them out, so running
+        means, running variances and input statistics would otherwise never match the weights that
+        they belong to, and a teacher that is evaluated would be wrong without a sign of it.
 
         Args:
             sources: the networks that were given at construction.
@@ -134,10 +149,11 @@ def momentum_at(step: int, *, steps: int, start: float) -> float:
 
 
 def gathered(projection: Tensor) -> Tensor:
-    """The projections of every process, (processes * batch, dim), with gradient; as it is where there is one process.
+    """The projections of every process, (processes * batch, dim), with gradient.
 
-    Every process then computes the loss of the whole batch. The backward pass sums the processes' gradients and
-    distributed training averages them, which together is the gradient of one process with the whole batch.
+    As it is where there is one process. Every process then computes the loss of the whole batch.
+    The backward pass sums the processes' gradients and distributed training averages them, which
+    together is the gradient of one process with the whole batch.
     """
     if dist.world_size() == 1:
         return projection

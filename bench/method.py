@@ -1,17 +1,19 @@
 """The contract of a method: what a file in `methods/` gives, and what it gets.
 
-A method file holds a docstring (its first line is what `bench list methods` shows), the literal constants below where
-they differ from the defaults, a frozen `Settings`, its loss as a free function of tensors, and a class `Method`. It has
-no loop, no optimiser, no logging and no device in it: those belong to `bench.stages.pretrain`.
+A method file holds a docstring (its first line is what `bench list methods` shows), the literal
+constants below where they differ from the defaults, a frozen `Settings`, its loss as a free
+function of tensors, and a class `Method`. It has no loop, no optimiser, no logging and no device in
+it: those belong to `bench.stages.pretrain`.
 
 Constants (literals, so that they are read without importing the file):
     PAPER: authors, venue, arXiv id.
     COST: the cost of one step beside one encoder pass over two views.
     TRAINS: False for methods that leave the encoder as it was initialised (default True).
-    USES_LABELS: True for methods that are given the labels of the labelled fraction (default False).
-    VIEWS: how many views of a track the method is given (default 2).
-    RESTORES: True for methods that stand for weights from elsewhere: --weights, or those of an external encoder.
-    ENCODER: the name of the one encoder that the method stands for (default: any).
+    USES_LABELS: True for methods that are given the labels of the labelled fraction (default
+    False). VIEWS: how many views of a track the method is given (default 2).
+    RESTORES: True for methods that stand for weights from elsewhere: --weights, or those of an
+    external encoder. ENCODER: the name of the one encoder that the method stands for (default:
+    any).
 """
 
 from collections.abc import Callable
@@ -34,7 +36,8 @@ class Loss(NamedTuple):
 
     Attributes:
         total: scalar that is minimised, the weighted sum of the terms.
-        terms: each term by its name, scalar, without its weight, so that signs of collapse keep their usual scale.
+        terms: each term by its name, scalar, without its weight, so that signs of collapse keep
+            their usual scale.
     """
 
     total: Tensor
@@ -46,8 +49,10 @@ class Batch:
     """One batch on its device.
 
     Attributes:
-        views: encoder inputs, one tensor a view: (batch, 1, mels, frames) log-mels or (batch, samples) waveforms.
-        labels: (batch, tags) float multi-hot, or (batch,) int64 class indices; None for methods without labels.
+        views: encoder inputs, one tensor a view: (batch, 1, mels, frames) log-mels or (batch,
+            samples) waveforms.
+        labels: (batch, tags) float multi-hot, or (batch,) int64 class indices; None for methods
+            without labels.
     """
 
     views: tuple[Tensor, ...]
@@ -74,13 +79,14 @@ class Task:
 class Method(nn.Module):
     """Base of every method.
 
-    Where several processes train together, each is given its part of every batch, their gradients are averaged, and
-    BatchNorm sees the whole batch. So a loss that is a mean over items needs nothing; one that compares items takes
-    the whole batch from `bench.heads.gathered`.
+    Where several processes train together, each is given its part of every batch, their gradients
+    are averaged, and BatchNorm sees the whole batch. So a loss that is a mean over items needs
+    nothing; one that compares items takes the whole batch from `bench.heads.gathered`.
 
     Attributes:
         encoder: (batch, ...) -> (batch, width); it is what is kept when pretraining ends.
-        classifier: (batch, width) -> (batch, outputs) logits, for methods that learn one end to end; else None.
+        classifier: (batch, width) -> (batch, outputs) logits, for methods that learn one end to
+            end; else None.
     """
 
     def __init__(self, encoder: nn.Module, width: int, settings: Settings, task: Task) -> None:
@@ -118,7 +124,9 @@ def in_float32(loss: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
         with torch.autocast(tensors[0].device.type, enabled=False):
-            return loss(*map(_widened, args), **{name: _widened(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
+            return loss(
+                *map(_widened, args), **{name: _widened(value) for name, value in kwargs.items()}
+            )  # type: ignore[arg-type]
 
     return wrapped
 

@@ -1,11 +1,13 @@
-"""Frozen encoders that `bench export` wrote, for use elsewhere. Needs none of the harness's training code.
+"""Frozen encoders that `bench export` wrote, for use elsewhere.
+
+Needs none of the harness's training code.
 
     from bench.pretrained import load
     model = load("DIR")
     vectors = model.embed("song.mp3")  # (segments, width); vectors.mean(axis=0) is the track's embedding
 
-Nothing in a folder is run: `config.json` names an encoder of this package (or of a plug-in), `model.safetensors` holds
-its tensors, and every tensor is checked against its checksum.
+Nothing in a folder is run: `config.json` names an encoder of this package (or of a plug-in),
+`model.safetensors` holds its tensors, and every tensor is checked against its checksum.
 """
 
 import hashlib
@@ -46,10 +48,17 @@ class Pretrained(nn.Module):
         seconds: length of a segment, in seconds.
         samples: length of a segment, in samples.
         width: of an embedding.
-        classifier: (batch, width) -> (batch, tags) logits, of methods that learn one end to end; else None.
+        classifier: (batch, width) -> (batch, tags) logits, of methods that learn one end to end;
+            else None.
     """
 
-    def __init__(self, config: dict[str, Any], tags: tuple[str, ...], encoder: Encoder, classifier: nn.Module | None):
+    def __init__(
+        self,
+        config: dict[str, Any],
+        tags: tuple[str, ...],
+        encoder: Encoder,
+        classifier: nn.Module | None,
+    ):
         """Joins the parts; `load` makes them."""
         super().__init__()
         self.config, self.tags = config, tags
@@ -67,14 +76,17 @@ class Pretrained(nn.Module):
             ValueError: the waveform has another shape.
         """
         if waveform.ndim != 2 or waveform.shape[1] != self.samples:
-            raise ValueError(f"expected (batch, {self.samples}), {self.seconds:g} s; found {tuple(waveform.shape)}")
+            raise ValueError(
+                f"expected (batch, {self.samples}), {self.seconds:g} s; found {tuple(waveform.shape)}"
+            )
         embedding: Tensor = self.encoder(self.frontend(waveform))
         return embedding
 
     def embed(self, path: str | Path) -> NDArray[np.float32]:
-        """Embeds the non-overlapping segments of an audio file; (segments, width), at least one segment.
+        """Embeds the non-overlapping segments of an audio file.
 
-        A rest shorter than a segment is left out, a shorter file is repeated to length.
+        (segments, width), at least one segment. A rest shorter than a segment is left out, a
+        shorter file is repeated to length.
 
         Raises:
             InputError: the file cannot be read; says why.
@@ -87,7 +99,9 @@ class Pretrained(nn.Module):
 
     @torch.no_grad()
     def embed_all(self, tracks: Iterable[NDArray[np.int16]]) -> Iterator[NDArray[np.float32]]:
-        """The segments' embeddings of many tracks, in order; segments of several tracks are encoded together.
+        """The segments' embeddings of many tracks, in order.
+
+        Segments of several tracks are encoded together.
 
         Args:
             tracks: (frames,) int16 each, mono at `sample_rate`; taken one by one.
@@ -116,7 +130,10 @@ class Pretrained(nn.Module):
 
     def _encoded(self, segments: list[NDArray[np.int16]]) -> NDArray[np.float32]:
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
-        embedded = encode(self.encoder, self.frontend(to_waveform(torch.from_numpy(np.stack(segments)).to(device))))
+        embedded = encode(
+            self.encoder,
+            self.frontend(to_waveform(torch.from_numpy(np.stack(segments)).to(device))),
+        )
         return np.asarray(embedded.float().cpu().numpy(), np.float32)
 
 
@@ -134,7 +151,8 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Pretrained:
         device: where the encoder is to run.
 
     Raises:
-        InputError: the folder is none of `bench export`, is damaged, or does not fit this version's encoder.
+        InputError: the folder is none of `bench export`, is damaged, or does not fit this version's
+            encoder.
     """
     import safetensors.torch
 
@@ -146,7 +164,9 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Pretrained:
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing: export the run again") from error
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} is damaged ({str(error).splitlines()[0]}): export the run again") from error
+        raise InputError(
+            f"{path} is damaged ({str(error).splitlines()[0]}): export the run again"
+        ) from error
     _require_whole(tensors, config["tensors"], path)
     try:
         tags = tuple((folder / "tags.txt").read_text(encoding="utf-8").splitlines())
@@ -165,9 +185,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{folder} is no folder of `bench export`: {CONFIG} cannot be read") from error
+        raise InputError(
+            f"{folder} is no folder of `bench export`: {CONFIG} cannot be read"
+        ) from error
     except ValueError as error:
-        raise InputError(f"{path} is no whole JSON ({str(error).splitlines()[0]}): export the run again") from error
+        raise InputError(
+            f"{path} is no whole JSON ({str(error).splitlines()[0]}): export the run again"
+        ) from error
     found = config.get("format") if isinstance(config, dict) else None
     if found != FORMAT:
         raise InputError(f"{path} is of format {found!r}; this version reads format {FORMAT}")
@@ -178,7 +202,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     return dict(config)
 
 
-def build(config: dict[str, Any], tags: tuple[str, ...], tensors: Mapping[str, Tensor], folder: Path) -> Pretrained:
+def build(
+    config: dict[str, Any], tags: tuple[str, ...], tensors: Mapping[str, Tensor], folder: Path
+) -> Pretrained:
     """The model of a description and its tensors.
 
     Args:
@@ -188,7 +214,8 @@ def build(config: dict[str, Any], tags: tuple[str, ...], tensors: Mapping[str, T
         folder: what the paths in the encoder's settings are relative to.
 
     Raises:
-        InputError: there is no such encoder here, or tensors are missing, unexpected or of another shape.
+        InputError: there is no such encoder here, or tensors are missing, unexpected or of another
+            shape.
     """
     name = config["encoder"]["name"]
     settings = dict(config["encoder"]["settings"])
@@ -198,18 +225,28 @@ def build(config: dict[str, Any], tags: tuple[str, ...], tensors: Mapping[str, T
     encoder = encoder_of(name, settings)
     front = as_plain(encoder.frontend)
     if front != config["frontend"] or encoder.width != config["width"]:
-        raise InputError(f"encoder '{name}' of this version has another front end or width than the one exported")
+        raise InputError(
+            f"encoder '{name}' of this version has another front end or width than the one exported"
+        )
     linear = _classifier(tensors)
     _require_fitting(encoder, linear, tensors, name)
-    own = {part.removeprefix("encoder."): value for part, value in tensors.items() if part.startswith("encoder.")}
+    own = {
+        part.removeprefix("encoder."): value
+        for part, value in tensors.items()
+        if part.startswith("encoder.")
+    }
     encoder.load_state_dict(own)
     if linear is not None:
-        linear.load_state_dict({part: tensors[f"classifier.{part}"] for part in linear.state_dict()})
+        linear.load_state_dict(
+            {part: tensors[f"classifier.{part}"] for part in linear.state_dict()}
+        )
     return Pretrained(config, tags, encoder, linear)
 
 
 def encoder_of(name: str, settings: dict[str, Any]) -> Encoder:
-    """A freshly drawn encoder of full settings; the program's own random numbers are left as they were.
+    """A freshly drawn encoder of full settings.
+
+    The program's own random numbers are left as they were.
 
     Raises:
         InputError: there is no such encoder here, or its settings are others now.
@@ -220,15 +257,24 @@ def encoder_of(name: str, settings: dict[str, Any]) -> Encoder:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"settings of encoder '{name}' do not fit this version ({where}: {first['msg']})") from error
+        raise InputError(
+            f"settings of encoder '{name}' do not fit this version ({where}: {first['msg']})"
+        ) from error
     with torch.random.fork_rng(devices=[]):
         encoder: Encoder = module.Encoder(checked)
     return encoder
 
 
 def as_plain(spec: BaseModel | None) -> dict[str, Any] | None:
-    """A front end's spec for `config.json`, with its kind; None for encoders that take the waveform itself."""
-    return None if spec is None else {"kind": type(spec).__name__.removesuffix("Spec"), **spec.model_dump(mode="json")}
+    """A front end's spec for `config.json`, with its kind.
+
+    None for encoders that take the waveform itself.
+    """
+    return (
+        None
+        if spec is None
+        else {"kind": type(spec).__name__.removesuffix("Spec"), **spec.model_dump(mode="json")}
+    )
 
 
 def facts_of(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
@@ -237,7 +283,9 @@ def facts_of(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
         name: {
             "dtype": str(value.dtype).removeprefix("torch."),
             "shape": list(value.shape),
-            "sha256": hashlib.sha256(value.contiguous().reshape(-1).view(torch.uint8).numpy().data).hexdigest(),
+            "sha256": hashlib.sha256(
+                value.contiguous().reshape(-1).view(torch.uint8).numpy().data
+            ).hexdigest(),
         }
         for name, value in sorted(tensors.items())
     }
@@ -251,7 +299,10 @@ def _cut(track: NDArray[np.int16], start: int, samples: int) -> NDArray[np.int16
 
 
 def _classifier(tensors: Mapping[str, Tensor]) -> nn.Linear | None:
-    """A linear classifier, still empty, where the tensors are of one; those of another form are not built."""
+    """A linear classifier, still empty, where the tensors are of one.
+
+    Those of another form are not built.
+    """
     names = {name for name in tensors if name.startswith("classifier.")}
     if "classifier.weight" not in names or names - {"classifier.weight", "classifier.bias"}:
         return None
@@ -281,10 +332,16 @@ def _require_fitting(
     if classifier is not None:
         wanted |= {f"classifier.{part}": value for part, value in classifier.state_dict().items()}
     wrong = [f"{part} is missing" for part in wanted if part not in tensors]
-    wrong += [f"{part} is unexpected" for part in tensors if part not in wanted and not _unbuilt(part, classifier)]
+    wrong += [
+        f"{part} is unexpected"
+        for part in tensors
+        if part not in wanted and not _unbuilt(part, classifier)
+    ]
     for part in wanted.keys() & tensors.keys():
         if wanted[part].shape != tensors[part].shape:
-            wrong.append(f"{part} is {list(tensors[part].shape)}, expected {list(wanted[part].shape)}")
+            wrong.append(
+                f"{part} is {list(tensors[part].shape)}, expected {list(wanted[part].shape)}"
+            )
     if wrong:
         raise InputError(f"the tensors do not fit encoder '{name}': {_some(wrong)}")
 

@@ -1,4 +1,7 @@
-"""Results: one JSON a cell, beside the resampled values. Figures, tables and tests read these and nothing else."""
+"""Results: one JSON a cell, beside the resampled values.
+
+Figures, tables and tests read these and nothing else.
+"""
 
 import gc
 import json
@@ -30,11 +33,15 @@ from bench.settings.specs import RunSpec, ScoreSpec, digest
 CLEAN = "clean"
 """The kind of audio of a cell whose test tracks were left as they are."""
 SCHEMA = 3
-_NPY_START = 10  # bytes of a .npy file before its header: the magic word, the version, the header's length
+_NPY_START = (
+    10  # bytes of a .npy file before its header: the magic word, the version, the header's length
+)
 _MANY = 2_000  # results
 _LONGEST_NAME = 80  # bytes of a CSV's name that go into file names
 Part = Literal["runs", "robustness"]
-"""Folders of a results folder: cells, and what the probes of cells score on audio that was made worse."""
+"""Folders of a results folder: cells, and what the probes of cells score on audio that was made
+worse.
+"""
 _LIBRARIES = ("torch", "torchaudio", "lightly", "numpy", "soundfile", "soxr", "pydantic", "symusic")
 
 
@@ -47,7 +54,8 @@ class Metric(Spec):
         high: upper end.
         percentile: both ends of the percentile interval.
         bca: both ends of the bias-corrected and accelerated interval.
-        bias: how far the score is expected to lie above that of endless test tracks; the interval takes it off.
+        bias: how far the score is expected to lie above that of endless test tracks; the interval
+            takes it off.
     """
 
     value: float
@@ -66,17 +74,22 @@ class Result(Spec):
         cell: key of the cell; the file's name ends with it.
         spec: the cell as asked for, defaults filled in.
         settings: the full settings of method, encoder and data sets, their defaults filled in.
-        protocol: split, aggregation, probe, resamples and seeds in words that a table can print; "audio" for test
-            tracks that were made worse (see `bench.stages.robustness`).
-        data: hash, kind, split, number of tracks, tags, files left out, notes of the probed and the pretraining set.
-        counts: tracks and tags scored, labelled tracks and tags without a positive among them, short clips.
+        protocol: split, aggregation, probe, resamples and seeds in words that a table can print;
+            "audio" for test tracks that were made worse (see `bench.stages.robustness`).
+        data: hash, kind, split, number of tracks, tags, files left out, notes of the probed and the
+            pretraining set.
+        counts: tracks and tags scored, labelled tracks and tags without a positive among them,
+            short clips.
         metrics: every metric with its interval, under the convention that was asked for.
         convention: name of that convention (see `bench.stages.score.scores.conventions`).
         conventions: the same logits scored otherwise: name of the convention -> metrics.
-        per_tag: average precision, ROC-AUC and number of test positives of every tag; null where not defined.
+        per_tag: average precision, ROC-AUC and number of test positives of every tag; null where
+            not defined.
         training: loss curve, diagnostics, warning, parameters.
-        probe: chosen hyper-parameters, the whole sweep on the valid split, and the hash of the labelled tracks.
-        products: keys of the products in home that the cell was made from, stage by stage; for re-scoring.
+        probe: chosen hyper-parameters, the whole sweep on the valid split, and the hash of the
+            labelled tracks.
+        products: keys of the products in home that the cell was made from, stage by stage; for
+            re-scoring.
         seconds: time that each stage took when its product was made.
         code: version, commit and whether the checkout had changes.
         versions: of Python and the libraries.
@@ -115,7 +128,9 @@ class Result(Spec):
 
     def other_rows(self) -> list[dict[str, Any]]:
         """The rows under the other conventions."""
-        return [row for name, metrics in self.conventions.items() for row in self._rows(name, metrics)]
+        return [
+            row for name, metrics in self.conventions.items() for row in self._rows(name, metrics)
+        ]
 
     def _rows(self, convention: str, metrics: dict[str, Metric]) -> list[dict[str, Any]]:
         spec = self.spec
@@ -139,13 +154,18 @@ class Result(Spec):
             "tags": self.counts["scored_tags"],
         }
         return [
-            {**shared, "metric": name, **metric.model_dump(mode="json"), **counted} for name, metric in metrics.items()
+            {**shared, "metric": name, **metric.model_dump(mode="json"), **counted}
+            for name, metric in metrics.items()
         ]
 
 
 def dataset_name(name: str) -> str:
     """A short name: a CSV's file name without the ending."""
-    return Path(name).stem.encode()[:_LONGEST_NAME].decode(errors="ignore") if name.lower().endswith(".csv") else name
+    return (
+        Path(name).stem.encode()[:_LONGEST_NAME].decode(errors="ignore")
+        if name.lower().endswith(".csv")
+        else name
+    )
 
 
 def file_stem(spec: RunSpec, cell: str) -> str:
@@ -163,7 +183,10 @@ def file_stem(spec: RunSpec, cell: str) -> str:
 
 
 def find(folder: Path, spec: RunSpec, cell: str, part: Part = "runs") -> Result | None:
-    """The stored result of a cell; None when it is not there, cannot be read or was written in another form."""
+    """The stored result of a cell.
+
+    None when it is not there, cannot be read or was written in another form.
+    """
     path = cell_path(folder, spec, cell, part)
     if not path.is_file() or not path.with_suffix(".npz").is_file():
         return None
@@ -184,14 +207,18 @@ def read(path: Path) -> Result:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({(error.strerror or str(error)).lower()})") from error
+        raise InputError(
+            f"{path} cannot be read ({(error.strerror or str(error)).lower()})"
+        ) from error
     try:
         content = _parsed(text)
     except ValueError as error:
         raise InputError(f"{path} is no whole JSON ({str(error).splitlines()[0]})") from error
     found = content.get("schema_version") if isinstance(content, dict) else None
     if found != SCHEMA:
-        what = f"a result of schema {found}" if isinstance(found, int) else "no result of this harness"
+        what = (
+            f"a result of schema {found}" if isinstance(found, int) else "no result of this harness"
+        )
         raise InputError(f"{path} is {what}; this version reads schema {SCHEMA}")
     try:
         return Result.model_validate(content)
@@ -206,10 +233,14 @@ def _parsed(text: bytes) -> Any:
     try:
         return from_json(text)
     except ValueError:
-        return json.loads(text.decode("utf-8"))  # says what is wrong, or reads what Python alone writes
+        return json.loads(
+            text.decode("utf-8")
+        )  # says what is wrong, or reads what Python alone writes
 
 
-def read_all(folder: Path, part: Part = "runs", but: Set[str] = frozenset()) -> tuple[list[Result], list[str]]:
+def read_all(
+    folder: Path, part: Part = "runs", but: Set[str] = frozenset()
+) -> tuple[list[Result], list[str]]:
     """All results of a part of a results folder, in the order of their names, and a line for each file left out.
 
     Args:
@@ -231,14 +262,20 @@ def read_all(folder: Path, part: Part = "runs", but: Set[str] = frozenset()) -> 
                 left_out.append(
                     f"{path} has lost its resampled values ({path.with_suffix('.npz').name} is gone or damaged)"
                 )
-            elif path != path_of(folder, result) and path.stem == file_stem(result.spec, result.cell):
+            elif path != path_of(folder, result) and path.stem == file_stem(
+                result.spec, result.cell
+            ):
                 left_out.append(f"{path} belongs into {path_of(folder, result).parent}")
             elif path.stem != file_stem(result.spec, result.cell):
-                left_out.append(f"{path} is a copy: its cell's file is {file_stem(result.spec, result.cell)}.json")
+                left_out.append(
+                    f"{path} is a copy: its cell's file is {file_stem(result.spec, result.cell)}.json"
+                )
             else:
                 found.append(result)
         if len(found) > _MANY:
-            gc.freeze()  # else the first look for garbage, at all of them, takes as long as a quarter of the reading
+            # else the first look for garbage, at all of them, takes as long as a quarter of the
+            # reading
+            gc.freeze()
     return found, left_out
 
 
@@ -260,7 +297,8 @@ class Values:
 
     Attributes:
         resampled: metric -> (resamples,) its value in every resample.
-        influence: metric -> (test tracks,) what an infinitesimal weight more on a track adds to the metric.
+        influence: metric -> (test tracks,) what an infinitesimal weight more on a track adds to the
+            metric.
         jackknife: metric -> (test tracks,) what the metric would lose without a track.
         groups: (test tracks,) int: which tracks are of one group.
     """
@@ -274,13 +312,17 @@ class Values:
 def preferred(found: Sequence[Result]) -> list[Result]:
     """One result a cell where a cell was scored several times: that with the usual settings, then most resamples.
 
-    Settings count before resamples, so that what is compared does not change when a cell is scored by group as well.
+    Settings count before resamples, so that what is compared does not change when a cell is scored
+    by group as well.
     """
     usual = ScoreSpec()
     best: dict[str, tuple[tuple[int, int, str], Result]] = {}
     for result in found:
         score = result.spec.score
-        same = sum(getattr(score, name) == getattr(usual, name) for name in ("by", "untagged", "seed", "confidence"))
+        same = sum(
+            getattr(score, name) == getattr(usual, name)
+            for name in ("by", "untagged", "seed", "confidence")
+        )
         rank = (same, score.resamples, result.created)
         key = digest([result.spec.model_copy(update={"score": usual}), result.data["tracks_hash"]])
         if key not in best or rank > best[key][0]:
@@ -288,7 +330,9 @@ def preferred(found: Sequence[Result]) -> list[Result]:
     return [result for _, result in best.values()]
 
 
-def product_folders(result: Result, store: Store, stages: Iterable[str] = PRODUCTS) -> dict[str, Path]:
+def product_folders(
+    result: Result, store: Store, stages: Iterable[str] = PRODUCTS
+) -> dict[str, Path]:
     """Where the products of some stages lie that a cell was made from.
 
     Raises:
@@ -303,7 +347,9 @@ def product_folders(result: Result, store: Store, stages: Iterable[str] = PRODUC
 
 def path_of(folder: Path, result: Result) -> Path:
     """Where a cell's JSON lies in a results folder."""
-    return cell_path(folder, result.spec, result.cell, "robustness" if "audio" in result.protocol else "runs")
+    return cell_path(
+        folder, result.spec, result.cell, "robustness" if "audio" in result.protocol else "runs"
+    )
 
 
 def cell_path(folder: Path, spec: RunSpec, cell: str, part: Part = "runs") -> Path:
@@ -318,10 +364,17 @@ def read_values(path: Path) -> Values:
         InputError: the file cannot be read.
     """
     path = path.with_suffix(".npz")
-    parts: dict[str, dict[str, NDArray[np.float64]]] = {"resampled": {}, "influence": {}, "jackknife": {}}
+    parts: dict[str, dict[str, NDArray[np.float64]]] = {
+        "resampled": {},
+        "influence": {},
+        "jackknife": {},
+    }
     try:
         with ZipFile(path) as stored:
-            arrays = {info.filename.removesuffix(".npy"): _array(stored.read(info)) for info in stored.infolist()}
+            arrays = {
+                info.filename.removesuffix(".npy"): _array(stored.read(info))
+                for info in stored.infolist()
+            }
         for name, array in arrays.items():
             part, _, metric = name.partition(".")
             if part in parts:
@@ -333,14 +386,18 @@ def read_values(path: Path) -> Values:
 
 
 def _array(stored: bytes) -> NDArray[Any]:
-    """An array from the text of a .npy file; `np.load` takes three times as long, for it parses each header anew.
+    """An array from the text of a .npy file.
+
+    `np.load` takes three times as long, for it parses each header anew.
 
     Raises:
         ValueError: it is none, of objects, or not whole.
     """
     length = _NPY_START + int.from_bytes(stored[_NPY_START - 2 : _NPY_START], "little")
     shape, by_column, kind = _header(stored[:length])
-    return np.frombuffer(stored, kind, offset=length).reshape(shape, order="F" if by_column else "C")
+    return np.frombuffer(stored, kind, offset=length).reshape(
+        shape, order="F" if by_column else "C"
+    )
 
 
 @cache
@@ -355,14 +412,20 @@ def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def write(folder: Path, result: Result, values: Values) -> Path:
-    """Writes a cell's files; the JSON last, since its presence says that the cell is done. Returns the JSON's path."""
+    """Writes a cell's files; the JSON last, since its presence says that the cell is done.
+
+    Returns the JSON's path.
+    """
     path = path_of(folder, result)
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = BytesIO()
     # float32 halves the file; the metrics themselves stand in the JSON as they are.
     arrays: dict[str, Any] = {}
     for part in ("resampled", "influence", "jackknife"):
-        arrays |= {f"{part}.{name}": column.astype(np.float32) for name, column in getattr(values, part).items()}
+        arrays |= {
+            f"{part}.{name}": column.astype(np.float32)
+            for name, column in getattr(values, part).items()
+        }
     np.savez_compressed(buffer, **arrays, groups=values.groups.astype(np.int32))
     write_atomically(path.with_suffix(".npz"), buffer.getvalue())
     write_json(path, result.model_dump(mode="json"))
@@ -380,14 +443,20 @@ def code_version() -> dict[str, Any]:
     code: dict[str, Any] = {"version": bench.__version__, "commit": None, "changed": None}
     if (root / ".git").exists():
         code["commit"] = _git(root, "rev-parse", "HEAD")
-        code["changed"] = bool(_git(root, "status", "--porcelain", "--", "bench", "methods", "datasets"))
+        code["changed"] = bool(
+            _git(root, "status", "--porcelain", "--", "bench", "methods", "datasets")
+        )
     return code
 
 
 def _git(root: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,14 +1,16 @@
 """FMA: up to 106 574 tracks of the Free Music Archive in four sizes, with genres and an official split.
 
-Michaël Defferrard, Kirell Benzi, Pierre Vandergheynst and Xavier Bresson, "FMA: a dataset for music analysis", ISMIR
-2017, arXiv:1612.01840.
+Michaël Defferrard, Kirell Benzi, Pierre Vandergheynst and Xavier Bresson, "FMA: a dataset for music
+analysis", ISMIR 2017, arXiv:1612.01840.
 
-Root: `fma_metadata/tracks.csv` (two header lines: a table's name above a column's) and `genres.csv`, and the audio of
-one size, `fma_SIZE/NNN/NNNNNN.mp3`. Each size holds the smaller ones; `full` has whole tracks, the others 30 s from
-their middle. A few clips of each size are cut short or empty in the archives: `prepare` lists them.
+Root: `fma_metadata/tracks.csv` (two header lines: a table's name above a column's) and
+`genres.csv`, and the audio of one size, `fma_SIZE/NNN/NNNNNN.mp3`. Each size holds the smaller
+ones; `full` has whole tracks, the others 30 s from their middle. A few clips of each size are cut
+short or empty in the archives: `prepare` lists them.
 
-`task` says what a track is labelled with: `genre`, its top-level genre (small: 8 classes, balanced; medium: 16);
-`tags`, all its genres, with the genres above them (161 in large and full); `none`, for audio to pretrain on.
+`task` says what a track is labelled with: `genre`, its top-level genre (small: 8 classes, balanced;
+medium: 16); `tags`, all its genres, with the genres above them (161 in large and full); `none`, for
+audio to pretrain on.
 
 Groups are artists.
 """
@@ -30,8 +32,8 @@ CITATION = "M. Defferrard, K. Benzi, P. Vandergheynst, X. Bresson. FMA: A Datase
 
 _SERVER = "https://os.unil.cloud.switch.ch/fma"
 _SIZES = ("small", "medium", "large", "full")
-# The checksums stand in the repository's README. It gives sizes in round GiB alone; the exact ones are what the server
-# said to public download scripts.
+# The checksums stand in the repository's README. It gives sizes in round GiB alone; the exact ones
+# are what the server said to public download scripts.
 FILES = (
     File(
         "fma_metadata.zip",
@@ -98,7 +100,8 @@ class Settings(contract.Settings):
     """Which size and which labels.
 
     Attributes:
-        size: "small" (8 000 tracks), "medium" (25 000), "large" (106 574 clips) or "full" (the same, untrimmed).
+        size: "small" (8 000 tracks), "medium" (25 000), "large" (106 574 clips) or "full" (the
+            same, untrimmed).
         task: "genre" (one top-level genre a track), "tags" (all its genres) or "none" (unlabelled).
     """
 
@@ -108,7 +111,9 @@ class Settings(contract.Settings):
 
 def files(settings: Settings) -> tuple[File, ...]:
     """What to download for these settings."""
-    return tuple(file for file in FILES if file.name in ("fma_metadata.zip", f"fma_{settings.size}.zip"))
+    return tuple(
+        file for file in FILES if file.name in ("fma_metadata.zip", f"fma_{settings.size}.zip")
+    )
 
 
 def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
@@ -129,7 +134,9 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
         tracks = tracks[~unknown].reset_index(drop=True)
         tracks["tags"] = [[genre] for genre in tracks["genre_top"]]
     elif settings.task == "tags":
-        tracks["tags"] = _genres(tracks, path, _titles(contract.find(path.parent, "names of the genres", "genres.csv")))
+        tracks["tags"] = _genres(
+            tracks, path, _titles(contract.find(path.parent, "names of the genres", "genres.csv"))
+        )
     else:
         tracks["tags"] = [[] for _ in range(len(tracks))]
     names = [f"{int(track) // 1000:03}/{int(track):06}.mp3" for track in tracks["track_id"]]
@@ -147,20 +154,26 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
 def _tracks(path: Path, size: str) -> pd.DataFrame:
     """The tracks of one size."""
     table = contract.read_table(path, tuple(_COLUMNS), header_lines=2).rename(columns=_COLUMNS)
-    table = table[table["track_id"] != "track_id"]  # pandas wrote a third line, the name of its index
+    table = table[
+        table["track_id"] != "track_id"
+    ]  # pandas wrote a third line, the name of its index
     wanted = _SIZES[: _SIZES.index(size) + 1]
     # Every track is in a size, but the largest two differ in their audio alone.
     tracks = table if size in ("large", "full") else table[table["subset"].isin(wanted)]
     if tracks.empty:
         raise InputError(f"{path}: no tracks of the size '{size}' among {len(table)}")
-    strange = tracks[~(tracks["split"].isin(list(_SPLITS)) & tracks["track_id"].str.fullmatch("[0-9]+"))]
+    strange = tracks[
+        ~(tracks["split"].isin(list(_SPLITS)) & tracks["track_id"].str.fullmatch("[0-9]+"))
+    ]
     if len(strange):
         first = strange.iloc[0]
         raise InputError(
             f"{path}: track '{first['track_id']}' has split '{first['split']}'; known: {', '.join(_SPLITS)}"
         )
     if tracks["track_id"].duplicated().any():
-        raise InputError(f"{path}: track {tracks['track_id'][tracks['track_id'].duplicated()].iloc[0]} stands twice")
+        raise InputError(
+            f"{path}: track {tracks['track_id'][tracks['track_id'].duplicated()].iloc[0]} stands twice"
+        )
     return tracks.assign(split=tracks["split"].map(_SPLITS)).reset_index(drop=True)
 
 
@@ -175,6 +188,11 @@ def _titles(path: Path) -> dict[int, str]:
 def _genres(tracks: pd.DataFrame, path: Path, titles: dict[int, str]) -> list[list[str]]:
     """All genres of each track, by name."""
     try:
-        return [sorted(titles[number] for number in json.loads(several)) for several in tracks["genres_all"]]
+        return [
+            sorted(titles[number] for number in json.loads(several))
+            for several in tracks["genres_all"]
+        ]
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: track.genres_all has a value that is no list of known genres ({error})") from error
+        raise InputError(
+            f"{path}: track.genres_all has a value that is no list of known genres ({error})"
+        ) from error

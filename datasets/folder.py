@@ -1,11 +1,12 @@
 """Any tree of audio files, unlabelled, to pretrain on.
 
-Root: the tree. Files are found by their ending (wav, flac, ogg, opus, mp3, aiff, aif, au, in upper or lower case) and
-taken in the order of their paths, so that the same tree is the same data set. Hidden files and folders are passed over
-and counted; links are followed. Tracks of one folder are one group.
+Root: the tree. Files are found by their ending (wav, flac, ogg, opus, mp3, aiff, aif, au, in upper
+or lower case) and taken in the order of their paths, so that the same tree is the same data set.
+Hidden files and folders are passed over and counted; links are followed. Tracks of one folder are
+one group.
 
-All tracks stand in the train split, so that they are pretrained on whatever `views.splits` says; with no tags, the data
-set cannot be probed.
+All tracks stand in the train split, so that they are pretrained on whatever `views.splits` says;
+with no tags, the data set cannot be probed.
 """
 
 import os
@@ -39,7 +40,8 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
     """Lists the audio files of the tree.
 
     Raises:
-        InputError: there is no such folder, a folder in it cannot be read, or it has no audio files.
+        InputError: there is no such folder, a folder in it cannot be read, or it has no audio
+            files.
     """
     if not root.is_dir():
         raise InputError(f"{root}: not a folder of audio files; {contract.held(root)}")
@@ -51,7 +53,9 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
             progress(len(paths), len(paths) + 1)  # how many there will be is not known
     if not paths:
         seen = f"; {sum(passed.values())} files in it are other ones" if passed else ""
-        raise InputError(f"{root}: no audio files ({', '.join(ENDINGS)}); {contract.held(root)}{seen}")
+        raise InputError(
+            f"{root}: no audio files ({', '.join(ENDINGS)}); {contract.held(root)}{seen}"
+        )
     paths.sort()
     tracks = pd.DataFrame({"track_id": paths, "path": paths, "split": "train"})
     tracks["tags"] = [[] for _ in paths]
@@ -62,19 +66,30 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
 
 
 def _files(root: Path, passed: Counter[str]) -> Iterator[str]:
-    """Paths of the audio files below `root`, relative to it; counts in `passed` what else is there."""
+    """Paths of the audio files below `root`, relative to it.
+
+    Counts in `passed` what else is there.
+    """
 
     def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+        raise InputError(
+            f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})"
+        ) from error
 
     entered = {os.path.realpath(root)}
     for folder, below, names in os.walk(root, followlinks=True, onerror=refuse):
         below.sort()
         for name in tuple(below):
             real = os.path.realpath(Path(folder, name))
-            if name.startswith(".") or real in entered:  # a link to a folder that was entered could lead on for ever
+            if (
+                name.startswith(".") or real in entered
+            ):  # a link to a folder that was entered could lead on for ever
                 below.remove(name)
-                passed["hidden folders" if name.startswith(".") else "folders that links lead to a second time"] += 1
+                passed[
+                    "hidden folders"
+                    if name.startswith(".")
+                    else "folders that links lead to a second time"
+                ] += 1
             entered.add(real)
         for name in names:
             path = Path(folder, name).relative_to(root).as_posix()

@@ -1,12 +1,14 @@
 """GTZAN: 1 000 excerpts of 30 s in 10 genres; the fault-filtered split of 930.
 
-George Tzanetakis and Perry Cook, "Musical genre classification of audio signals", IEEE Transactions on Speech and Audio
-Processing 10(5), 2002. The split: Corey Kereliuk, Bob Sturm and Jan Larsen, "Deep learning and music adversaries", IEEE
-Transactions on Multimedia 17(11), 2015, after the faults that Sturm found (repetitions, mislabellings, distortions); it
-is also made to keep artists apart.
+George Tzanetakis and Perry Cook, "Musical genre classification of audio signals", IEEE Transactions
+on Speech and Audio Processing 10(5), 2002. The split: Corey Kereliuk, Bob Sturm and Jan Larsen,
+"Deep learning and music adversaries", IEEE Transactions on Multimedia 17(11), 2015, after the
+faults that Sturm found (repetitions, mislabellings, distortions); it is also made to keep artists
+apart.
 
-Root: `genres/blues/blues.00000.au` as first distributed, or `genres_original/blues/blues.00000.wav`. The `.wav` of
-jazz.00054 in some copies is no audio file: `prepare` lists it.
+Root: `genres/blues/blues.00000.au` as first distributed, or
+`genres_original/blues/blues.00000.wav`. The `.wav` of jazz.00054 in some copies is no audio file:
+`prepare` lists it.
 
 The data set names no artists, so every excerpt is a group of its own.
 """
@@ -22,11 +24,13 @@ PAPER = "Tzanetakis & Cook, TSAP 2002"
 COST = "1.2 GB; 0.9 GB prepared at 16 kHz"
 HOMEPAGE = "http://marsyas.info/downloads/datasets.html"
 LICENCE = "none given; audio under copyright, for research"
-CITATION = "G. Tzanetakis, P. Cook. Musical genre classification of audio signals. IEEE Transactions on Speech and \
+CITATION = (
+    "G. Tzanetakis, P. Cook. Musical genre classification of audio signals. IEEE Transactions on Speech and \
 Audio Processing 10(5), 2002."
+)
 
-# The checksum is the one that torchaudio knows for the authors' own copy, opihi.cs.uvic.ca/sound/genres.tar.gz, which
-# is no longer served. The size is not known.
+# The checksum is the one that torchaudio knows for the authors' own copy,
+# opihi.cs.uvic.ca/sound/genres.tar.gz, which is no longer served. The size is not known.
 FILES = (
     File(
         "genres.tar.gz",
@@ -39,9 +43,21 @@ FILES = (
 PUBLISHED = {"fault-filtered": {"train": 443, "valid": 197, "test": 290, "tags": 10}}
 PUBLISHED_IN = "github.com/jongpillee/music_dataset_split (GTZAN_split)"
 
-GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
+GENRES = (
+    "blues",
+    "classical",
+    "country",
+    "disco",
+    "hiphop",
+    "jazz",
+    "metal",
+    "pop",
+    "reggae",
+    "rock",
+)
 
-# Numbers of the excerpts in {train,valid,test}_filtered.txt of github.com/jongpillee/music_dataset_split (MIT).
+# Numbers of the excerpts in {train,valid,test}_filtered.txt of
+# github.com/jongpillee/music_dataset_split (MIT).
 SPLIT = {
     "train": {
         "blues": "29-49 73-97",
@@ -101,7 +117,9 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
     tracks = pd.DataFrame(rows, columns=["track_id", "split", "tags"])
     names = [f"{tags[0]}/{track}" for track, _, tags in rows]
     folders = ("genres", "genres_original", "Data/genres_original", "")
-    tracks["path"], missing = contract.locate(root, names, folders, progress, endings=(".au", ".wav"))
+    tracks["path"], missing = contract.locate(
+        root, names, folders, progress, endings=(".au", ".wav")
+    )
     tracks["group"] = "track:" + tracks["track_id"]
     notes = (
         f"{1000 - len(tracks)} of the 1 000 excerpts are faulty and not in the split",

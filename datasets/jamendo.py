@@ -1,14 +1,15 @@
 """MTG-Jamendo: 55 000 full tracks under Creative Commons with 195 tags of genre, instrument, mood and theme.
 
-Dmitry Bogdanov, Minz Won, Philip Tovstogan, Alastair Porter and Xavier Serra, "The MTG-Jamendo dataset for automatic
-music tagging", Machine Learning for Music Discovery Workshop, ICML 2019.
+Dmitry Bogdanov, Minz Won, Philip Tovstogan, Alastair Porter and Xavier Serra, "The MTG-Jamendo
+dataset for automatic music tagging", Machine Learning for Music Discovery Workshop, ICML 2019.
 
-Root: the repository's `data/splits/split-N/*.tsv`, and the audio in `audio/NN/NNNN.mp3` (as published, up to
-320 kbit/s) or `audio-low/NN/NNNN.low.mp3` (a second distribution, a third of the size). The tables have as many columns
-as the track with most tags, and end their lines with CR LF.
+Root: the repository's `data/splits/split-N/*.tsv`, and the audio in `audio/NN/NNNN.mp3` (as
+published, up to 320 kbit/s) or `audio-low/NN/NNNN.low.mp3` (a second distribution, a third of the
+size). The tables have as many columns as the track with most tags, and end their lines with CR LF.
 
-Groups are artists, which never cross a split. Tags keep their category ("genre---rock") and are sorted, which is the
-order of the published lists `tags/top50.txt` and `tags/moodtheme_split.txt`; genre and instrument have no list.
+Groups are artists, which never cross a split. Tags keep their category ("genre---rock") and are
+sorted, which is the order of the published lists `tags/top50.txt` and `tags/moodtheme_split.txt`;
+genre and instrument have no list.
 """
 
 from itertools import product
@@ -25,10 +26,17 @@ PAPER = "Bogdanov et al., ICML workshop 2019"
 COST = "508 GB of mp3, or about a third of it with low bit rate; 430 GB prepared at 16 kHz"
 HOMEPAGE = "https://github.com/MTG/mtg-jamendo-dataset"
 LICENCE = "audio: Creative Commons, each track its own; metadata: CC BY-NC-SA 4.0"
-CITATION = "D. Bogdanov, M. Won, P. Tovstogan, A. Porter, X. Serra. The MTG-Jamendo dataset for automatic music \
+CITATION = (
+    "D. Bogdanov, M. Won, P. Tovstogan, A. Porter, X. Serra. The MTG-Jamendo dataset for automatic music \
 tagging. Machine Learning for Music Discovery Workshop, ICML 2019."
+)
 
-_TASKS = {"top50": "top50tags", "genre": "genre", "instrument": "instrument", "moodtheme": "moodtheme"}
+_TASKS = {
+    "top50": "top50tags",
+    "genre": "genre",
+    "instrument": "instrument",
+    "moodtheme": "moodtheme",
+}
 _SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 _FOLDS = range(5)
 _REPOSITORY = "https://raw.githubusercontent.com/MTG/mtg-jamendo-dataset/master/data"
@@ -46,16 +54,23 @@ def _audio(folder: str) -> tuple[File, ...]:
     return (
         File(f"{folder}/{digests}", f"{_REPOSITORY}/download/{digests}"),
         *(
-            File(f"{folder}/{name}", f"{_SERVER}/{folder}/{name}", listed_in=f"{folder}/{digests}", unpack=True)
+            File(
+                f"{folder}/{name}",
+                f"{_SERVER}/{folder}/{name}",
+                listed_in=f"{folder}/{digests}",
+                unpack=True,
+            )
             for name in archives
         ),
     )
 
 
-# Sizes of the archives are not published; neither are checksums of the tables, whose counts PUBLISHED has.
+# Sizes of the archives are not published; neither are checksums of the tables, whose counts
+# PUBLISHED has.
 _TABLES = {
     (task, fold): tuple(
-        File(f"data/{_table(task, fold, split)}", f"{_REPOSITORY}/{_table(task, fold, split)}") for split in _SPLITS
+        File(f"data/{_table(task, fold, split)}", f"{_REPOSITORY}/{_table(task, fold, split)}")
+        for split in _SPLITS
     )
     for task, fold in product(_TASKS, _FOLDS)
 }
@@ -77,7 +92,8 @@ class Settings(contract.Settings):
     Attributes:
         task: "top50", "genre" (87 tags), "instrument" (40) or "moodtheme" (56).
         fold: which of the five published splits; published scores are of split 0.
-        audio: "full", or "low" for the distribution of low bit rate; scores of the two are not the same.
+        audio: "full", or "low" for the distribution of low bit rate; scores of the two are not the
+            same.
     """
 
     task: Literal["top50", "genre", "instrument", "moodtheme"] = "top50"
@@ -99,7 +115,9 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
     tracks = pd.concat([_read(root, settings, split) for split in _SPLITS], ignore_index=True)
     if tracks["track_id"].duplicated().any():
         twice = tracks["track_id"][tracks["track_id"].duplicated()].iloc[0]
-        raise InputError(f"{root}: {twice} stands twice in split {settings.fold} of {settings.task}")
+        raise InputError(
+            f"{root}: {twice} stands twice in split {settings.fold} of {settings.task}"
+        )
     tracks["path"], missing = _locate(root, tracks["path"].tolist(), settings.audio, progress)
     tags = tuple(sorted({tag for several in tracks["tags"] for tag in several}))
     notes = (*missing, *contract.shared_groups(tracks, "artists"))
@@ -109,7 +127,9 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
 def _read(root: Path, settings: Settings, split: str) -> pd.DataFrame:
     name = _table(settings.task, settings.fold, split)
     bare = name.removeprefix("splits/")
-    path = contract.find(root, "table", f"data/{name}", name, bare, f"mtg-jamendo-dataset/data/{name}")
+    path = contract.find(
+        root, "table", f"data/{name}", name, bare, f"mtg-jamendo-dataset/data/{name}"
+    )
     columns = ("TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS")
     table = contract.read_table(path, columns, delimiter="\t", rest="TAGS")
     return pd.DataFrame({
@@ -123,9 +143,14 @@ def _read(root: Path, settings: Settings, split: str) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def _locate(root: Path, paths: list[str], audio: str, progress: Progress) -> tuple[list[str], tuple[str, ...]]:
+def _locate(
+    root: Path, paths: list[str], audio: str, progress: Progress
+) -> tuple[list[str], tuple[str, ...]]:
     """Finds the audio of the distribution asked for; says so where only the other one is there."""
-    places = {"full": ("audio", "raw_30s/audio", ""), "low": ("audio-low", "raw_30s/audio-low", "audio", "")}
+    places = {
+        "full": ("audio", "raw_30s/audio", ""),
+        "low": ("audio-low", "raw_30s/audio-low", "audio", ""),
+    }
     names = {"full": paths, "low": [path.removesuffix(".mp3") + ".low.mp3" for path in paths]}
     try:
         return contract.locate(root, names[audio], places[audio], progress)
@@ -135,4 +160,6 @@ def _locate(root: Path, paths: list[str], audio: str, progress: Progress) -> tup
             contract.locate(root, names[other], places[other], progress)
         except InputError:
             raise error from None
-        raise InputError(f"{error}; the audio there is the other distribution: set audio to '{other}'") from None
+        raise InputError(
+            f"{error}; the audio there is the other distribution: set audio to '{other}'"
+        ) from None

@@ -1,19 +1,23 @@
-"""MagnaTagATune: 25 863 clips of 29 s with 50 tags that listeners gave in a game; the splits of Pons and of Lee.
+"""MagnaTagATune: 25 863 clips of 29 s with 50 tags that listeners gave in a game.
 
-Edith Law, Kris West, Michael Mandel, Mert Bay and J. Stephen Downie, "Evaluation of algorithms using games: the case of
-music tagging", ISMIR 2009.
+The splits of Pons and of Lee. Edith Law, Kris West, Michael Mandel, Mert Bay and J. Stephen Downie,
+"Evaluation of algorithms using games: the case of music tagging", ISMIR 2009.
 
-Root: `annotations_final.csv`, `clip_info_final.csv` and the folders `0` to `f` of the three joined archives, at the
-root or in `mp3/`. The tags are the 50 most frequent of the 188 raw ones: synonyms ("female", "female vocal", "female
-voice", "woman") stay separate outputs, as in all published work on this split.
+Root: `annotations_final.csv`, `clip_info_final.csv` and the folders `0` to `f` of the three joined
+archives, at the root or in `mp3/`. The tags are the 50 most frequent of the 188 raw ones: synonyms
+("female", "female vocal", "female voice", "woman") stay separate outputs, as in all published work
+on this split.
 
 Both splits follow the folders: 0 to b train, c valid, d to f test. They differ in what they keep.
 
-- `pons` (musicnn, CLMR, TUNe): every clip, also the 296 valid and 997 test clips without any of the 50 tags.
-- `lee` (Deezer, CoJEPA): only clips with one of the 50 tags and of at least 29.1 s. All are, but for the three whose
-  file in the archive is empty; `pons` keeps these three, and `prepare` lists them as unreadable.
+- `pons` (musicnn, CLMR, TUNe): every clip, also the 296 valid and 997 test clips without any of the
+  50 tags.
+- `lee` (Deezer, CoJEPA): only clips with one of the 50 tags and of at least 29.1 s. All are, but
+  for the three whose file in the archive is empty; `pons` keeps these three, and `prepare` lists
+  them as unreadable.
 
-Scores of the two are not comparable: the untagged test clips lower macro average precision by several points.
+Scores of the two are not comparable: the untagged test clips lower macro average precision by
+several points.
 
 Groups are albums, which never cross a split. Artists do: the manifest says how many.
 """
@@ -31,17 +35,25 @@ PAPER = "Law et al., ISMIR 2009"
 COST = "3.0 GB of mp3; 24 GB prepared at 16 kHz"
 HOMEPAGE = "https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset"
 LICENCE = "audio: CC BY-NC-SA 1.0 (Magnatune); annotations: for research"
-CITATION = "E. Law, K. West, M. Mandel, M. Bay, J. S. Downie. Evaluation of algorithms using games: the case of music \
+CITATION = (
+    "E. Law, K. West, M. Mandel, M. Bay, J. S. Downie. Evaluation of algorithms using games: the case of music \
 tagging. ISMIR 2009."
+)
 
 _SERVER = "https://mirg.city.ac.uk/datasets/magnatagatune"
 # The server publishes no checksums; the sizes are those that public download scripts test for.
 FILES = (
     File("annotations_final.csv", f"{_SERVER}/annotations_final.csv"),
     File("clip_info_final.csv", f"{_SERVER}/clip_info_final.csv"),
-    File("mp3.zip.001", f"{_SERVER}/mp3.zip.001", bytes=1_100_000_000, unpack=True, part_of="mp3.zip"),
-    File("mp3.zip.002", f"{_SERVER}/mp3.zip.002", bytes=1_100_000_000, unpack=True, part_of="mp3.zip"),
-    File("mp3.zip.003", f"{_SERVER}/mp3.zip.003", bytes=772_769_864, unpack=True, part_of="mp3.zip"),
+    File(
+        "mp3.zip.001", f"{_SERVER}/mp3.zip.001", bytes=1_100_000_000, unpack=True, part_of="mp3.zip"
+    ),
+    File(
+        "mp3.zip.002", f"{_SERVER}/mp3.zip.002", bytes=1_100_000_000, unpack=True, part_of="mp3.zip"
+    ),
+    File(
+        "mp3.zip.003", f"{_SERVER}/mp3.zip.003", bytes=772_769_864, unpack=True, part_of="mp3.zip"
+    ),
 )
 
 PUBLISHED = {
@@ -60,7 +72,9 @@ TAGS = (
 )  # fmt: skip
 """In the order of Pons's list; in Lee's, "metal" and "female voice" change places."""
 
-_SPLIT_OF_FOLDER = dict.fromkeys("0123456789ab", "train") | {"c": "valid"} | dict.fromkeys("def", "test")
+_SPLIT_OF_FOLDER = (
+    dict.fromkeys("0123456789ab", "train") | {"c": "valid"} | dict.fromkeys("def", "test")
+)
 _EMPTY = {
     "6/norine_braun-now_and_zen-08-gently-117-146.mp3",
     "8/jacob_heringman-josquin_des_prez_lute_settings-19-gintzler__pater_noster-204-233.mp3",
@@ -97,7 +111,11 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
     paths, missing = contract.locate(root, tracks["path"].tolist(), ("", "mp3"), progress)
     tracks["path"] = paths
     tracks = _described(tracks, info, notes)
-    notes += [*missing, *contract.shared_groups(tracks, "albums"), *contract.shared_groups(tracks, "artists", "artist")]
+    notes += [
+        *missing,
+        *contract.shared_groups(tracks, "albums"),
+        *contract.shared_groups(tracks, "artists", "artist"),
+    ]
     return Manifest(tracks, _tag_order(settings.split), "tags", settings.split, tuple(notes))
 
 
@@ -117,9 +135,13 @@ def _tracks(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     })  # fmt: skip
     if tracks["split"].isna().any():
         wrong = tracks["path"][tracks["split"].isna()].iloc[0]
-        raise InputError(f"{path}: mp3_path '{wrong}' is in none of the folders 0 to f, which the split follows")
+        raise InputError(
+            f"{path}: mp3_path '{wrong}' is in none of the folders 0 to f, which the split follows"
+        )
     if tracks["track_id"].duplicated().any():
-        raise InputError(f"{path}: clip {tracks['track_id'][tracks['track_id'].duplicated()].iloc[0]} stands twice")
+        raise InputError(
+            f"{path}: clip {tracks['track_id'][tracks['track_id'].duplicated()].iloc[0]} stands twice"
+        )
     return tracks
 
 
@@ -142,8 +164,12 @@ def _described(tracks: pd.DataFrame, info: pd.DataFrame, notes: list[str]) -> pd
         tracks[name] = pd.to_numeric(tracks[name], errors="coerce")
     nameless = tracks["album"] == ""
     if nameless.any():
-        notes.append(f"{int(nameless.sum())} clips have no album in clip_info_final.csv: each is a group of its own")
-    tracks["group"] = (tracks["artist"] + " / " + tracks["album"]).where(~nameless, "clip:" + tracks["track_id"])
+        notes.append(
+            f"{int(nameless.sum())} clips have no album in clip_info_final.csv: each is a group of its own"
+        )
+    tracks["group"] = (tracks["artist"] + " / " + tracks["album"]).where(
+        ~nameless, "clip:" + tracks["track_id"]
+    )
     return tracks
 
 

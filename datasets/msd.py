@@ -1,20 +1,23 @@
-"""MSD: 241 889 tracks of the Million Song Dataset with the 50 most frequent Last.fm tags; audio is the user's own.
+"""MSD: 241 889 tracks of the Million Song Dataset with the 50 most frequent Last.fm tags.
 
-Thierry Bertin-Mahieux, Daniel Ellis, Brian Whitman and Paul Lamere, "The Million Song Dataset", ISMIR 2011. The split:
-Keunwoo Choi, George Fazekas and Mark Sandler, "Automatic tagging using deep convolutional neural networks", ISMIR 2016,
-without the previews below 29.1 s that Jongpil Lee removed (SampleCNN, SMC 2017): 201 680 / 11 774 / 28 435 tracks.
+Audio is the user's own. Thierry Bertin-Mahieux, Daniel Ellis, Brian Whitman and Paul Lamere, "The
+Million Song Dataset", ISMIR 2011. The split: Keunwoo Choi, George Fazekas and Mark Sandler,
+"Automatic tagging using deep convolutional neural networks", ISMIR 2016, without the previews below
+29.1 s that Jongpil Lee removed (SampleCNN, SMC 2017): 201 680 / 11 774 / 28 435 tracks.
 
 Root:
 
-- the split lists, `train`, `valid` and `test` (or `filtered_list_train` and so on), each `.txt`, `.csv` or `.tsv` (the
-  id first on each line) or `.npy` (an array of strings). A train list of 213 454 ids without a valid list is cut as it
-  always is, the first 201 680 for training. The published lists, `filtered_list_*.cP`, are pickles; opening a pickle
-  runs whatever code it holds, so they are not read here. INSTRUCTIONS says how to make text of them safely.
-- the tags: `tags.csv` (columns msd_id and tags, | between tags), or Last.fm's `lastfm_tags.db`, of which every listed
-  tag counts that has at least `least_weight`.
-- the audio: `paths.csv` (columns msd_id and path, relative to the root), of whatever audio the user has.
-- if at hand, `unique_tracks.txt` of the MSD, for artists and titles. Artists are the groups; the usual split does not
-  keep them apart, and the manifest says how many cross it.
+- the split lists, `train`, `valid` and `test` (or `filtered_list_train` and so on), each `.txt`,
+  `.csv` or `.tsv` (the id first on each line) or `.npy` (an array of strings). A train list of 213
+  454 ids without a valid list is cut as it always is, the first 201 680 for training. The published
+  lists, `filtered_list_*.cP`, are pickles; opening a pickle runs whatever code it holds, so they
+  are not read here. INSTRUCTIONS says how to make text of them safely.
+- the tags: `tags.csv` (columns msd_id and tags, | between tags), or Last.fm's `lastfm_tags.db`, of
+  which every listed tag counts that has at least `least_weight`.
+- the audio: `paths.csv` (columns msd_id and path, relative to the root), of whatever audio the user
+  has.
+- if at hand, `unique_tracks.txt` of the MSD, for artists and titles. Artists are the groups; the
+  usual split does not keep them apart, and the manifest says how many cross it.
 
 Other lists than the published ones are another split: its name carries a digest of the ids.
 """
@@ -73,8 +76,8 @@ class Settings(contract.Settings):
     """How tags are read from lastfm_tags.db.
 
     Attributes:
-        least_weight: from 0 to 100, below which a tag of a track does not count. How the published tags were cut is not
-            documented; 0 takes every one.
+        least_weight: from 0 to 100, below which a tag of a track does not count. How the published
+            tags were cut is not documented; 0 takes every one.
     """
 
     least_weight: float = Field(0.0, ge=0, le=100)
@@ -96,11 +99,17 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
             f"{root / 'paths.csv'}: none of its {len(paths)} ids is in the lists of {sum(wanted.values())}"
         )
     if len(rows) < sum(wanted.values()):
-        notes.append(f"{sum(wanted.values()) - len(rows)} of {sum(wanted.values())} tracks have no audio in paths.csv")
+        notes.append(
+            f"{sum(wanted.values()) - len(rows)} of {sum(wanted.values())} tracks have no audio in paths.csv"
+        )
     tracks = pd.DataFrame(rows, columns=["track_id", "split"])
-    tracks["path"], missing = contract.locate(root, [paths[track] for track in tracks["track_id"]], ("",), progress)
+    tracks["path"], missing = contract.locate(
+        root, [paths[track] for track in tracks["track_id"]], ("",), progress
+    )
     given = _tags(root, settings.least_weight, notes)
-    tracks["tags"] = [[tag for tag in TAGS if tag in given.get(track, ())] for track in tracks["track_id"]]
+    tracks["tags"] = [
+        [tag for tag in TAGS if tag in given.get(track, ())] for track in tracks["track_id"]
+    ]
     untagged = int((tracks["tags"].map(len) == 0).sum())
     if untagged == len(tracks):
         raise InputError(f"{root}: no track has one of the 50 tags ({contract.some(TAGS)})")
@@ -123,7 +132,9 @@ def _split(root: Path, notes: list[str]) -> dict[str, list[str]]:
     train = _list(_list_path(root, "train"))
     cut, total = PUBLISHED["lee"]["train"], PUBLISHED["lee"]["train"] + PUBLISHED["lee"]["valid"]
     if len(train) == total and not any(map(Path.exists, _list_paths(root, "valid"))):
-        notes.append(f"no valid list: the first {cut} of the {total} train ids train, the rest are valid, as published")
+        notes.append(
+            f"no valid list: the first {cut} of the {total} train ids train, the rest are valid, as published"
+        )
         train, valid = train[:cut], train[cut:]
     else:
         valid = _list(_list_path(root, "valid"))
@@ -132,13 +143,19 @@ def _split(root: Path, notes: list[str]) -> dict[str, list[str]]:
     for split in SPLITS:
         for track in ids[split]:
             if track in split_of:
-                raise InputError(f"{root}: {track} stands twice, in the {split_of[track]} and the {split} list")
+                raise InputError(
+                    f"{root}: {track} stands twice, in the {split_of[track]} and the {split} list"
+                )
             split_of[track] = split
     return ids
 
 
 def _list_paths(root: Path, split: str) -> list[Path]:
-    return [root / f"{prefix}{split}{ending}" for prefix in ("", "filtered_list_") for ending in _ENDINGS]
+    return [
+        root / f"{prefix}{split}{ending}"
+        for prefix in ("", "filtered_list_")
+        for ending in _ENDINGS
+    ]
 
 
 def _list_path(root: Path, split: str) -> Path:
@@ -157,24 +174,35 @@ def _list(path: Path) -> list[str]:
     try:
         if path.suffix == ".npy":
             array = np.load(path, allow_pickle=False)
-            ids = [value.decode() if isinstance(value, bytes) else str(value) for value in array.ravel().tolist()]
+            ids = [
+                value.decode() if isinstance(value, bytes) else str(value)
+                for value in array.ravel().tolist()
+            ]
         else:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
-            ids = [re.split(r"[,\t ]", line.strip(), maxsplit=1)[0].strip('"') for line in lines if line.strip()]
+            ids = [
+                re.split(r"[,\t ]", line.strip(), maxsplit=1)[0].strip('"')
+                for line in lines
+                if line.strip()
+            ]
             if ids and not _ID.fullmatch(ids[0]):
                 del ids[0]
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a list of ids ({error})") from error
     wrong = [track for track in ids if not _ID.fullmatch(track)]
     if wrong or not ids:
-        raise InputError(f"{path}: '{wrong[0] if wrong else ''}' is not an id of the MSD, such as TRAAAAK128F9318786")
+        raise InputError(
+            f"{path}: '{wrong[0] if wrong else ''}' is not an id of the MSD, such as TRAAAAK128F9318786"
+        )
     return ids
 
 
 def _mapping(path: Path, column: str) -> dict[str, str]:
     table = contract.read_table(path, ("msd_id", column))
     if table["msd_id"].duplicated().any():
-        raise InputError(f"{path}: {table['msd_id'][table['msd_id'].duplicated()].iloc[0]} stands twice")
+        raise InputError(
+            f"{path}: {table['msd_id'][table['msd_id'].duplicated()].iloc[0]} stands twice"
+        )
     return dict(zip(table["msd_id"], table[column], strict=True))
 
 
@@ -185,7 +213,10 @@ def _tags(root: Path, least_weight: float, notes: list[str]) -> dict[str, set[st
         return _lastfm(path, least_weight)
     if (root / "lastfm_tags.db").exists():
         notes.append("tags are those of tags.csv; lastfm_tags.db is there too and was not read")
-    return {track: {tag.strip() for tag in text.split("|")} for track, text in _mapping(path, "tags").items()}
+    return {
+        track: {tag.strip() for tag in text.split("|")}
+        for track, text in _mapping(path, "tags").items()
+    }
 
 
 def _lastfm(path: Path, least_weight: float) -> dict[str, set[str]]:
@@ -202,7 +233,9 @@ def _lastfm(path: Path, least_weight: float) -> dict[str, set[str]]:
         finally:
             database.close()
     except sqlite3.Error as error:
-        raise InputError(f"{path}: cannot be read as Last.fm's database of tags ({error})") from error
+        raise InputError(
+            f"{path}: cannot be read as Last.fm's database of tags ({error})"
+        ) from error
     return found
 
 
@@ -218,8 +251,13 @@ def _described(root: Path, tracks: pd.DataFrame, notes: list[str]) -> pd.DataFra
                 about[values[0]] = (values[2], values[3])
     known = [about.get(track, ("", "")) for track in tracks["track_id"]]
     artists = [artist for artist, _ in known]
-    groups = [artist or f"track:{track}" for artist, track in zip(artists, tracks["track_id"], strict=True)]
+    groups = [
+        artist or f"track:{track}"
+        for artist, track in zip(artists, tracks["track_id"], strict=True)
+    ]
     if "" in artists:
         lacking = "unique_tracks.txt is not there" if not about else "unique_tracks.txt lacks some"
-        notes.append(f"{artists.count('')} tracks have no artist ({lacking}): each is a group of its own")
+        notes.append(
+            f"{artists.count('')} tracks have no artist ({lacking}): each is a group of its own"
+        )
     return tracks.assign(artist=artists, title=[title for _, title in known], group=groups)

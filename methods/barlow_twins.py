@@ -1,11 +1,12 @@
 """Redundancy reduction: makes the correlation matrix between the projections of two views the identity.
 
-J. Zbontar, L. Jing, I. Misra, Y. LeCun and S. Deny, "Barlow Twins: Self-Supervised Learning via Redundancy
-Reduction", ICML 2021, arXiv:2103.03230.
+J. Zbontar, L. Jing, I. Misra, Y. LeCun and S. Deny, "Barlow Twins: Self-Supervised Learning via
+Redundancy Reduction", ICML 2021, arXiv:2103.03230.
 
-Numbers that differ from the paper: the projector is 2048 wide, not 8192, as is usual for small encoders. Not to be
-confused: Deezer's comparison (arXiv:2404.09177) averages each term, which at width D equals a weight of 1 / (D - 1) in
-the paper's sums: 4.9e-4 at 2048, a tenth of the paper's 5.1e-3.
+Numbers that differ from the paper: the projector is 2048 wide, not 8192, as is usual for small
+encoders. Not to be confused: Deezer's comparison (arXiv:2404.09177) averages each term, which at
+width D equals a weight of 1 / (D - 1) in the paper's sums: 4.9e-4 at 2048, a tenth of the paper's
+5.1e-3.
 
 Collapse: "invariance" stays near the width of the projection, its value for uncorrelated views.
 """
@@ -47,9 +48,11 @@ def barlow_twins_loss(first: Tensor, second: Tensor, *, redundancy_weight: float
         redundancy_weight: weight of the entries off the diagonal.
 
     Returns:
-        Total = "invariance" (diagonal) + redundancy_weight * "redundancy" (off the diagonal); sums, not means.
+        Total = "invariance" (diagonal) + redundancy_weight * "redundancy" (off the diagonal); sums,
+        not means.
     """
-    # Batch normalisation without affine part, as in the authors' code: biased variance, epsilon 1e-5.
+    # Batch normalisation without affine part, as in the authors' code: biased variance, epsilon
+    # 1e-5.
     first = functional.batch_norm(first, running_mean=None, running_var=None, training=True)
     second = functional.batch_norm(second, running_mean=None, running_var=None, training=True)
     correlation = first.T @ second / len(first)
@@ -66,10 +69,14 @@ class Method(method.Method):
 
     settings: Settings
 
-    def __init__(self, encoder: nn.Module, width: int, settings: Settings, task: method.Task) -> None:
+    def __init__(
+        self, encoder: nn.Module, width: int, settings: Settings, task: method.Task
+    ) -> None:
         """Adds the projector; see the base."""
         super().__init__(encoder, width, settings, task)
-        self.projector = heads.projector(width, hidden=settings.hidden, output=settings.output, layers=settings.layers)
+        self.projector = heads.projector(
+            width, hidden=settings.hidden, output=settings.output, layers=settings.layers
+        )
 
     def forward(self, batch: method.Batch, step: int) -> method.Loss:
         """The loss of two views, over the tracks of every process."""

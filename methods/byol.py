@@ -1,14 +1,15 @@
 """Bootstrap: predicts a slow copy's projection of the other view; no negatives.
 
-J.-B. Grill, F. Strub, F. Altché, C. Tallec, P. H. Richemond, E. Buchatskaya, C. Doersch, B. A. Pires, Z. D. Guo,
-M. G. Azar, B. Piot, K. Kavukcuoglu, R. Munos and M. Valko, "Bootstrap Your Own Latent" (BYOL), NeurIPS 2020,
-arXiv:2006.07733.
+J.-B. Grill, F. Strub, F. Altché, C. Tallec, P. H. Richemond, E. Buchatskaya, C. Doersch, B. A.
+Pires, Z. D. Guo, M. G. Azar, B. Piot, K. Kavukcuoglu, R. Munos and M. Valko, "Bootstrap Your Own
+Latent" (BYOL), NeurIPS 2020, arXiv:2006.07733.
 
-Numbers that differ from the paper: `momentum` starts at 0.99, not 0.996. The authors' configurations give 0.97, 0.99,
-0.99 and 0.996 for 40, 100, 300 and 1000 epochs, and runs here are of the shorter kinds.
+Numbers that differ from the paper: `momentum` starts at 0.99, not 0.996. The authors'
+configurations give 0.97, 0.99, 0.99 and 0.996 for 40, 100, 300 and 1000 epochs, and runs here are
+of the shorter kinds.
 
-Collapse: "alignment" reaches 1 while the embedding's standard deviation falls to 0. BatchNorm in the heads is part of
-what prevents it.
+Collapse: "alignment" reaches 1 while the embedding's standard deviation falls to 0. BatchNorm in
+the heads is part of what prevents it.
 """
 
 from lightly.loss import NegativeCosineSimilarity
@@ -27,7 +28,8 @@ class Settings(method.Settings):
     Attributes:
         hidden: width of the hidden layer of projector and predictor.
         output: width of projection and prediction.
-        momentum: share of its weights that the slow copy keeps at the first step; it rises to 1 over the run.
+        momentum: share of its weights that the slow copy keeps at the first step; it rises to 1
+            over the run.
     """
 
     hidden: int = Field(4096, ge=1)
@@ -48,13 +50,16 @@ def byol_loss(
         second_target: (batch, dim), second view.
 
     Returns:
-        Total and term "distance", the sum over both directions, from 0 to 8; "alignment", the mean cosine, is a sign.
+        Total and term "distance", the sum over both directions, from 0 to 8; "alignment", the mean
+        cosine, is a sign.
     """
     negative_cosine = NegativeCosineSimilarity()
     forwards = negative_cosine(first_prediction, second_target.detach())
     backwards = negative_cosine(second_prediction, first_target.detach())
     distance = 4 + 2 * (forwards + backwards)
-    return method.Loss(total=distance, terms={"distance": distance, "alignment": 1 - distance.detach() / 4})
+    return method.Loss(
+        total=distance, terms={"distance": distance, "alignment": 1 - distance.detach() / 4}
+    )
 
 
 class Method(method.Method):
@@ -62,7 +67,9 @@ class Method(method.Method):
 
     settings: Settings
 
-    def __init__(self, encoder: nn.Module, width: int, settings: Settings, task: method.Task) -> None:
+    def __init__(
+        self, encoder: nn.Module, width: int, settings: Settings, task: method.Task
+    ) -> None:
         """Adds the heads and the slow copy; see the base."""
         super().__init__(encoder, width, settings, task)
         hidden, output = settings.hidden, settings.output

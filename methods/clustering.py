@@ -1,16 +1,18 @@
 """Clustering: predicts the prototype that a slow teacher assigns to the other view (DINO).
 
-M. Caron, H. Touvron, I. Misra, H. Jégou, J. Mairal, P. Bojanowski and A. Joulin, "Emerging Properties in
-Self-Supervised Vision Transformers" (DINO), ICCV 2021, arXiv:2104.14294. In music: the "clustering" of G.
-Meseguer-Brocal, D. Desblancs and R. Hennequin, "An Experimental Comparison of Multi-view Self-supervised Methods for
-Music Tagging", ICASSP 2024, arXiv:2404.09177.
+M. Caron, H. Touvron, I. Misra, H. Jégou, J. Mairal, P. Bojanowski and A. Joulin, "Emerging
+Properties in Self-Supervised Vision Transformers" (DINO), ICCV 2021, arXiv:2104.14294. In music:
+the "clustering" of G. Meseguer-Brocal, D. Desblancs and R. Hennequin, "An Experimental Comparison
+of Multi-view Self-supervised Methods for Music Tagging", ICASSP 2024, arXiv:2404.09177.
 
-Numbers that differ from DINO: sizes 1024-1024-256 and 4096 prototypes (2048-2048-256 and 65536) and the teacher
-temperature 0.02 -> 0.04 (0.04 throughout), from Deezer; schedules are fractions of the run, not epochs; two views, no
-small crops. Deezer's head has BatchNorm and ReLU, no normalised bottleneck and a plain last layer: `normalise` off.
+Numbers that differ from DINO: sizes 1024-1024-256 and 4096 prototypes (2048-2048-256 and 65536) and
+the teacher temperature 0.02 -> 0.04 (0.04 throughout), from Deezer; schedules are fractions of the
+run, not epochs; two views, no small crops. Deezer's head has BatchNorm and ReLU, no normalised
+bottleneck and a plain last layer: `normalise` off.
 
-Collapse: "cross_entropy" constant at ln(prototypes) (8.318 for 4096) with "teacher_entropy" there too is uniform;
-"usage_entropy" near 0 is one prototype for every track; "kl" near 0 together with either is collapse.
+Collapse: "cross_entropy" constant at ln(prototypes) (8.318 for 4096) with "teacher_entropy" there
+too is uniform; "usage_entropy" near 0 is one prototype for every track; "kl" near 0 together with
+either is collapse.
 """
 
 from typing import Self
@@ -24,7 +26,9 @@ from torch import Tensor, nn
 from bench import heads, method
 
 PAPER = "Caron et al., ICCV 2021, arXiv:2104.14294; Meseguer-Brocal et al., ICASSP 2024, arXiv:2404.09177"
-COST = "one encoder pass over two views and one more without gradient (teacher), about 4/3 of the time"
+COST = (
+    "one encoder pass over two views and one more without gradient (teacher), about 4/3 of the time"
+)
 
 
 class Settings(method.Settings):
@@ -34,14 +38,17 @@ class Settings(method.Settings):
         hidden: width of the head's hidden layers.
         bottleneck: width of the layer before the prototypes.
         prototypes: number of clusters; at a batch of B at most 2 B of them can be used in one step.
-        normalise: unit-length bottleneck and prototypes, GELU, no BatchNorm (DINO); off for Deezer's head.
+        normalise: unit-length bottleneck and prototypes, GELU, no BatchNorm (DINO); off for
+            Deezer's head.
         student_temperature: divides the student's logits.
         teacher_temperature_start: the teacher's at the first step; the smaller, the sharper.
         teacher_temperature: the teacher's after the warm-up.
         warmup_fraction: share of the run in which the teacher's temperature rises, linearly.
-        freeze_fraction: share of the run, from its start, in which prototypes do not learn (DINO: the first epoch).
+        freeze_fraction: share of the run, from its start, in which prototypes do not learn (DINO:
+            the first epoch).
         centre_momentum: share of its value that the centre of the teacher's logits keeps each step.
-        momentum: share of its weights that the teacher keeps at the first step; it rises to 1 over the run.
+        momentum: share of its weights that the teacher keeps at the first step; it rises to 1 over
+            the run.
     """
 
     hidden: int = Field(1024, ge=1)
@@ -60,13 +67,20 @@ class Settings(method.Settings):
     def _temperature_rises(self) -> Self:
         if self.teacher_temperature_start > self.teacher_temperature:
             start, end = self.teacher_temperature_start, self.teacher_temperature
-            raise ValueError(f"teacher_temperature_start ({start}) must not exceed teacher_temperature ({end})")
+            raise ValueError(
+                f"teacher_temperature_start ({start}) must not exceed teacher_temperature ({end})"
+            )
         return self
 
 
 @method.in_float32
 def clustering_loss(
-    students: Tensor, teachers: Tensor, centre: Tensor, *, student_temperature: float, teacher_temperature: float
+    students: Tensor,
+    teachers: Tensor,
+    centre: Tensor,
+    *,
+    student_temperature: float,
+    teacher_temperature: float,
 ) -> method.Loss:
     """Cross-entropy of the student's assignment of each view under the teacher's of the other (equation 3).
 
@@ -78,10 +92,11 @@ def clustering_loss(
         teacher_temperature: divides the teacher's logits.
 
     Returns:
-        Total and term "cross_entropy" = "teacher_entropy" + "kl", both signs, as is "usage_entropy", the entropy of
-        the mean assignment. In nats.
+        Total and term "cross_entropy" = "teacher_entropy" + "kl", both signs, as is
+        "usage_entropy", the entropy of the mean assignment. In nats.
     """
-    # log_softmax, not the log of a clamped softmax as in Deezer's code, whose gradient may be undefined.
+    # log_softmax, not the log of a clamped softmax as in Deezer's code, whose gradient may be
+    # undefined.
     log_student = (students / student_temperature).log_softmax(dim=-1)
     log_teacher = ((teachers.detach() - centre) / teacher_temperature).log_softmax(dim=-1)
     teacher = log_teacher.exp()
@@ -97,16 +112,25 @@ def clustering_loss(
 
 
 class Method(method.Method):
-    """Student and teacher, each encoder and head; the centre is a buffer, so that it is saved with the weights."""
+    """Student and teacher, each encoder and head.
+
+    The centre is a buffer, so that it is saved with the weights.
+    """
 
     settings: Settings
 
-    def __init__(self, encoder: nn.Module, width: int, settings: Settings, task: method.Task) -> None:
+    def __init__(
+        self, encoder: nn.Module, width: int, settings: Settings, task: method.Task
+    ) -> None:
         """Adds the head, the teacher and the centre; see the base."""
         super().__init__(encoder, width, settings, task)
         hidden, bottleneck, prototypes = settings.hidden, settings.bottleneck, settings.prototypes
         self.head = heads.PrototypeHead(
-            width, hidden=hidden, bottleneck=bottleneck, prototypes=prototypes, normalise=settings.normalise
+            width,
+            hidden=hidden,
+            bottleneck=bottleneck,
+            prototypes=prototypes,
+            normalise=settings.normalise,
         )
         self.teacher = heads.SlowCopy(encoder, self.head)
         self.centre = Center(size=(1, 1, prototypes), momentum=settings.centre_momentum)
@@ -115,16 +139,21 @@ class Method(method.Method):
         """The loss of two views, in both directions."""
         settings = self.settings
         freeze = step < settings.freeze_fraction * self.task.steps
-        students = torch.stack([self.head(self.encoder(view), freeze=freeze) for view in batch.views])
+        students = torch.stack(
+            [self.head(self.encoder(view), freeze=freeze) for view in batch.views]
+        )
         teachers = torch.stack([self.teacher(view) for view in batch.views])
-        # Handed to `after_step` of this very step: a step that is thrown away (not finite) leaves the centre alone.
+        # Handed to `after_step` of this very step: a step that is thrown away (not finite) leaves
+        # the centre alone.
         self._teachers = teachers
         return clustering_loss(
             students,
             teachers,
             self.centre.value,
             student_temperature=settings.student_temperature,
-            teacher_temperature=teacher_temperature_at(step, steps=self.task.steps, settings=settings),
+            teacher_temperature=teacher_temperature_at(
+                step, steps=self.task.steps, settings=settings
+            ),
         )
 
     def after_step(self, step: int) -> None:
@@ -138,4 +167,6 @@ def teacher_temperature_at(step: int, *, steps: int, settings: Settings) -> floa
     """The teacher's temperature at a step: linear warm-up, then constant."""
     start, end = settings.teacher_temperature_start, settings.teacher_temperature
     warmup_steps = round(settings.warmup_fraction * steps)
-    return float(linear_warmup_schedule(step, warmup_steps=warmup_steps, start_value=start, end_value=end))
+    return float(
+        linear_warmup_schedule(step, warmup_steps=warmup_steps, start_value=start, end_value=end)
+    )

@@ -1,8 +1,8 @@
 """Imported: somebody else's trained weights, frozen, as one more row of the table (`bench run --weights FILE`).
 
-The weights are those that `bench import` wrote from a published checkpoint, or that an external encoder reads from a
-folder of its own; see `bench list encoders`. Nothing is trained: the encoder is embedded and probed like every other.
-No numbers are taken from a paper.
+The weights are those that `bench import` wrote from a published checkpoint, or that an external
+encoder reads from a folder of its own; see `bench list encoders`. Nothing is trained: the encoder
+is embedded and probed like every other. No numbers are taken from a paper.
 """
 
 from bench import method
@@ -22,4 +22,6 @@ class Method(method.Method):
 
     def forward(self, batch: method.Batch, step: int) -> method.Loss:
         """Refuses: there is nothing to train."""
-        raise NotImplementedError("imported weights are not trained (TRAINS is False): there is no loss")
+        raise NotImplementedError(
+            "imported weights are not trained (TRAINS is False): there is no loss"
+        )

@@ -1,11 +1,12 @@
 """Hand-made: mean and spread of MFCCs, without learning; the floor of every table.
 
-S. B. Davis and P. Mermelstein, "Comparison of Parametric Representations for Monosyllabic Word Recognition in
-Continuously Spoken Sentences", IEEE Transactions on Acoustics, Speech and Signal Processing 28(4), 1980. In music:
-B. Logan, "Mel Frequency Cepstral Coefficients for Music Modeling", ISMIR 2000.
+S. B. Davis and P. Mermelstein, "Comparison of Parametric Representations for Monosyllabic Word
+Recognition in Continuously Spoken Sentences", IEEE Transactions on Acoustics, Speech and Signal
+Processing 28(4), 1980. In music: B. Logan, "Mel Frequency Cepstral Coefficients for Music
+Modeling", ISMIR 2000.
 
-No numbers are taken from either: the coefficients are computed by the encoder of the same name, which is the only one
-that this method goes with.
+No numbers are taken from either: the coefficients are computed by the encoder of the same name,
+which is the only one that this method goes with.
 """
 
 from bench import method

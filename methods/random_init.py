@@ -1,9 +1,10 @@
-"""Random: leaves the encoder as it was initialised; what the architecture and the probe give without learning.
+"""Random: leaves the encoder as it was initialised.
 
-J. Pons and X. Serra, "Randomly Weighted CNNs for (Music) Audio Classification", ICASSP 2019, arXiv:1805.00237.
+What the architecture and the probe give without learning. J. Pons and X. Serra, "Randomly Weighted
+CNNs for (Music) Audio Classification", ICASSP 2019, arXiv:1805.00237.
 
-No numbers are taken from the paper: the encoder is the one of the other methods. A pretext task that does not beat
-this has learnt nothing that the tags need.
+No numbers are taken from the paper: the encoder is the one of the other methods. A pretext task
+that does not beat this has learnt nothing that the tags need.
 """
 
 from bench import method

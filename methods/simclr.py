@@ -1,12 +1,13 @@
 """Contrastive: two views of one track attract each other and repel the views of every other track in the batch.
 
-T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A Simple Framework for Contrastive Learning of Visual
-Representations" (SimCLR), ICML 2020, arXiv:2002.05709. In music: J. Spijkervet and J. A. Burgoyne, "Contrastive
-Learning of Musical Representations" (CLMR), ISMIR 2021, arXiv:2103.09410.
+T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A Simple Framework for Contrastive Learning of
+Visual Representations" (SimCLR), ICML 2020, arXiv:2002.05709. In music: J. Spijkervet and J. A.
+Burgoyne, "Contrastive Learning of Musical Representations" (CLMR), ISMIR 2021, arXiv:2103.09410.
 
-Numbers that differ from the paper: `hidden` is 1024, not 2048 (the paper takes the encoder's width). Each view goes
-through the encoder on its own, so BatchNorm sees one view at a time, as in the other methods here; the authors' code
-joins the views first. CLMR: `temperature` 0.5, `hidden` 512, `output` 64 and `batch_norm` off.
+Numbers that differ from the paper: `hidden` is 1024, not 2048 (the paper takes the encoder's
+width). Each view goes through the encoder on its own, so BatchNorm sees one view at a time, as in
+the other methods here; the authors' code joins the views first. CLMR: `temperature` 0.5, `hidden`
+512, `output` 64 and `batch_norm` off.
 
 Chance is ln(2 * batch_size - 1): a loss that stays there has learnt nothing.
 """
@@ -30,7 +31,8 @@ class Settings(method.Settings):
         hidden: width of the projector's hidden layers.
         output: width of the space in which views are compared.
         layers: linear layers of the projector: 2 in SimCLR, 3 in SimCLR v2.
-        batch_norm: BatchNorm after every layer of the projector, the last included, as in the authors' code.
+        batch_norm: BatchNorm after every layer of the projector, the last included, as in the
+            authors' code.
     """
 
     temperature: float = Field(0.1, gt=0, le=10)
@@ -50,10 +52,13 @@ def simclr_loss(first: Tensor, second: Tensor, *, temperature: float) -> method.
         temperature: divides the cosines.
 
     Returns:
-        Total and term "nt_xent"; "alignment", the mean cosine of the pairs, is a sign and no part of the total.
+        Total and term "nt_xent"; "alignment", the mean cosine of the pairs, is a sign and no part
+        of the total.
     """
     nt_xent = NTXentLoss(temperature=temperature)(first, second)
-    return method.Loss(total=nt_xent, terms={"nt_xent": nt_xent, "alignment": heads.mean_cosine(first, second)})
+    return method.Loss(
+        total=nt_xent, terms={"nt_xent": nt_xent, "alignment": heads.mean_cosine(first, second)}
+    )
 
 
 class Method(method.Method):
@@ -61,7 +66,9 @@ class Method(method.Method):
 
     settings: Settings
 
-    def __init__(self, encoder: nn.Module, width: int, settings: Settings, task: method.Task) -> None:
+    def __init__(
+        self, encoder: nn.Module, width: int, settings: Settings, task: method.Task
+    ) -> None:
         """Adds the projector; see the base."""
         super().__init__(encoder, width, settings, task)
         self.projector: nn.Module = SimCLRProjectionHead(

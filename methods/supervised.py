@@ -1,10 +1,11 @@
-"""Supervised: learns encoder and linear classifier end to end from the labelled tracks alone; the baseline to beat.
+"""Supervised: learns encoder and linear classifier end to end from the labelled tracks alone.
 
-For music tagging: J. Pons, O. Nieto, M. Prockup, E. Schmidt, A. Ehmann and X. Serra, "End-to-end Learning for Music
-Audio Tagging at Scale", ISMIR 2018, arXiv:1711.02520.
+The baseline to beat. For music tagging: J. Pons, O. Nieto, M. Prockup, E. Schmidt, A. Ehmann and X.
+Serra, "End-to-end Learning for Music Audio Tagging at Scale", ISMIR 2018, arXiv:1711.02520.
 
-Numbers that differ from the paper: none are taken from it. The encoder, the front end and the budget are those of the
-pretext tasks, which is what makes it a baseline for them; `dropout` is 0 because no other method here has any.
+Numbers that differ from the paper: none are taken from it. The encoder, the front end and the
+budget are those of the pretext tasks, which is what makes it a baseline for them; `dropout` is 0
+because no other method here has any.
 """
 
 from pydantic import Field
@@ -53,7 +54,9 @@ class Method(method.Method):
 
     settings: Settings
 
-    def __init__(self, encoder: nn.Module, width: int, settings: Settings, task: method.Task) -> None:
+    def __init__(
+        self, encoder: nn.Module, width: int, settings: Settings, task: method.Task
+    ) -> None:
         """Adds the classifier; see the base."""
         super().__init__(encoder, width, settings, task)
         if task.outputs < 1:

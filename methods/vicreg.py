@@ -1,11 +1,12 @@
 """Variance, invariance, covariance: views agree while every dimension keeps its spread and shares nothing.
 
-A. Bardes, J. Ponce and Y. LeCun, "VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised
-Learning", ICLR 2022, arXiv:2105.04906.
+A. Bardes, J. Ponce and Y. LeCun, "VICReg: Variance-Invariance-Covariance Regularization for
+Self-Supervised Learning", ICLR 2022, arXiv:2105.04906.
 
-Numbers that differ from the paper: the projector is 2048 wide, not 8192, as is usual for small encoders. Not to be
-confused: Deezer's comparison (arXiv:2404.09177) weighs 1 : 1 : 1, takes correlations for covariances and averages them
-over all entries, which decorrelates about 160 times more weakly than the paper's 25 : 25 : 1.
+Numbers that differ from the paper: the projector is 2048 wide, not 8192, as is usual for small
+encoders. Not to be confused: Deezer's comparison (arXiv:2404.09177) weighs 1 : 1 : 1, takes
+correlations for covariances and averages them over all entries, which decorrelates about 160 times
+more weakly than the paper's 25 : 25 : 1.
 
 Collapse: "variance" near 1; dimensional collapse: "covariance" rises.
 """
@@ -52,12 +53,14 @@ def vicreg_loss(first: Tensor, second: Tensor, *, settings: Settings) -> method.
         settings: weights and epsilon.
 
     Returns:
-        Total = weighted sum of "invariance" (mean squared difference), "variance" (hinge of the standard deviation
-        at 1, mean of both views) and "covariance" (squared covariances divided by dim, sum of both views).
+        Total = weighted sum of "invariance" (mean squared difference), "variance" (hinge of the
+        standard deviation at 1, mean of both views) and "covariance" (squared covariances divided
+        by dim, sum of both views).
     """
     epsilon = settings.epsilon
     invariance = invariance_loss(first, second)
-    # The authors' code halves the sum of the two hinges but not that of the covariances; their numbers belong to that:
+    # The authors' code halves the sum of the two hinges but not that of the covariances; their
+    # numbers belong to that:
     # https://github.com/facebookresearch/vicreg/blob/main/main_vicreg.py
     variance = (variance_loss(first, eps=epsilon) + variance_loss(second, eps=epsilon)) / 2
     covariance = covariance_loss(first) + covariance_loss(second)
@@ -75,10 +78,14 @@ class Method(method.Method):
 
     settings: Settings
 
-    def __init__(self, encoder: nn.Module, width: int, settings: Settings, task: method.Task) -> None:
+    def __init__(
+        self, encoder: nn.Module, width: int, settings: Settings, task: method.Task
+    ) -> None:
         """Adds the projector; see the base."""
         super().__init__(encoder, width, settings, task)
-        self.projector = heads.projector(width, hidden=settings.hidden, output=settings.output, layers=settings.layers)
+        self.projector = heads.projector(
+            width, hidden=settings.hidden, output=settings.output, layers=settings.layers
+        )
 
     def forward(self, batch: method.Batch, step: int) -> method.Loss:
         """The loss of two views, over the tracks of every process."""

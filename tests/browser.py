@@ -8,8 +8,20 @@ from collections.abc import Iterator
 from typing import Any
 
 FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900"),
+    *(
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-dev-shm-usage",
+    ),
+    *(
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1280,900",
+    ),
 )
 
 
@@ -51,7 +63,9 @@ def load(driver: Any, address: str) -> None:
     driver.get("about:blank")  # else a change of the fragment alone loads nothing
     driver.get(address)
     there = "return location.href === arguments[0] && document.readyState === 'complete'"
-    WebDriverWait(driver, 10, poll_frequency=0.02).until(lambda one: one.execute_script(there, address))
+    WebDriverWait(driver, 10, poll_frequency=0.02).until(
+        lambda one: one.execute_script(there, address)
+    )
 
 
 def requested(driver: Any) -> list[str]:

@@ -1,7 +1,7 @@
 """Builds the wheel, installs it in an empty environment and lists what it holds.
 
-The environment gets the packages of this one through a path file, since torch alone is gigabytes; of pretext-bench it
-sees the wheel's copy only.
+The environment gets the packages of this one through a path file, since torch alone is gigabytes;
+of pretext-bench it sees the wheel's copy only.
 """
 
 import subprocess
@@ -17,14 +17,18 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run(sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT), cwd=folder)
+        run(
+            sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT), cwd=folder
+        )
         (wheel,) = folder.glob("*.whl")
         venv.create(folder / "empty", with_pip=True)
         python = str(folder / "empty" / "bin" / "python")
         run(python, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel), cwd=folder)
-        # Behind the wheel's own folder on the path. A path file's lines are not searched for further path files, so the
-        # editable install of the checkout stays out of sight.
-        site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
+        # Behind the wheel's own folder on the path. A path file's lines are not searched for
+        # further path files, so the editable install of the checkout stays out of sight.
+        site = run(
+            python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder
+        ).strip()
         Path(site, "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
         where = run(python, "-c", "import bench; print(bench.__file__)", cwd=folder)
         assert str(folder) in where, f"the checkout is imported, not the wheel: {where}"
@@ -35,8 +39,11 @@ def main() -> None:
             ("recipes", "quick"),
         ):
             listed = run(str(folder / "empty" / "bin" / "bench"), "list", kind, cwd=folder)
-            assert expected in listed, f"bench list {kind} of the wheel does not name {expected}:\n{listed}"
-        # Every plug-in imports from the wheel, but for the encoders of others where their libraries are not there.
+            assert expected in listed, (
+                f"bench list {kind} of the wheel does not name {expected}:\n{listed}"
+            )
+        # Every plug-in imports from the wheel, but for the encoders of others where their libraries
+        # are not there.
         code = (
             "import importlib.util as u; from bench.core import registry as r; extra = u.find_spec('transformers'); "
             "print([r.load(k, n).__file__ for k in r.KINDS[:3] for n in r.names(k) "
@@ -48,7 +55,9 @@ def main() -> None:
         published = run(python, "-c", code, cwd=folder).split()
         assert str(folder) in published[0], published
         assert int(published[1]) > 400, published
-        print(f"{wheel.name}: methods, datasets, encoders and recipes listed and loaded from the wheel")
+        print(
+            f"{wheel.name}: methods, datasets, encoders and recipes listed and loaded from the wheel"
+        )
 
 
 def run(*command: str, cwd: Path) -> str:

@@ -11,8 +11,26 @@ import pytest
 import soundfile
 
 RATE = 8_000
-TINY = ["--train.batch_size", "8", "--train.diagnose_times", "2", "--probe.steps", "20", "--score.resamples", "50"]
-TINY += ["--encoder.width", "4", "--encoder.embedding", "16", "--encoder.heads", "2", "--encoder.seconds", "1.0"]
+TINY = [
+    "--train.batch_size",
+    "8",
+    "--train.diagnose_times",
+    "2",
+    "--probe.steps",
+    "20",
+    "--score.resamples",
+    "50",
+]
+TINY += [
+    "--encoder.width",
+    "4",
+    "--encoder.embedding",
+    "16",
+    "--encoder.heads",
+    "2",
+    "--encoder.seconds",
+    "1.0",
+]
 
 
 def tone(frequency: float, seconds: float, seed: int, rate: int = RATE) -> np.ndarray:
@@ -45,19 +63,31 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def tones(tmp_path: Path) -> Path:
-    """36 tracks of 2 s in 3 classes (low, middle, high tones), 20 for training; `tones/tracks.csv` names them."""
+    """36 tracks of 2 s in 3 classes (low, middle, high tones), 20 for training.
+
+    `tones/tracks.csv` names them.
+    """
     return make_tones(tmp_path / "tones")
 
 
 def make_tones(folder: Path, kind: str = "label", tracks: int = 36) -> Path:
-    """Writes the tones, 5 in 9 for training; with `kind="tags"` each has its pitch and, every other one, "even"."""
+    """Writes the tones, 5 in 9 for training.
+
+    With `kind="tags"` each has its pitch and, every other one, "even".
+    """
     (folder / "audio").mkdir(parents=True)
     rows = []
     for number in range(tracks):
         name, frequency = [("low", 200.0), ("middle", 600.0), ("high", 1800.0)][number % 3]
         path = f"audio/{number:02}.wav"
         soundfile.write(folder / path, tone(frequency * (1 + number / 100), 2.0, number), RATE)
-        split = "train" if number < 20 * tracks / 36 else "valid" if number < 27 * tracks / 36 else "test"
+        split = (
+            "train"
+            if number < 20 * tracks / 36
+            else "valid"
+            if number < 27 * tracks / 36
+            else "test"
+        )
         label = name if kind == "label" else f"{name}|even" if number % 2 == 0 else name
         rows.append({"path": path, kind: label, "split": split, "group": f"artist {number}"})
     return write_csv(folder / "tracks.csv", rows)
@@ -70,9 +100,13 @@ Bench = Callable[..., subprocess.CompletedProcess[str]]
 def bench(tmp_path: Path) -> Bench:
     """Runs `python -m bench` in an empty folder, with a home and a results folder there."""
 
-    def call(*arguments: object, status: int | None = 0, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    def call(
+        *arguments: object, status: int | None = 0, timeout: float = 240
+    ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "bench", *map(str, arguments)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False
+        )
         if status is not None:
             assert done.returncode == status, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done

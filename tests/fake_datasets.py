@@ -1,7 +1,8 @@
 """Tiny trees in the file layout of each real data set, with its quirks, and a second or two of real audio.
 
-Every function writes a tree into a folder that does not exist and returns it. `TREES` names, for each data set, its
-function and the settings that its tree can be read with. All are made up but for names of columns, folders and tags.
+Every function writes a tree into a folder that does not exist and returns it. `TREES` names, for
+each data set, its function and the settings that its tree can be read with. All are made up but for
+names of columns, folders and tags.
 """
 
 import csv
@@ -22,7 +23,10 @@ CLIP_INFO += ["segmentStart", "segmentEnd", "original_url", "mp3_path"]
 
 
 def put(path: Path, number: int = 0) -> Path:
-    """Writes a short audio file in the format that its name says; a hard link where the like was written before."""
+    """Writes a short audio file in the format that its name says.
+
+    A hard link where the like was written before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     ending = path.suffix.lower()
     made = _shelf(path) / f"{number % 3}{ending}"
@@ -31,7 +35,11 @@ def put(path: Path, number: int = 0) -> Path:
         container = {".aif": "AIFF", ".opus": "OGG"}.get(ending)
         subtype = "OPUS" if ending == ".opus" else None
         soundfile.write(
-            made, tone(200.0 * (number % 3 + 1), SECONDS, number % 3), RATE, format=container, subtype=subtype
+            made,
+            tone(200.0 * (number % 3 + 1), SECONDS, number % 3),
+            RATE,
+            format=container,
+            subtype=subtype,
         )
     os.link(made, path)
     return path
@@ -53,7 +61,11 @@ def _start(root: Path) -> Path:
 
 
 def _write(
-    path: Path, lines: Iterable[Sequence[object]], delimiter: str = ",", quoting: int = 0, end: str = "\n"
+    path: Path,
+    lines: Iterable[Sequence[object]],
+    delimiter: str = ",",
+    quoting: int = 0,
+    end: str = "\n",
 ) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="", encoding="utf-8") as file:
@@ -87,7 +99,9 @@ def magnatagatune(root: Path) -> Path:
         path = f"{folder}/{name}-{29 * number}-{29 * number + 29}.mp3"
         annotations.append([2 + 4 * number, *(int(tag in given) for tag in columns), path])
         url = f"http://he3.magnatune.com/{name}"
-        info.append([2 + 4 * number, 1, title, artist, album, url, 29 * number, 29 * number + 29, url, path])
+        info.append(
+            [2 + 4 * number, 1, title, artist, album, url, 29 * number, 29 * number + 29, url, path]
+        )
         if number != 4:
             put(root / path, number)
     annotations.append([35_644, *(int(tag == "guitar") for tag in columns), EMPTY])
@@ -108,12 +122,17 @@ JAMENDO_TAGS = {
 
 
 def jamendo(root: Path) -> Path:
-    """Lines of as many columns as a track has tags, ended by CR LF; both distributions of the audio, a file missing."""
+    """Lines of as many columns as a track has tags, ended by CR LF.
+
+    Both distributions of the audio, a file missing.
+    """
     _start(root)
     for task, tags in JAMENDO_TAGS.items():
         number = 0
         for split, count in (("train", 6), ("validation", 3), ("test", 3)):
-            lines: list[list[object]] = [["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"]]
+            lines: list[list[object]] = [
+                ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"]
+            ]
             for _ in range(count):
                 track = 214 + 53 * number
                 given = (tags + tags)[number % len(tags) :][: 1 + number % min(3, len(tags))]
@@ -151,18 +170,30 @@ def gtzan(root: Path, folder: str = "genres", ending: str = ".au") -> Path:
     return root
 
 
-FMA_COLUMNS = [("album", "id"), ("album", "title"), ("artist", "bio"), ("artist", "id"), ("artist", "name")]
+FMA_COLUMNS = [
+    ("album", "id"),
+    ("album", "title"),
+    ("artist", "bio"),
+    ("artist", "id"),
+    ("artist", "name"),
+]
 FMA_COLUMNS += [("set", "split"), ("set", "subset"), ("track", "genre_top"), ("track", "genres")]
 FMA_COLUMNS += [("track", "genres_all"), ("track", "title")]
 
 
 def fma(root: Path) -> Path:
-    """tracks.csv as pandas writes it (two header lines, one for the index), texts of several lines; small and large."""
+    """tracks.csv as pandas writes it (two header lines, one for the index), texts of several lines.
+
+    Small and large.
+    """
     _start(root)
     genres = {2: "International", 3: "Blues", 12: "Rock", 21: "Hip-Hop", 25: "Punk", 811: "Punk"}
     _write(
         root / "fma_metadata/genres.csv",
-        [["genre_id", "#tracks", "parent", "title", "top_level"], *([n, 9, 0, t, n] for n, t in genres.items())],
+        [
+            ["genre_id", "#tracks", "parent", "title", "top_level"],
+            *([n, 9, 0, t, n] for n, t in genres.items()),
+        ],
     )
     head = [["", *(table for table, _ in FMA_COLUMNS)], ["", *(name for _, name in FMA_COLUMNS)]]
     lines: list[Sequence[object]] = [*head, ["track_id"] + [""] * len(FMA_COLUMNS)]
@@ -175,7 +206,15 @@ def fma(root: Path) -> Path:
             top = ""  # of several top-level genres none
             every = [2, 3]
         bio = "<p>long,\nand on two lines</p>" + "x" * 140_000 * (number == 3)
-        about = [number // 3, f"Album, {number // 3}", bio, 100 + number // 3, f"Artist {number // 3}", split, subset]
+        about = [
+            number // 3,
+            f"Album, {number // 3}",
+            bio,
+            100 + number // 3,
+            f"Artist {number // 3}",
+            split,
+            subset,
+        ]
         lines.append([track, *about, top, every[:1], every, f"Title {number}"])
         where = f"{track // 1000:03}/{track:06}.mp3"
         if number != 1:
@@ -206,7 +245,8 @@ def msd(root: Path, lastfm: bool = False) -> Path:
             put(root / f"previews/{number % 10}/{number}.clip.mp3", number)
     _write(root / "paths.csv", paths)
     artists = [
-        f"{track}<SEP>SO{number:016}<SEP>Artist {number // 4}<SEP>Title {number}" for number, track in enumerate(ids)
+        f"{track}<SEP>SO{number:016}<SEP>Artist {number // 4}<SEP>Title {number}"
+        for number, track in enumerate(ids)
     ]
     (root / "unique_tracks.txt").write_text("\n".join(artists[:11]) + "\n")
     if lastfm:
@@ -214,14 +254,25 @@ def msd(root: Path, lastfm: bool = False) -> Path:
     else:
         _write(
             root / "tags.csv",
-            [["msd_id", "tags"], *([t, "|".join([*g, "seen live"])] for t, g in zip(ids, given, strict=True))],
+            [
+                ["msd_id", "tags"],
+                *([t, "|".join([*g, "seen live"])] for t, g in zip(ids, given, strict=True)),
+            ],
         )
     return root
 
 
 def _lastfm(path: Path, given: dict[str, list[str]]) -> None:
-    """Last.fm's schema: tables tids, tags and tid_tag, joined by ROWID. A track's second tag has a weight of 7."""
-    names = ["seen live", "rock", "Rock", *sorted({tag for tags in given.values() for tag in tags} - {"rock"})]
+    """Last.fm's schema: tables tids, tags and tid_tag, joined by ROWID.
+
+    A track's second tag has a weight of 7.
+    """
+    names = [
+        "seen live",
+        "rock",
+        "Rock",
+        *sorted({tag for tags in given.values() for tag in tags} - {"rock"}),
+    ]
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE tags (tag TEXT)")
     database.execute("CREATE TABLE tids (tid TEXT)")
@@ -232,7 +283,9 @@ def _lastfm(path: Path, given: dict[str, list[str]]) -> None:
         database.execute("INSERT INTO tid_tag VALUES (?, 1, 100.0)", (number,))
         for place, tag in enumerate(tags):
             weight = 7.0 if place else 100.0
-            database.execute("INSERT INTO tid_tag VALUES (?, ?, ?)", (number, names.index(tag) + 1, weight))
+            database.execute(
+                "INSERT INTO tid_tag VALUES (?, ?, ?)", (number, names.index(tag) + 1, weight)
+            )
     database.commit()
     database.close()
 
@@ -240,7 +293,9 @@ def _lastfm(path: Path, given: dict[str, list[str]]) -> None:
 def folder(root: Path) -> Path:
     """Every format, endings in upper case, hidden files, other files, a link to a folder above."""
     _start(root)
-    for number, ending in enumerate((".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au")):
+    for number, ending in enumerate(
+        (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au")
+    ):
         put(root / "several" / f"{number}{ending}", number)
     put(root / "A" / "ONE.WAV")
     put(root / "a" / "été 2.Mp3")

@@ -15,12 +15,20 @@ class Bottleneck(nn.Module):
     def __init__(self, channels: int, planes: int, stride: int) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(channels, planes, 1, bias=False), nn.BatchNorm2d(planes)
-        self.conv2, self.bn2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False), nn.BatchNorm2d(planes)
-        self.conv3, self.bn3 = nn.Conv2d(planes, 4 * planes, 1, bias=False), nn.BatchNorm2d(4 * planes)
+        self.conv2, self.bn2 = (
+            nn.Conv2d(planes, planes, 3, padding=1, bias=False),
+            nn.BatchNorm2d(planes),
+        )
+        self.conv3, self.bn3 = (
+            nn.Conv2d(planes, 4 * planes, 1, bias=False),
+            nn.BatchNorm2d(4 * planes),
+        )
         self.avgpool = nn.AvgPool2d(stride)
         if stride > 1 or channels != 4 * planes:
             shortcut = nn.Conv2d(channels, 4 * planes, 1, bias=False)
-            parts = OrderedDict([("-1", nn.AvgPool2d(stride)), ("0", shortcut), ("1", nn.BatchNorm2d(4 * planes))])
+            parts = OrderedDict(
+                [("-1", nn.AvgPool2d(stride)), ("0", shortcut), ("1", nn.BatchNorm2d(4 * planes))]
+            )
             self.downsample = nn.Sequential(parts)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,7 +53,11 @@ class AttentionPool(nn.Module):
         def heads(values: Tensor) -> Tensor:
             return values.unflatten(2, (8, -1)).transpose(1, 2)
 
-        query, key, value = heads(self.q_proj(tokens)), heads(self.k_proj(tokens)), heads(self.v_proj(tokens))
+        query, key, value = (
+            heads(self.q_proj(tokens)),
+            heads(self.k_proj(tokens)),
+            heads(self.v_proj(tokens)),
+        )
         weight = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
         result: Tensor = self.c_proj((weight @ value).transpose(1, 2).flatten(2)[:, 0])
         return result
@@ -54,7 +66,10 @@ class AttentionPool(nn.Module):
 class Embedding(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.conv1, self.bn1 = (
+            nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(8),
+        )
         self.conv2, self.bn2 = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
         self.conv3, self.bn3 = nn.Conv2d(8, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
         channels = 16
@@ -83,7 +98,13 @@ class Deezers(nn.Module):
         super().__init__()
         self.spec = nn.Module()
         self.spec.spec = torchaudio.transforms.MelSpectrogram(
-            16_000, n_fft=1024, f_min=0, f_max=11_025, n_mels=128, normalized=True, mel_scale="slaney"
+            16_000,
+            n_fft=1024,
+            f_min=0,
+            f_max=11_025,
+            n_mels=128,
+            normalized=True,
+            mel_scale="slaney",
         )
         self.embedding = Embedding()
 
@@ -101,7 +122,9 @@ class Clmrs(nn.Module):
         blocks = [nn.Sequential(nn.Conv1d(1, 128, 3, stride=3), nn.BatchNorm1d(128), nn.ReLU())]
         for kernel, before, out in zip((*kernels, 3), CHANNELS, CHANNELS[1:], strict=False):
             row = [nn.Conv1d(before, out, kernel, padding=1), nn.BatchNorm1d(out), nn.ReLU()]
-            blocks.append(nn.Sequential(*row, *([nn.MaxPool1d(kernel)] if len(blocks) < 10 else [])))
+            blocks.append(
+                nn.Sequential(*row, *([nn.MaxPool1d(kernel)] if len(blocks) < 10 else []))
+            )
         self.sequential = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,7 +135,9 @@ class Clmrs(nn.Module):
 class Block(nn.Module):
     def __init__(self, before: int, out: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv1d(before, out, 3, padding=1), nn.BatchNorm1d(out), nn.ReLU())
+        self.layers = nn.Sequential(
+            nn.Conv1d(before, out, 3, padding=1), nn.BatchNorm1d(out), nn.ReLU()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.layers(x)
@@ -130,11 +155,15 @@ class Tunes(nn.Module):
         for number in range(1, deeper + 1):
             wide = n * 2 ** (number + 4)
             self.add_module(f"deeperDown{number}", Block(wide // 2, wide))
-            self.add_module(f"transposedDeeper{number}", nn.ConvTranspose1d(wide, wide // 2, 3, stride=3))
+            self.add_module(
+                f"transposedDeeper{number}", nn.ConvTranspose1d(wide, wide // 2, 3, stride=3)
+            )
             self.add_module(f"deeperUp{number}", Block(wide, wide // 2))
         for number in range(6, 10):
             wide = n * 2 ** (9 - number)
-            self.add_module(f"transposedConv{number}", nn.ConvTranspose1d(2 * wide, wide, 3, stride=3))
+            self.add_module(
+                f"transposedConv{number}", nn.ConvTranspose1d(2 * wide, wide, 3, stride=3)
+            )
             self.add_module(f"conv{number}", Block(2 * wide, wide))
         before = n
         for number in range(1, 10):
@@ -147,7 +176,9 @@ class Tunes(nn.Module):
         parts = dict(self.named_children())
         pool = nn.MaxPool1d(3)
         maps = [parts["conv1"](x[:, None])]
-        down = [f"conv{number}" for number in range(2, 6)] + [f"deeperDown{n + 1}" for n in range(self.deeper)]
+        down = [f"conv{number}" for number in range(2, 6)] + [
+            f"deeperDown{n + 1}" for n in range(self.deeper)
+        ]
         for name in down:
             maps.append(parts[name](pool(maps[-1])))
         up = [(f"transposedDeeper{n}", f"deeperUp{n}") for n in range(self.deeper, 0, -1)]

@@ -109,7 +109,12 @@ class Runner:
         places += ["--results", str(self.results)] if arguments[0] not in ("logs", "cancel") else []
         command = [sys.executable, "-m", "bench", *map(str, arguments), *places]
         return subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
         )
 
     def __call__(self, *arguments: object, status: int = 0) -> str:
@@ -125,7 +130,9 @@ class Runner:
                 answer.unlink(missing_ok=True)
         return dict(json.loads(self("status", file, "--json")))
 
-    def wait(self, file: Path, until: Callable[[dict[str, int]], bool], seconds: float = 600) -> dict[str, Any]:
+    def wait(
+        self, file: Path, until: Callable[[dict[str, int]], bool], seconds: float = 600
+    ) -> dict[str, Any]:
         """Waits for counts of states."""
         deadline = time.monotonic() + seconds
         while True:

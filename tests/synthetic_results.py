@@ -1,8 +1,9 @@
 """Result files with made-up but plausible numbers, for tests of figures, tables and reports.
 
-Specs come from `bench.settings.resolve.resolve` and files are written by `bench.results.write`, so that they follow the schema. The
-arrays hang together as real ones do: a metric's resamples are its value plus weights of tracks times their influence,
-the same weights for every cell of a data set, and per-tag scores have the metric as their mean.
+Specs come from `bench.settings.resolve.resolve` and files are written by `bench.results.write`, so
+that they follow the schema. The arrays hang together as real ones do: a metric's resamples are its
+value plus weights of tracks times their influence, the same weights for every cell of a data set,
+and per-tag scores have the metric as their mean.
 
     python tests/synthetic_results.py FOLDER [CELLS]
 """
@@ -25,7 +26,8 @@ from bench.settings.resolve import Request, resolve
 from bench.settings.specs import PlugIn, RunSpec, digest
 from bench.settings.traits import traits
 
-# What each data set is here: name, settings, split, kind, tags. `NAME:VARIANT` names another split or task of one.
+# What each data set is here: name, settings, split, kind, tags. `NAME:VARIANT` names another split
+# or task of one.
 DATASETS: dict[str, tuple[str, dict[str, Any], str, str, int]] = {
     "midiband": ("midiband", {}, "artist", "tags", 34),
     "magnatagatune": ("magnatagatune", {"split": "lee"}, "lee", "tags", 50),
@@ -41,7 +43,10 @@ QUALITY = {
     "simclr": 0.12, "vicreg": 0.06, "barlow_twins": 0.07, "byol": 0.05, "clustering": 0.09, "supervised": 0.15,
     "mfcc": -0.05, "random_init": -0.15,
 }  # fmt: skip
-TERMS = {"vicreg": ("invariance", "variance", "covariance"), "barlow_twins": ("on_diagonal", "off_diagonal")}
+TERMS = {
+    "vicreg": ("invariance", "variance", "covariance"),
+    "barlow_twins": ("on_diagonal", "off_diagonal"),
+}
 TRACKS = 80
 
 
@@ -76,13 +81,15 @@ def write_cells(
     """
     return [
         results.write(folder, *made_up(spec, variant, resamples, tags, unknown_tags))
-        for spec, variant in _specs(methods, datasets, fractions, draws, seeds, probes, resamples, encoder)
+        for spec, variant in _specs(
+            methods, datasets, fractions, draws, seeds, probes, resamples, encoder
+        )
     ]
 
 
 def _specs(
-    methods: Sequence[str], datasets: Sequence[str], fractions: Sequence[float], draws: int, seeds: int,
-    probes: Sequence[str], resamples: int, encoder: str | None,
+    methods: Sequence[str], datasets: Sequence[str], fractions: Sequence[float], draws: int,
+    seeds: int, probes: Sequence[str], resamples: int, encoder: str | None,
 ) -> Iterator[tuple[RunSpec, str]]:  # fmt: skip
     for method, dataset, probe in product(methods, datasets, probes):
         overrides = {"probe": {"kind": probe}, "score": {"resamples": resamples}}
@@ -96,13 +103,20 @@ def _specs(
             update["method"] = PlugIn(name=method)
         for seed, fraction in product(range(seeds), fractions):
             for draw in range(draws if fraction < 1 else 1):
-                yield spec.model_copy(update={**update, "fraction": fraction, "draw": draw, "seed": seed}), dataset
+                yield (
+                    spec.model_copy(
+                        update={**update, "fraction": fraction, "draw": draw, "seed": seed}
+                    ),
+                    dataset,
+                )
 
 
 @cache
 def _weights(variant: str, resamples: int) -> np.ndarray:
     """(resamples, tracks) how often each track stands in a resample, the same for every cell of a data set."""
-    counts = np.random.default_rng(_number(variant)).multinomial(TRACKS, [1 / TRACKS] * TRACKS, resamples)
+    counts = np.random.default_rng(_number(variant)).multinomial(
+        TRACKS, [1 / TRACKS] * TRACKS, resamples
+    )
     return np.asarray(counts, float)
 
 
@@ -111,7 +125,11 @@ def _number(*parts: Any) -> int:
 
 
 def made_up(
-    spec: RunSpec, variant: str, resamples: int, tags: Sequence[str] | None = None, unknown_tags: int = 2
+    spec: RunSpec,
+    variant: str,
+    resamples: int,
+    tags: Sequence[str] | None = None,
+    unknown_tags: int = 2,
 ) -> tuple[results.Result, results.Values]:
     """One cell's result and arrays, a function of its arguments."""
     _, _, split, kind, number = DATASETS.get(variant, ("", {}, "made", "tags", 12))
@@ -124,14 +142,18 @@ def made_up(
     for metric, shift in _metrics(kind).items():
         value = _score(spec, variant, shift, rng)
         per = np.clip(
-            value + 0.08 * np.random.default_rng(_number(variant, "tags")).normal(size=len(names)), 0.01, 0.99
+            value + 0.08 * np.random.default_rng(_number(variant, "tags")).normal(size=len(names)),
+            0.01,
+            0.99,
         )
         per = np.clip(per + 0.02 * rng.normal(size=len(names)), 0, 1)
         known = max(1, len(names) - unknown_tags)
         value = float(per[:known].mean())
         column = {"map_macro": "average_precision", "roc_auc_macro": "roc_auc"}.get(metric)
         if column:
-            per_tag[column] = [float(one) if place < known else None for place, one in enumerate(per)]
+            per_tag[column] = [
+                float(one) if place < known else None for place, one in enumerate(per)
+            ]
         influence = 0.012 / math.sqrt(TRACKS) * (0.8 * shared + 0.6 * rng.normal(size=TRACKS))
         influence -= influence.mean()
         resampled = np.clip(value + (_weights(variant, resamples) - 1) @ influence, 0, 1)
@@ -141,10 +163,16 @@ def made_up(
         metrics[metric] = results.Metric(
             value=value, low=low, high=high, percentile=(low, high), bca=(low, high), bias=0.0
         )
-    per_tag["test_positives"] = [float(3 + place % 20) if place < known else 0.0 for place in range(len(names))]
+    per_tag["test_positives"] = [
+        float(3 + place % 20) if place < known else 0.0 for place in range(len(names))
+    ]
     trains = traits(spec.method.name).trains if spec.method.name in QUALITY else True
     labels = spec.method.name in QUALITY and traits(spec.method.name).uses_labels
-    same = ("fraction", "draw", "probe_seed", "probe", "score") if not labels else ("probe_seed", "probe", "score")
+    same = (
+        ("fraction", "draw", "probe_seed", "probe", "score")
+        if not labels
+        else ("probe_seed", "probe", "score")
+    )
     pretrained = digest(spec.model_dump(mode="json", exclude=set(same)))
     labelled = round(400 * min(spec.fraction, 1.0))
     result = results.Result(
@@ -190,8 +218,14 @@ def made_up(
         convention=spec.probe.aggregation,
         conventions={},
         per_tag=per_tag,
-        training=_training(spec, np.random.default_rng(_number(pretrained))) if trains else _untrained(),
-        probe={"chosen": {"learning_rate": 1e-3}, "sweep": [], "subset": digest([variant, spec.fraction, spec.draw])},
+        training=_training(spec, np.random.default_rng(_number(pretrained)))
+        if trains
+        else _untrained(),
+        probe={
+            "chosen": {"learning_rate": 1e-3},
+            "sweep": [],
+            "subset": digest([variant, spec.fraction, spec.draw]),
+        },
         products={
             "prepare": digest(variant),
             "pretrain": pretrained,
@@ -223,7 +257,10 @@ def _score(spec: RunSpec, variant: str, shift: float, rng: np.random.Generator) 
     quality = QUALITY.get(spec.method.name, 0.0) * level
     learnt = level + quality + 0.06 * level * math.log10(min(spec.fraction, 1.0) / 0.1)
     learnt += {"mlp": 0.01, "knn": -0.03}.get(spec.probe.kind, 0.0) + shift * (1 - level)
-    noise = rng.normal() * (0.012 if spec.fraction < 1 else 0.004) + 0.004 * np.random.default_rng(spec.seed).normal()
+    noise = (
+        rng.normal() * (0.012 if spec.fraction < 1 else 0.004)
+        + 0.004 * np.random.default_rng(spec.seed).normal()
+    )
     return float(np.clip(learnt + noise, 0.1, 0.95))
 
 
@@ -232,10 +269,16 @@ def _training(spec: RunSpec, rng: np.random.Generator) -> dict[str, Any]:
     curve = []
     for place, step in enumerate(steps):
         fall = 1 + 2 * math.exp(-place / 8) + 0.05 * rng.normal()
-        terms = {term: fall / (number + 2) for number, term in enumerate(TERMS.get(spec.method.name, ()))}
+        terms = {
+            term: fall / (number + 2) for number, term in enumerate(TERMS.get(spec.method.name, ()))
+        }
         curve.append({"step": step, "loss": fall, **terms})
     diagnostics = [
-        {"step": float(step), "deviation": 0.4 + 0.02 * rng.normal(), "effective_rank": 20 + place * 3.0 + rng.normal()}
+        {
+            "step": float(step),
+            "deviation": 0.4 + 0.02 * rng.normal(),
+            "effective_rank": 20 + place * 3.0 + rng.normal(),
+        }
         for place, step in enumerate(steps[::5])
     ]
     return {
@@ -258,9 +301,19 @@ def write_degraded(folder: Path) -> list[Path]:
             values = results.read_values(results.path_of(folder, result))
         except InputError:
             continue
-        for step, (kind, level) in enumerate((("clean", 0.0), ("noise", 20.0), ("noise", 0.0), ("pitch", -1.0))):
-            audio = {"kind": kind, "level": level, "unit": {"noise": "dB"}.get(kind, ""), "of": result.cell}
-            lower = {name: np.maximum(0, column - step / 100) for name, column in values.resampled.items()}
+        for step, (kind, level) in enumerate(
+            (("clean", 0.0), ("noise", 20.0), ("noise", 0.0), ("pitch", -1.0))
+        ):
+            audio = {
+                "kind": kind,
+                "level": level,
+                "unit": {"noise": "dB"}.get(kind, ""),
+                "of": result.cell,
+            }
+            lower = {
+                name: np.maximum(0, column - step / 100)
+                for name, column in values.resampled.items()
+            }
             changed = result.model_copy(
                 update={
                     "cell": digest([result.cell, kind, level]),
@@ -271,12 +324,17 @@ def write_degraded(folder: Path) -> list[Path]:
                     },
                 }
             )
-            written.append(results.write(folder, changed, dataclasses.replace(values, resampled=lower)))
+            written.append(
+                results.write(folder, changed, dataclasses.replace(values, resampled=lower))
+            )
     return written
 
 
 def spoil(folder: Path) -> dict[str, Path]:
-    """Adds what a results folder may hold that is no whole result; returns the files by what is wrong with them."""
+    """Adds what a results folder may hold that is no whole result.
+
+    Returns the files by what is wrong with them.
+    """
     runs = folder / "runs"
     whole = sorted(runs.glob("*.json"))[0].read_text()
     old = runs / "old.json"
@@ -296,7 +354,14 @@ def main() -> None:
     fractions, draws = (0.01, 0.05, 0.1, 0.2, 1.0), 4
     a_seed = len(methods) * len(datasets) * ((len(fractions) - 1) * draws + 1)
     paths = write_cells(
-        folder, methods, datasets, fractions, draws, max(1, math.ceil(cells / a_seed)), ("linear",), 1000
+        folder,
+        methods,
+        datasets,
+        fractions,
+        draws,
+        max(1, math.ceil(cells / a_seed)),
+        ("linear",),
+        1000,
     )
     print(f"{len(paths)} cells in {folder}")
 

@@ -28,11 +28,15 @@ def test_results_are_what_slower_readers_find(stored):
     content = json.loads(stored.read_text())
     ((found,), left_out) = results.read_all(stored.parent.parent)
     assert not left_out
-    assert json.dumps(found.model_dump(mode="json")) == json.dumps(results.Result.model_validate(content).model_dump())
+    assert json.dumps(found.model_dump(mode="json")) == json.dumps(
+        results.Result.model_validate(content).model_dump()
+    )
     assert found.training == content["training"]
     values = results.read_values(stored)
     with np.load(stored.with_suffix(".npz")) as arrays:
-        assert len(arrays.files) == 1 + sum(map(len, (values.resampled, values.influence, values.jackknife)))
+        assert len(arrays.files) == 1 + sum(
+            map(len, (values.resampled, values.influence, values.jackknife))
+        )
         for name in arrays.files:
             part, _, metric = name.partition(".")
             mine = getattr(values, part)[metric] if metric else values.groups
@@ -45,7 +49,10 @@ def test_results_are_what_slower_readers_find(stored):
     [
         (lambda text: text[:-30], "no whole JSON"),
         (lambda text: b"\xff\xfe" + text, "no whole JSON"),
-        (lambda text: text.replace(b'"schema_version": 3', b'"schema_version": "3"'), "no result of this harness"),
+        (
+            lambda text: text.replace(b'"schema_version": 3', b'"schema_version": "3"'),
+            "no result of this harness",
+        ),
         (lambda text: text.replace(b'"schema_version": 3', b'"schema_version": 1'), "schema 1"),
         (lambda text: text.replace(b'"schema_version": 3,', b""), "no result of this harness"),
         (lambda text: text.replace(b'"convention"', b'"conventoin"', 1), "no whole result"),

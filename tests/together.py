@@ -1,7 +1,8 @@
-"""What each of several processes does in `test_world.py`; it compares them with the same done in one process.
+"""What each of several processes does in `test_world.py`.
 
-Numbers are float64: in float32 a sum in another order differs by 1e-7, which Adam makes a whole step of in directions
-that have no gradient (a bias before BatchNorm), and then nothing could be told apart from a mistake.
+It compares them with the same done in one process. Numbers are float64: in float32 a sum in another
+order differs by 1e-7, which Adam makes a whole step of in directions that have no gradient (a bias
+before BatchNorm), and then nothing could be told apart from a mistake.
 """
 
 import os
@@ -38,12 +39,16 @@ from bench.stages.pretrain.processes import Processes, joined
 RATE, TRACKS, BATCH, STEPS = 4_000, 12, 8, 6
 ITEMS = 8  # of a batch that is normalised
 BOTH = {**preset("byol_a"), **preset("log_mel"), "mixup": {"probability": 0.4}}
-# Every method, and between them every transform; settings that keep them small, and have BatchNorm wherever it can be.
+# Every method, and between them every transform; settings that keep them small, and have BatchNorm
+# wherever it can be.
 METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "simclr": (BOTH, {"hidden": 16, "output": 8}),
     "barlow_twins": (preset("log_mel"), {"hidden": 16, "output": 8}),
     "vicreg": (preset("byol_a"), {"hidden": 16, "output": 8}),
-    "clustering": (preset("clmr"), {"hidden": 16, "bottleneck": 8, "prototypes": 16, "normalise": False}),
+    "clustering": (
+        preset("clmr"),
+        {"hidden": 16, "bottleneck": 8, "prototypes": 16, "normalise": False},
+    ),
     "supervised": (BOTH, {}),
     "byol": (preset("clmr"), {"hidden": 16, "output": 8}),
 }
@@ -69,30 +74,39 @@ def audio(folder: Path) -> PcmStore:
     path = folder / shard_name(0)
     if not path.exists():
         noise = np.random.default_rng(0).normal(size=(TRACKS, 3 * RATE))
-        tilted = np.stack([np.convolve(one, np.arange(1, 2 + number), "same") for number, one in enumerate(noise)])
-        (4_000 * tilted / tilted.std(axis=1, keepdims=True)).clip(-32_000, 32_000).astype(np.int16).tofile(path)
+        tilted = np.stack(
+            [np.convolve(one, np.arange(1, 2 + number), "same") for number, one in enumerate(noise)]
+        )
+        (4_000 * tilted / tilted.std(axis=1, keepdims=True)).clip(-32_000, 32_000).astype(
+            np.int16
+        ).tofile(path)
     return PcmStore(folder, lay_out(np.full(TRACKS, 3 * RATE, np.int64)), sample_rate=RATE)
 
 
 def trained(
-    name: str, data: Path, folder: Path, processes: Processes, *, stop_at: int = -1, explode: bool = False,
-    die: bool = False,
+    name: str, data: Path, folder: Path, processes: Processes, *, stop_at: int = -1,
+    explode: bool = False, die: bool = False,
 ) -> tuple[Method, History]:  # fmt: skip
-    """A method after some steps; the last process is told to stop in one of them, or sees a loss that is no number.
+    """A method after some steps.
 
-    With `die`, process 0 is killed instead.
+    The last process is told to stop in one of them, or sees a loss that is no number. With `die`,
+    process 0 is killed instead.
     """
     augment, settings = METHODS[name]
     module = import_module(f"bench.methods.{name}")
     torch.manual_seed(0)
     task = Task(STEPS, BATCH, 3 if name == "supervised" else 0)
     method: Method = module.Method(Encoder(), 12, module.Settings(**settings), task).double()
-    frontend = LogMel(LogMelSpec(sample_rate=RATE, n_fft=256, hop=128, mels=24, f_max=RATE / 2, scale_db=20.0))
+    frontend = LogMel(
+        LogMelSpec(sample_rate=RATE, n_fft=256, hop=128, mels=24, f_max=RATE / 2, scale_db=20.0)
+    )
     views = getattr(module, "VIEWS", 2)
     sampler = ViewSampler(audio(data), np.arange(TRACKS), 1.0, views, BATCH, ViewsSpec(), 0)
     labels = (generator(0, "labels").random((TRACKS, 3)) < 0.5).astype(np.float32)
     spec = AugmentSpec.model_validate(augment)
-    batches = Batches(sampler, frontend, spec, 0, torch.device("cpu"), labels if views == 1 else None, processes)
+    batches = Batches(
+        sampler, frontend, spec, 0, torch.device("cpu"), labels if views == 1 else None, processes
+    )
     last = processes.world.rank == processes.size - 1
 
     def batch(step: int) -> Batch:
@@ -119,7 +133,9 @@ def trained(
     folder.mkdir(parents=True, exist_ok=True)
     judge = validate if name == "supervised" else None
     with patch.object(loop, "_CURVE_POINTS", 2):  # so that a checkpoint may lie between two points
-        history = loop.train(method, batch, probe, train_spec, 0, folder, lambda *_: None, judge, processes)
+        history = loop.train(
+            method, batch, probe, train_spec, 0, folder, lambda *_: None, judge, processes
+        )
     batches.close()
     return method, history
 
@@ -161,20 +177,28 @@ def everything(data: Path, out: Path, processes: Processes, names: list[str]) ->
     rank, found = processes.world.rank, {}
     for name in names:
         method, history = trained(name, data, out / name, processes)
-        found[name] = {"weights": method.state_dict(), "curve": history.curve, "looks": history.diagnostics}
+        found[name] = {
+            "weights": method.state_dict(),
+            "curve": history.curve,
+            "looks": history.diagnostics,
+        }
     torch.save(found, out / f"{rank}.pt")
     why = []
     for name in names[-1:]:
         for stop_at in (3, -1):
             progress.ask_to_stop("")
             try:
-                method, history = trained(name, data, out / "stopped" / name, processes, stop_at=stop_at)
+                method, history = trained(
+                    name, data, out / "stopped" / name, processes, stop_at=stop_at
+                )
                 resumed = {"weights": method.state_dict(), "curve": history.curve}
                 torch.save(resumed, out / f"resumed-{rank}.pt")
             except Stopped as stopped:
                 why.append(str(stopped))
             if stop_at > 0 and processes.first:
-                (out / "stopped" / name / "copy.pt").write_bytes((out / "stopped" / name / "state.pt").read_bytes())
+                (out / "stopped" / name / "copy.pt").write_bytes(
+                    (out / "stopped" / name / "state.pt").read_bytes()
+                )
         try:
             trained(name, data, out / "exploded", processes, explode=True)
         except DivergedError as error:

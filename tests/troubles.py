@@ -1,7 +1,8 @@
 """Methods for tests of sweeps that train, write down every step that a process takes, and get into trouble once.
 
-In the folder that the variable TROUBLE_FLAGS names, `trouble_NAME` leaves a file when its trouble begins (with Slurm's
-id of its job) and a line in `steps.txt` for every step; without the variable it trains undisturbed to the same weights.
+In the folder that the variable TROUBLE_FLAGS names, `trouble_NAME` leaves a file when its trouble
+begins (with Slurm's id of its job) and a line in `steps.txt` for every step; without the variable
+it trains undisturbed to the same weights.
 """
 
 from collections.abc import Iterable
@@ -57,7 +58,8 @@ def write_troubles(folder: Path, names: Iterable[str], pause: float = 0.0) -> Pa
 
     Args:
         folder: where `plugins/` is made.
-        names: of TROUBLES; "none..." has none, and any other name waits until somebody makes the file `NAME-go`.
+        names: of TROUBLES; "none..." has none, and any other name waits until somebody makes the
+            file `NAME-go`.
         pause: seconds that every step takes in any case, but for the undisturbed.
     """
     methods = folder / "plugins/methods"
@@ -74,7 +76,10 @@ def turns(flags: Path) -> dict[str, list[tuple[int, list[int]]]]:
     found: dict[str, list[tuple[int, list[int]]]] = {}
     for training in dict.fromkeys(line[0] for line in lines):
         own = [(int(line[2]), int(line[1])) for line in lines if line[0] == training]
-        found[training] = [(pid, [step for _, step in group]) for pid, group in groupby(own, key=lambda one: one[0])]
+        found[training] = [
+            (pid, [step for _, step in group])
+            for pid, group in groupby(own, key=lambda one: one[0])
+        ]
     return found
 
 
@@ -91,6 +96,10 @@ def require_one_at_a_time(flags: Path, steps: int, but: Iterable[str] = ()) -> N
             continue
         pids = [pid for pid, _ in processes]
         assert len(pids) == len(set(pids)), f"{training}: two processes by turns: {processes}"
-        for (_, before), (_, after) in pairwise(processes):  # a checkpoint is written after every step
-            assert before[-1] <= after[0] <= before[-1] + 1, f"{training}: a step left out or done again: {processes}"
+        for (_, before), (_, after) in pairwise(
+            processes
+        ):  # a checkpoint is written after every step
+            assert before[-1] <= after[0] <= before[-1] + 1, (
+                f"{training}: a step left out or done again: {processes}"
+            )
         assert processes[-1][1][-1] == steps - 1, f"{training}: not finished: {processes}"

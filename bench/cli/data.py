@@ -30,12 +30,24 @@ def list_(*, home: Home = Path(".bench"), plugins: Plugins = None) -> None:
         rows.append([name, *(str(about.get(key, "")) for key in ("COST", "LICENCE", "HOMEPAGE"))])
     show(Table(["name", "size", "licence", "homepage"], rows, words=4))
     here = [
-        [one.name, one.facts["split_name"], f"{one.facts['sample_rate']} Hz", *_counts(one.facts), human(one.size)]
+        [
+            one.name,
+            one.facts["split_name"],
+            f"{one.facts['sample_rate']} Hz",
+            *_counts(one.facts),
+            human(one.size),
+        ]
         for one in shelved(Store(home))
     ]
     if here:
         print(f"\nprepared in {home}:")
-        show(Table(["from", "split", "rate", "train", "valid", "test", "left out", "disk"], here, words=2))
+        show(
+            Table(
+                ["from", "split", "rate", "train", "valid", "test", "left out", "disk"],
+                here,
+                words=2,
+            )
+        )
 
 
 @data.command
@@ -64,17 +76,23 @@ def info(name: str, *, plugins: Plugins = None) -> None:
     files = files_of(_plugin(name))
     for file in files[:12]:
         size = human(file.bytes) if file.bytes else "size not published"
-        print(f"  file      {file.name}  {size}, {file.checksum.partition(':')[0] or file.listed_in or 'no checksum'}")
+        print(
+            f"  file      {file.name}  {size}, {file.checksum.partition(':')[0] or file.listed_in or 'no checksum'}"
+        )
     if len(files) > 12:
         print(f"  and {len(files) - 12} files more")
     for split, counts in getattr(module, "PUBLISHED", {}).items():
-        print(f"  published {split}: {', '.join(f'{number} {what}' for what, number in counts.items())}")
+        print(
+            f"  published {split}: {', '.join(f'{number} {what}' for what, number in counts.items())}"
+        )
     if about.get("INSTRUCTIONS"):
         print(f"  what to do: {' '.join(str(about['INSTRUCTIONS']).split())}")
 
 
 @data.command
-def fetch(name: str, *, root: Path, workers: int = 4, keep_archives: bool = True, plugins: Plugins = None) -> None:
+def fetch(
+    name: str, *, root: Path, workers: int = 4, keep_archives: bool = True, plugins: Plugins = None
+) -> None:
     """Download what is openly downloadable of a data set; resumes, checks checksums, unpacks.
 
     Parameters
@@ -111,14 +129,16 @@ def prepare(
     home: Home = Path(".bench"),
     plugins: Plugins = None,
 ) -> None:
-    """Decode and resample a data set once, for all runs; says what cannot be used. Goes on where a killed one ended.
+    """Decode and resample a data set once, for all runs; says what cannot be used.
 
-    Parameters
+    Goes on where a killed one ended. Parameters
     ----------
     name
-        Name of `bench data list`, or a CSV. Settings such as --dataset.split pons choose split and task.
+        Name of `bench data list`, or a CSV. Settings such as --dataset.split pons choose split and
+        task.
     root
-        Folder with the data set's own files. When files were added there, say it again: only those are decoded.
+        Folder with the data set's own files. When files were added there, say it again: only those
+        are decoded.
     sample_rate
         In Hz; else that of the recipe's encoder.
     recipe
@@ -126,14 +146,17 @@ def prepare(
     workers
         Files decoded at the same time; else as many as there are cores.
     on_bad
-        What to do with files that cannot be used: report leaves them out and lists them, fail stops at the first.
+        What to do with files that cannot be used: report leaves them out and lists them, fail stops
+        at the first.
     """
     from bench.core.store import Store, require_writable
     from bench.stages.prepare.stage import register
 
     begin(plugins)
     if sample_rate is not None and not 1000 <= sample_rate <= 384_000:
-        raise InputError(f"--sample-rate {sample_rate}: give 1000 to 384000 Hz, such as 16000 or 22050")
+        raise InputError(
+            f"--sample-rate {sample_rate}: give 1000 to 384000 Hz, such as 16000 or 22050"
+        )
     if workers is not None and workers < 1:
         raise InputError(f"--workers {workers}: give 1 or more")
     dataset, store = _plugin(name), Store(home)
@@ -146,7 +169,9 @@ def prepare(
     print(
         f"{name}: {len(found.tracks)} tracks ({counts}) at {facts['sample_rate']} Hz, {len(facts['left_out'])} left out"
     )
-    print(f"  split {facts['split_name']}, {len(facts['tags'])} {facts['kind']}, data {facts['data_hash']}")
+    print(
+        f"  split {facts['split_name']}, {len(facts['tags'])} {facts['kind']}, data {facts['data_hash']}"
+    )
 
 
 @data.command
@@ -154,9 +179,9 @@ def verify(
     name: str, *, sample_rate: int | None = None, recipe: str = "quick", home: Home = Path(".bench"),
     plugins: Plugins = None,
 ) -> None:  # fmt: skip
-    """Compare a prepared data set with the published counts, and read it through; exit status 1 where it differs.
+    """Compare a prepared data set with the published counts, and read it through.
 
-    Parameters
+    Exit status 1 where it differs. Parameters
     ----------
     name
         Name of `bench data list`, or a CSV.
@@ -181,7 +206,9 @@ def verify(
     notes = [f"split {found.facts['split_name']}, data {found.facts['data_hash']}"]
     notes += [f"expected: {source}"] if source else []
     notes += [f"left out: {line}" for line in found.facts["left_out"][:10]]
-    table = [[what, there, expected, "" if right else "differs"] for what, there, expected, right in rows]
+    table = [
+        [what, there, expected, "" if right else "differs"] for what, there, expected, right in rows
+    ]
     show(Table(["what", "found", "expected", ""], table, notes, words=1))
     sys.exit(0 if all(right for *_, right in rows) else 1)
 
@@ -201,7 +228,8 @@ def leaks(
 ) -> None:
     """Find what of a pretraining set stands in another set: the same audio, near-duplicates, the same artists.
 
-    What stands in the other's valid and test splits makes its scores too high: the file of --out names those tracks.
+    What stands in the other's valid and test splits makes its scores too high: the file of --out
+    names those tracks.
 
     Parameters
     ----------
@@ -211,7 +239,8 @@ def leaks(
         The data set that is probed. Its settings are --dataset.split and so on, the first one's
         --pretrain-dataset.split.
     out
-        Writes a file of the tracks to leave out, for `bench run --exclude FILE`, and a CSV of all leaks beside it.
+        Writes a file of the tracks to leave out, for `bench run --exclude FILE`, and a CSV of all
+        leaks beside it.
     artists
         Leave out tracks by artists of the second set's valid and test splits as well.
     sample_rate
@@ -234,7 +263,9 @@ def leaks(
     if out is not None:
         require_writable(out.parent)
     if out is not None and out.suffix.lower() == ".csv":
-        raise InputError(f"--out {out}: give a name such as leaks.json; the CSV of all leaks goes beside it")
+        raise InputError(
+            f"--out {out}: give a name such as leaks.json; the CSV of all leaks goes beside it"
+        )
     sides = _plugin(first, "pretrain_dataset"), _plugin(second)
     found = find(*(_prepared(side, store, sample_rate, recipe) for side in sides))
     kinds, harmful = KINDS if artists else AUDIO_KINDS, held_out(found)
@@ -244,7 +275,12 @@ def leaks(
     excluded = exclusions(harmful, kinds)
     if json:
         rows = json_module.loads(found.as_table().to_json(orient="records"))
-        document = {"leaks": rows, "excluded": excluded, "first": found.first, "second": found.second}
+        document = {
+            "leaks": rows,
+            "excluded": excluded,
+            "first": found.first,
+            "second": found.second,
+        }
         print(json_module.dumps(document, indent=1))
     else:
         one, other = dataset_name(first), dataset_name(second)
@@ -260,11 +296,17 @@ def leaks(
             ]
             for row in sorted(shown, key=lambda row: row.kind != "near-duplicate")[:_SHOWN]
         ]
-        notes = [f"{len(shown) - _SHOWN} more rows: --out FILE writes all of them to a CSV"] * (len(shown) > _SHOWN)
+        notes = [f"{len(shown) - _SHOWN} more rows: --out FILE writes all of them to a CSV"] * (
+            len(shown) > _SHOWN
+        )
         for title, some in (("all", found), ("valid and test", harmful)):
             counts = ", ".join(f"{number} {kind}" for kind, number in some.counts().items())
             notes.append(f"tracks of {one} that stand in {title} of {other}: {counts}")
-        notes += [f"{found.too_short} tracks are too short for near-duplicates"] if found.too_short else []
+        notes += (
+            [f"{found.too_short} tracks are too short for near-duplicates"]
+            if found.too_short
+            else []
+        )
         show(Table([one, other, "split", "kind", "offset s", "matched s"], table, notes, words=4))
     if out is not None:
         say(f"{len(excluded)} tracks to leave out in {out}: bench run ... --exclude {out}")
@@ -308,8 +350,12 @@ def sample(
     begin(plugins)
     if not 0 <= seconds < 1e6:
         raise InputError(f"--seconds {seconds:g}: give 0 or more")
-    number = write(_prepared(_plugin(name), Store(home), sample_rate, recipe), tracks, seconds, seed, out)
-    print(f"{number} tracks in {out}; use them: bench run --method vicreg --dataset {out / 'tracks.csv'}")
+    number = write(
+        _prepared(_plugin(name), Store(home), sample_rate, recipe), tracks, seconds, seed, out
+    )
+    print(
+        f"{number} tracks in {out}; use them: bench run --method vicreg --dataset {out / 'tracks.csv'}"
+    )
 
 
 def _plugin(name: str, section: str = "dataset") -> Any:
@@ -321,7 +367,9 @@ def _plugin(name: str, section: str = "dataset") -> Any:
         registry.find("datasets", name)
     unknown = set(overrides) - {"dataset", section}
     if unknown:
-        raise InputError(f"{sorted(unknown)[0]}: only settings of the data set belong here, such as --dataset.split")
+        raise InputError(
+            f"{sorted(unknown)[0]}: only settings of the data set belong here, such as --dataset.split"
+        )
     settings = overrides.get(section, {})
     if "name" in settings:
         raise InputError(f"{section}.name is no setting: the name is given without a flag")
@@ -345,7 +393,10 @@ def _prepared(
 
 
 def _counts(facts: dict[str, Any]) -> list[str]:
-    return [*(str(facts["tracks"][split]) for split in ("train", "valid", "test")), str(len(facts["left_out"]))]
+    return [
+        *(str(facts["tracks"][split]) for split in ("train", "valid", "test")),
+        str(len(facts["left_out"])),
+    ]
 
 
 def _number(value: float) -> str:

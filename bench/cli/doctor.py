@@ -68,10 +68,21 @@ def packages(find: Version) -> list[Finding]:
         find: gives the version of a distribution, or None.
     """
     missing = [name for name in _PACKAGES if find(name) is None]
-    findings = [Finding("packages", "ok", ", ".join(f"{name} {found}" for name in _PACKAGES if (found := find(name))))]
+    findings = [
+        Finding(
+            "packages",
+            "ok",
+            ", ".join(f"{name} {found}" for name in _PACKAGES if (found := find(name))),
+        )
+    ]
     if missing:
         findings.append(
-            Finding("packages", "bad", f"not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}")
+            Finding(
+                "packages",
+                "bad",
+                f"not installed: {', '.join(missing)}",
+                f"pip install {' '.join(missing)}",
+            )
         )
     torch, audio, vision = (find(name) or "" for name in ("torch", "torchaudio", "torchvision"))
     if torch and _numbers(torch) >= (2, 15):
@@ -84,7 +95,14 @@ def packages(find: Version) -> list[Finding]:
             )
         )
     if torch and _numbers(torch) < (2, 11):
-        findings.append(Finding("torch", "bad", f"torch {torch} is older than torchaudio {audio} was built for", _MEND))
+        findings.append(
+            Finding(
+                "torch",
+                "bad",
+                f"torch {torch} is older than torchaudio {audio} was built for",
+                _MEND,
+            )
+        )
     if "+cpu" in torch and any(found and "+cpu" not in found for found in (audio, vision)):
         mix = f"torch {torch} is a CPU build, torchaudio {audio} / torchvision {vision} are not"
         text = f"{mix}: 'operator torchvision::nms does not exist'"
@@ -103,37 +121,54 @@ def _numbers(text: str) -> tuple[int, int]:
 def _python() -> Finding:
     text = f"{sys.version.split()[0]} at {sys.executable}, {os.cpu_count()} cores"
     good = sys.version_info >= (3, 11)
-    return Finding("python", "ok" if good else "bad", text, "" if good else "install Python 3.11 or newer")
+    return Finding(
+        "python", "ok" if good else "bad", text, "" if good else "install Python 3.11 or newer"
+    )
 
 
 def _imports() -> Finding:
     """Imports in a process of its own: a broken mix can crash rather than raise."""
     done = _try(
-        [sys.executable, "-c", "import torch, torchaudio, lightly.loss, soundfile, soxr; print(torch.__version__)"], 120
+        [
+            sys.executable,
+            "-c",
+            "import torch, torchaudio, lightly.loss, soundfile, soxr; print(torch.__version__)",
+        ],
+        120,
     )
     if done is not None and done.returncode == 0:
         return Finding("imports", "ok", "torch, torchaudio, lightly, soundfile and soxr import")
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1] if done else "no answer in two minutes"
-    mixed = any(word in last for word in ("nms", "libc10", "libcuda", "undefined symbol", "libtorch"))
+    last = (
+        (done.stderr.strip().splitlines() or ["no message"])[-1]
+        if done
+        else "no answer in two minutes"
+    )
+    mixed = any(
+        word in last for word in ("nms", "libc10", "libcuda", "undefined symbol", "libtorch")
+    )
     mend = _MEND if mixed else "pip install --force-reinstall pretext-bench"
     return Finding("imports", "bad", last, mend)
 
 
 def _gpu() -> Finding:
-    code = (
-        "from torch import cuda; print(cuda.get_device_name(), cuda.is_bf16_supported()) if cuda.is_available() else 0"
-    )
+    code = "from torch import cuda; print(cuda.get_device_name(), cuda.is_bf16_supported()) if cuda.is_available() else 0"
     done = _try([sys.executable, "-c", code], 120)
     name = done.stdout.strip() if done else ""
     if name:
-        return Finding("gpu", "ok", f"{name.rpartition(' ')[0]}, bfloat16 {'yes' if name.endswith('True') else 'no'}")
+        return Finding(
+            "gpu",
+            "ok",
+            f"{name.rpartition(' ')[0]}, bfloat16 {'yes' if name.endswith('True') else 'no'}",
+        )
     if (
         shutil.which("nvidia-smi")
         and (seen := _try(["nvidia-smi", "-L"], 20))
         and seen.returncode == 0
         and seen.stdout.strip()
     ):
-        return Finding("gpu", "warn", f"{seen.stdout.strip().splitlines()[0]}, but torch cannot use it", _MEND)
+        return Finding(
+            "gpu", "warn", f"{seen.stdout.strip().splitlines()[0]}, but torch cannot use it", _MEND
+        )
     return Finding("gpu", "ok", "none: runs use the CPU")
 
 
@@ -143,17 +178,25 @@ def _slurm() -> Finding:
     done = _try(["sinfo", "--noheader", "--format=%P %D nodes %a"], 20)
     if done is None or done.returncode:
         return Finding(
-            "slurm", "warn", "sbatch is here, but sinfo does not answer", "ask whether slurmctld runs: scontrol ping"
+            "slurm",
+            "warn",
+            "sbatch is here, but sinfo does not answer",
+            "ask whether slurmctld runs: scontrol ping",
         )
     return Finding("slurm", "ok", "; ".join(done.stdout.strip().splitlines()))
 
 
 def _folder(what: str, path: Path) -> list[Finding]:
-    nearest = next(parent for parent in (path.resolve(), *path.resolve().parents) if parent.exists())
+    nearest = next(
+        parent for parent in (path.resolve(), *path.resolve().parents) if parent.exists()
+    )
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         return [
             Finding(
-                what, "bad", f"{path} cannot be written", f"choose another folder with --{what} or BENCH_{what.upper()}"
+                what,
+                "bad",
+                f"{path} cannot be written",
+                f"choose another folder with --{what} or BENCH_{what.upper()}",
             )
         ]
     free = shutil.disk_usage(nearest).free / 2**30
@@ -161,7 +204,10 @@ def _folder(what: str, path: Path) -> list[Finding]:
     if free < 2:
         return [
             Finding(
-                what, "warn", text, f"free some space, or choose another disk with --{what} or BENCH_{what.upper()}"
+                what,
+                "warn",
+                text,
+                f"free some space, or choose another disk with --{what} or BENCH_{what.upper()}",
             )
         ]
     return [Finding(what, "ok", text)]

@@ -23,8 +23,9 @@ def export(
 ) -> None:
     """Write a run's frozen encoder to a folder for others: weights, description, tags, model card.
 
-    The folder is loaded in three lines of Python, without the training code (`bench.pretrained`), and by
-    `bench embed`. An earlier export of the same run is replaced; anything else in its place is left alone.
+    The folder is loaded in three lines of Python, without the training code (`bench.pretrained`),
+    and by `bench embed`. An earlier export of the same run is replaced; anything else in its place
+    is left alone.
 
     Parameters
     ----------
@@ -49,7 +50,9 @@ def export(
         print(f"  {name:<18} {human(size)}")
     if made.onnx:
         print(f"  model.onnx differs from PyTorch by {made.onnx['largest_difference']:.1e} at most")
-    print(f'load it: from bench.pretrained import load; model = load("{to}"); vectors = model.embed("song.mp3")')
+    print(
+        f'load it: from bench.pretrained import load; model = load("{to}"); vectors = model.embed("song.mp3")'
+    )
 
 
 def embed(
@@ -69,15 +72,18 @@ def embed(
     Parameters
     ----------
     run
-        A folder of `bench export`, a result file (.json), or the beginning of a cell's key or of a result file's name.
+        A folder of `bench export`, a result file (.json), or the beginning of a cell's key or of a
+        result file's name.
     audio
-        Files, or folders of files: wav, flac, ogg, opus, mp3, aiff, au; m4a and aac with pretext-bench[m4a].
+        Files, or folders of files: wav, flac, ogg, opus, mp3, aiff, au; m4a and aac with
+        pretext-bench[m4a].
     out
         The file to write: .npz (paths, tracks) or .parquet (path, embedding).
     segments
         Write the embedding of every segment, too (npz: segments, first; parquet: a row a segment).
     on_bad
-        What to do with files that cannot be read: report leaves them out and names them, fail stops at the first.
+        What to do with files that cannot be read: report leaves them out and names them, fail stops
+        at the first.
     workers
         Files decoded at the same time; else as many as there are cores.
     device
@@ -101,12 +107,17 @@ def embed(
         embedded = embed_to(model, paths, out, segments, report, workers, on_bad)
     for what, passed_over in sorted(passed.items()):
         say(f"{passed_over} {what} passed over")
-    for lines, what in ((embedded.left_out, "left out"), (embedded.remarks, "read otherwise than they are")):
+    for lines, what in (
+        (embedded.left_out, "left out"),
+        (embedded.remarks, "read otherwise than they are"),
+    ):
         if lines:
             more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
             say(f"{len(lines)} files {what}: {'; '.join(lines[:_SHOWN])}{more}")
     number = f", {embedded.first[-1]} segments" if segments else ""
-    print(f"{out}: {len(embedded.paths)} files{number}, {model.width} numbers each, {len(embedded.left_out)} left out")
+    print(
+        f"{out}: {len(embedded.paths)} files{number}, {model.width} numbers each, {len(embedded.left_out)} left out"
+    )
 
 
 def _model(run: str, home: Path, results: Path, device: str) -> "Pretrained":

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from bench.report.tables import ScoreTable
 
 EmbeddingsHome = Annotated[
-    Path | None, Parameter(group=PLACES, help="Where embeddings lie, for their map; left out without it.")
+    Path | None,
+    Parameter(group=PLACES, help="Where embeddings lie, for their map; left out without it."),
 ]
 
 
@@ -31,23 +32,26 @@ def figures(
 ) -> None:
     """Draw figures from stored results alone, each with a caption and its numbers beside it.
 
-    Without --paper and --kind every kind that the stored results allow is drawn, and the others are named with the
-    reason. The same results give the same bytes. Published numbers are part of the harness and need no results.
+    Without --paper and --kind every kind that the stored results allow is drawn, and the others are
+    named with the reason. The same results give the same bytes. Published numbers are part of the
+    harness and need no results.
 
     Parameters
     ----------
     out
         Folder for the files; those of the same name are replaced.
     paper
-        Figures and tables of published works, several with commas: icassp2024, clmr, tune, vicreg-thesis.
+        Figures and tables of published works, several with commas: icassp2024, clmr, tune,
+        vicreg-thesis.
     kind
-        Kinds of figures, several with commas: scores, fractions, training, tags, ranks, cost, variance,
-        label-efficiency, embeddings, robustness.
+        Kinds of figures, several with commas: scores, fractions, training, tags, ranks, cost,
+        variance, label-efficiency, embeddings, robustness.
     all
         Every kind and every paper.
     mode
-        Of a paper: published numbers alone, ours alone, or both with every number marked as reproduced (=), within
-        the interval (≈), off (≠) or missing (-); all three where it is not given.
+        Of a paper: published numbers alone, ours alone, or both with every number marked as
+        reproduced (=), within the interval (≈), off (≠) or missing (-); all three where it is not
+        given.
     format
         pdf, svg, png; several with commas.
     """
@@ -63,7 +67,9 @@ def figures(
     if mode and not papers:
         raise InputError(f"--mode {mode} belongs to a paper: give --paper as well")
     modes = (mode,) if mode else MODES
-    done = draw(results, out, kinds=kinds, papers=papers, modes=modes, formats=_names(format), home=home)
+    done = draw(
+        results, out, kinds=kinds, papers=papers, modes=modes, formats=_names(format), home=home
+    )
     for line in done.notes:
         say(f"left out: {line}")
     if not done.files:
@@ -77,7 +83,10 @@ def figures(
     pictures = sum(path.name.endswith(".caption.md") for path in done.files)
     for path in done.files:
         print(path)
-    say(f"{pictures} figures in {out}" + (f", {len(done.skipped)} not drawn" if done.skipped else ""))
+    say(
+        f"{pictures} figures in {out}"
+        + (f", {len(done.skipped)} not drawn" if done.skipped else "")
+    )
 
 
 def table(
@@ -89,9 +98,10 @@ def table(
     out: Path | None = None,
     results: Results = Path("results"),
 ) -> None:
-    """Print stored scores with intervals, one table a data set, split and protocol; or published numbers.
+    """Print stored scores with intervals, one table a data set, split and protocol.
 
-    At each share of the labels the best score is marked, and those that the paired test does not tell from it.
+    Or published numbers. At each share of the labels the best score is marked, and those that the
+    paired test does not tell from it.
 
     Parameters
     ----------
@@ -100,8 +110,8 @@ def table(
     paper
         Of --reference: one work or several with commas, such as icassp2024.
     metric
-        Columns, several with commas, such as map_macro,map_micro; macro mAP and ROC-AUC (and accuracy and F1 of
-        classes) where it is not given.
+        Columns, several with commas, such as map_macro,map_micro; macro mAP and ROC-AUC (and
+        accuracy and F1 of classes) where it is not given.
     format
         text for the terminal, markdown, latex (booktabs), csv (full digits) or html.
     out
@@ -121,7 +131,9 @@ def table(
     if reference:
         if metric:
             raise InputError("--metric belongs to stored scores: leave it out with --reference")
-        rows = [row for name in _names(paper) for row in of_paper(name)] if paper else read_published()
+        rows = (
+            [row for name in _names(paper) for row in of_paper(name)] if paper else read_published()
+        )
         if format == "csv":  # as the harness keeps them, with every column
             _write(published_csv(rows), out)
             return

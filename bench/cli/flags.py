@@ -16,10 +16,17 @@ if TYPE_CHECKING:
     from bench.settings.specs import ExperimentSpec
 
 PLACES = Group("Places", sort_key=2)
-Home = Annotated[Path, Parameter(env_var="BENCH_HOME", group=PLACES, help="Holds what can be made again.")]
-Results = Annotated[Path, Parameter(env_var="BENCH_RESULTS", group=PLACES, help="Holds the scores.")]
+Home = Annotated[
+    Path, Parameter(env_var="BENCH_HOME", group=PLACES, help="Holds what can be made again.")
+]
+Results = Annotated[
+    Path, Parameter(env_var="BENCH_RESULTS", group=PLACES, help="Holds the scores.")
+]
 Plugins = Annotated[
-    Path | None, Parameter(group=PLACES, help="Folder with methods/, datasets/, encoders/ or recipes/ of your own.")
+    Path | None,
+    Parameter(
+        group=PLACES, help="Folder with methods/, datasets/, encoders/ or recipes/ of your own."
+    ),
 ]
 Flag = Annotated[bool, Parameter(negative="")]
 Tree = dict[str, dict[str, Any]]
@@ -88,13 +95,20 @@ def with_flags(settings: Tree, flags: dict[tuple[str, str], Any]) -> Tree:
         if value is None:
             continue
         if name in joined.get(section, {}):
-            raise InputError(f"{section}.{name} is given twice, by a flag of its own and by its dotted name")
+            raise InputError(
+                f"{section}.{name} is given twice, by a flag of its own and by its dotted name"
+            )
         joined.setdefault(section, {})[name] = value
     return joined
 
 
 def labelled_sets(
-    fraction: str | None, draws: int | None, preset: str | None, subset: str | None, settings: Tree, home: Path
+    fraction: str | None,
+    draws: int | None,
+    preset: str | None,
+    subset: str | None,
+    settings: Tree,
+    home: Path,
 ) -> LabelledSets:
     """Every labelled set that is asked for.
 
@@ -107,7 +121,9 @@ def labelled_sets(
         raise InputError("labels.subset: give --subset HASH, which says fraction and draw too")
     if subset is not None:
         if preset or fraction or draws:
-            raise InputError("--subset says which tracks are labelled: leave --fraction, --draws and --preset out")
+            raise InputError(
+                "--subset says which tracks are labelled: leave --fraction, --draws and --preset out"
+            )
         return _imported(subset, home)
     if preset is None:
         shares, several = fractions("1.0" if fraction is None else fraction), draws or 1
@@ -121,7 +137,9 @@ def labelled_sets(
             )
         chosen = PRESETS[preset]
         shares, several, labels = list(chosen.fractions), chosen.draws, chosen.labels.model_dump()
-    return [(share, draw, labels) for share in shares for draw in range(several if share != 1 else 1)]
+    return [
+        (share, draw, labels) for share in shares for draw in range(several if share != 1 else 1)
+    ]
 
 
 def _imported(text: str, home: Path) -> LabelledSets:
@@ -189,12 +207,18 @@ def method_names(text: str) -> list[str]:
     """
     found = [name.strip() for name in text.split(",") if name.strip()]
     if not found:
-        raise InputError("--method: give a name of `bench list methods` (a recipe may say it: `bench list recipes`)")
+        raise InputError(
+            "--method: give a name of `bench list methods` (a recipe may say it: `bench list recipes`)"
+        )
     return list(dict.fromkeys(found))
 
 
-def probe_kinds(text: str | None, method: str, published: "ExperimentSpec", settings: Tree) -> list[str | None]:
-    """Kinds of probes from a comma list; else the recipe's; None where nothing but the settings says it.
+def probe_kinds(
+    text: str | None, method: str, published: "ExperimentSpec", settings: Tree
+) -> list[str | None]:
+    """Kinds of probes from a comma list; else the recipe's.
+
+    None where nothing but the settings says it.
 
     Raises:
         InputError: an unknown kind, or one that is given twice.
@@ -206,7 +230,11 @@ def probe_kinds(text: str | None, method: str, published: "ExperimentSpec", sett
     if text is not None and own:
         raise InputError("probe.kind is given twice, by a flag of its own and by its dotted name")
     known = get_args(ProbeSpec.model_fields["kind"].annotation)
-    found = [] if text is None else list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    found = (
+        []
+        if text is None
+        else list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    )
     for one in found:
         if one not in known:
             raise unknown("--probe", one, known)
@@ -222,21 +250,27 @@ def with_probe(settings: Tree, kind: str | None) -> Tree:
     return with_flags(settings, {("probe", "kind"): kind})
 
 
-def imported_weights(path: Path, encoder: str | None, settings: Tree, home: Path) -> tuple[str, str, Tree]:
+def imported_weights(
+    path: Path, encoder: str | None, settings: Tree, home: Path
+) -> tuple[str, str, Tree]:
     """Takes imported weights up into home.
 
     Returns:
-        Their hash, by which a cell names them, their encoder, and the settings with those of that encoder.
+        Their hash, by which a cell names them, their encoder, and the settings with those of that
+        encoder.
 
     Raises:
-        InputError: no file of `bench import`, one for another encoder, or a home that cannot be written.
+        InputError: no file of `bench import`, one for another encoder, or a home that cannot be
+            written.
     """
     from bench.core.store import require_writable, write_atomically
     from bench.weights.imported import read_imported
 
     found = read_imported(path)
     if encoder not in (None, found.encoder):
-        raise InputError(f"--weights {path} are for the encoder '{found.encoder}', not for --encoder {encoder}")
+        raise InputError(
+            f"--weights {path} are for the encoder '{found.encoder}', not for --encoder {encoder}"
+        )
     content = path.read_bytes()
     name = hashlib.sha256(content).hexdigest()[:16]
     target = home / "weights" / f"{name}.safetensors"
@@ -258,7 +292,9 @@ def seeds(text: str) -> list[int]:
         try:
             found.append(int(part))
         except ValueError:
-            raise InputError(f"--seed '{part}' is no whole number; give one or several with commas: 0,1,2") from None
+            raise InputError(
+                f"--seed '{part}' is no whole number; give one or several with commas: 0,1,2"
+            ) from None
         if found[-1] < 0:
             raise InputError(f"--seed {part.strip()}: give 0 or more")
     return list(dict.fromkeys(found))

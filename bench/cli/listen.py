@@ -25,8 +25,9 @@ def listen(
 ) -> None:
     """Write crops of an audio file before and after augmentation, as WAV files and as a sheet of mel spectrograms.
 
-    The crops are changed as the first views of the first step of a run with this seed. Each transform is heard and seen
-    alone, too. Settings are given by their dotted names, such as `--augment.pitch_shift.probability 1`.
+    The crops are changed as the first views of the first step of a run with this seed. Each
+    transform is heard and seen alone, too. Settings are given by their dotted names, such as
+    `--augment.pitch_shift.probability 1`.
 
     Parameters
     ----------
@@ -35,7 +36,8 @@ def listen(
     augment
         Chain of augmentations: none, log_mel, clmr, clmr_v1, clmr_thesis, byol_a.
     encoder
-        Whose sample rate, length and log-mel it is (sample_cnn; resnet_small where log-mels are changed).
+        Whose sample rate, length and log-mel it is (sample_cnn; resnet_small where log-mels are
+        changed).
     out
         Folder for the files.
     count
@@ -43,8 +45,8 @@ def listen(
     seed
         Of the crops and of their augmentation.
     start
-        Where the first crop begins, in seconds; the others follow it. Without it each lies somewhere in its own part of
-        the file.
+        Where the first crop begins, in seconds; the others follow it. Without it each lies
+        somewhere in its own part of the file.
     """
     from bench.core import registry
     from bench.data.listen import crops, examine, input_of, write
@@ -56,7 +58,9 @@ def listen(
     name = encoder or ("resnet_small" if spec.on_spectrogram else "sample_cnn")
     takes = registry.describe("encoders", name).get("INPUT", "log_mel")
     if spec.on_spectrogram and takes != "log_mel":
-        raise InputError(f"--augment {spec.name} changes log-mel spectrograms, and encoder '{name}' takes a {takes}")
+        raise InputError(
+            f"--augment {spec.name} changes log-mel spectrograms, and encoder '{name}' takes a {takes}"
+        )
     taken = input_of(name)
     waveforms, starts = crops(file, taken, count, seed, start)
     heard = examine(waveforms, starts, taken, spec, seed)

@@ -10,7 +10,19 @@ from typing import Any, Literal
 from cyclopts import App, CycloptsError
 
 from bench import __version__
-from bench.cli import data, export, figures, listen, report, robustness, run, scores, sweep, track, weights
+from bench.cli import (
+    data,
+    export,
+    figures,
+    listen,
+    report,
+    robustness,
+    run,
+    scores,
+    sweep,
+    track,
+    weights,
+)
 from bench.cli.flags import (
     Home,
     Plugins,
@@ -52,7 +64,9 @@ _TAKE_SETTINGS = (["run"], ["rescore"], ["subsets"], ["data"], ["import"], ["lis
 
 
 @app.command(name="list")
-def list_(kind: Literal["methods", "datasets", "encoders", "recipes"], *, plugins: Plugins = None) -> None:
+def list_(
+    kind: Literal["methods", "datasets", "encoders", "recipes"], *, plugins: Plugins = None
+) -> None:
     """List what can be named: methods, datasets, encoders or recipes, one line each.
 
     Parameters
@@ -74,9 +88,9 @@ def list_(kind: Literal["methods", "datasets", "encoders", "recipes"], *, plugin
 
 @app.command
 def doctor(*, home: Home = Path(".bench"), results: Results = Path("results")) -> None:
-    """Look at versions, known broken mixes, GPU, Slurm, disk and folders; say what mends what is wrong.
+    """Look at versions, known broken mixes, GPU, Slurm, disk and folders.
 
-    Exit status 1 when something would keep `bench run` from working.
+    Say what mends what is wrong. Exit status 1 when something would keep `bench run` from working.
     """
     from bench.cli.doctor import examine
 
@@ -105,18 +119,21 @@ def main(tokens: Sequence[str] | None = None) -> None:
 
 
 def _main(tokens: Sequence[str] | None) -> None:
-    # OpenMP's threads wait for each other by spinning, which beside other work starves the thread that is waited for.
-    # A short spin costs up to a fifth alone and gains half or much more beside another training, depending on the
-    # moment (tests/benchmarks/threads.py: 6.0 -> 4.9 and 1.5 -> 2.1 steps/s on 2 cores).
+    # OpenMP's threads wait for each other by spinning, which beside other work starves the thread
+    # that is waited for. A short spin costs up to a fifth alone and gains half or much more beside
+    # another training, depending on the moment (tests/benchmarks/threads.py: 6.0 -> 4.9 and 1.5 ->
+    # 2.1 steps/s on 2 cores).
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # Large pages: training on waveforms spends half its time on page faults otherwise (sample_cnn: 5.0 -> 3.6 s for 24
-    # crops on one core).
+    # Large pages: training on waveforms spends half its time on page faults otherwise (sample_cnn:
+    # 5.0 -> 3.6 s for 24 crops on one core).
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         rest, found = split_overrides(sys.argv[1:] if tokens is None else tokens)
         if found and rest[:1] not in _TAKE_SETTINGS:
-            raise InputError(f"dotted settings belong to `bench run`, not to `bench {' '.join(rest[:1])}`")
+            raise InputError(
+                f"dotted settings belong to `bench run`, not to `bench {' '.join(rest[:1])}`"
+            )
         overrides.clear()
         overrides.update(found)
         with interruptible():
@@ -126,7 +143,8 @@ def _main(tokens: Sequence[str] | None) -> None:
     except InputError as error:
         _fail(str(error))
     except BrokenPipeError:
-        # The reader has seen enough (`bench list methods | head`); what is left to flush would raise again.
+        # The reader has seen enough (`bench list methods | head`); what is left to flush would
+        # raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except LostProcessError as error:

@@ -14,15 +14,17 @@ def report(
 ) -> None:
     """Write a report of all stored results: a folder of pages that opens from disk, with no network.
 
-    Leaderboard with filters, a page a run (spec, curves, tags, the command that makes it again), paired comparisons,
-    CSV and JSON for further use. What could not be read is named in it. The same results give the same bytes.
+    Leaderboard with filters, a page a run (spec, curves, tags, the command that makes it again),
+    paired comparisons, CSV and JSON for further use. What could not be read is named in it. The
+    same results give the same bytes.
 
     Parameters
     ----------
     out
         Folder to write; missing, empty, or an earlier report, which is replaced.
     permutations
-        Of each permutation test, at most; fewer where there are very many pairs, which the report then says.
+        Of each permutation test, at most; fewer where there are very many pairs, which the report
+        then says.
     """
     from bench.core.progress import say
     from bench.report.html.write import write_report

@@ -30,23 +30,25 @@ def robustness(
     results: Results = Path("results"),
     plugins: Plugins = None,
 ) -> None:
-    """Score stored runs on noisy, pitch-shifted, mp3-coded and band-limited test tracks; nothing is trained on them.
+    """Score stored runs on noisy, pitch-shifted, mp3-coded and band-limited test tracks.
 
-    The encoder and the probe stay those of clean tracks. Each change of the score has a paired interval. Without a flag
-    everything is done at its usual levels, as far as the encoder's sample rate allows; with one or more, these alone.
-    `bench figures --kind robustness` draws what is stored of it.
+    Nothing is trained on them. The encoder and the probe stay those of clean tracks. Each change of
+    the score has a paired interval. Without a flag everything is done at its usual levels, as far
+    as the encoder's sample rate allows; with one or more, these alone. `bench figures --kind
+    robustness` draws what is stored of it.
 
     Parameters
     ----------
     runs
-        Result files (.json), or beginnings of a cell's key or of a result file's name, which mean of each encoder the
-        run with most labels; else every run with all labels.
+        Result files (.json), or beginnings of a cell's key or of a result file's name, which mean
+        of each encoder the run with most labels; else every run with all labels.
     noise
         White noise, signal-to-noise ratios in dB with commas, or usual: 40,30,20,10,0.
     pitch
         Shift at the same tempo, semitones with commas, or usual: -4,-2,-1,1,2,4.
     mp3
-        Bit rates of a mono file at the encoder's sample rate, kbit/s with commas, or usual: 64,32,16,8.
+        Bit rates of a mono file at the encoder's sample rate, kbit/s with commas, or usual:
+        64,32,16,8.
     rate
         Lower sample rates, Hz with commas, or usual: 11025,8000,4000.
     device
@@ -70,7 +72,9 @@ def robustness(
     require_writable(results)
     rows: list[dict[str, Any]] = []
     left_out = 0
-    for scored, why in score(wanted, given or dict.fromkeys(KINDS), Place(Store(home), results, device)):
+    for scored, why in score(
+        wanted, given or dict.fromkeys(KINDS), Place(Store(home), results, device)
+    ):
         if why:
             left_out += 1
             say(f"left out: {why}")
@@ -97,14 +101,18 @@ def _runs(names: Sequence[str], folder: Path) -> "list[Result]":
     if names:
         found = [(name, result) for name in names for result in runs_named(name, folder)]
         if other := [name for name, result in found if "audio" in result.protocol]:
-            raise InputError(f"{other[0]} is itself a score on degraded audio: name the run that it is of")
+            raise InputError(
+                f"{other[0]} is itself a score on degraded audio: name the run that it is of"
+            )
         return list({result.cell: result for _, result in found}.values())
     stored, left_out = read_all(folder)
     for line in left_out:
         say(f"left out: {line}")
     whole = [result for result in preferred(stored) if result.spec.fraction == 1]
     if not whole:
-        raise InputError(f"no run with all labels in {folder}: name one or more, or `bench run --fraction 1.0`")
+        raise InputError(
+            f"no run with all labels in {folder}: name one or more, or `bench run --fraction 1.0`"
+        )
     return whole
 
 
@@ -130,7 +138,11 @@ def _table(rows: Sequence[dict[str, Any]], first: "Result") -> "Table":
 
     texts = []
     for row in rows:
-        change = "" if row["change"] is None else signed(*known(row, "change", "change_low", "change_high"))
+        change = (
+            ""
+            if row["change"] is None
+            else signed(*known(row, "change", "change_low", "change_high"))
+        )
         value, low, high = known(row, "value", "low", "high")
         texts.append([row["audio"], Number(value, low, high).text, change])
     notes = [

@@ -72,29 +72,33 @@ def run(
 ) -> None:
     """Pretrain a method, probe it on a labelled fraction, score it with intervals.
 
-    Every stage is stored, so that nothing is done twice: a killed run goes on from its last checkpoint, and a finished
-    cell is printed at once. Any other setting is set by its dotted name, such as `--train.learning_rate 1e-3`,
-    `--method.temperature 0.2`, `--augment.gain.probability 0.5`, `--labels.scheme uniform` or `--probe.hidden 256`.
+    Every stage is stored, so that nothing is done twice: a killed run goes on from its last
+    checkpoint, and a finished cell is printed at once. Any other setting is set by its dotted name,
+    such as `--train.learning_rate 1e-3`, `--method.temperature 0.2`, `--augment.gain.probability
+    0.5`, `--labels.scheme uniform` or `--probe.hidden 256`.
 
-    Two GPUs pretrain together by `torchrun --nproc-per-node 2 -m bench run ...`; machines, by torchrun on each.
+    Two GPUs pretrain together by `torchrun --nproc-per-node 2 -m bench run ...`; machines, by
+    torchrun on each.
 
     Parameters
     ----------
     method
-        Name of `bench list methods`; several with commas. A recipe with an experiment of its own needs none.
+        Name of `bench list methods`; several with commas. A recipe with an experiment of its own
+        needs none.
     fraction
-        Share of the training tracks whose labels may be used, in (0, 1], or a number of tracks; several with commas:
-        0.01,0.1,259,1.0 (1.0, or the recipe's).
+        Share of the training tracks whose labels may be used, in (0, 1], or a number of tracks;
+        several with commas: 0.01,0.1,259,1.0 (1.0, or the recipe's).
     draws
         How many draws of the labelled tracks (a fraction of 1 has but one) (1, or the recipe's).
     preset
-        Fractions, draws and scheme of a published work: deezer (uniform; 1, 5, 10, 20 % in 4 draws, 100 %), clmr
-        (balanced over tags; 1 to 100 % of all tracks).
+        Fractions, draws and scheme of a published work: deezer (uniform; 1, 5, 10, 20 % in 4 draws,
+        100 %), clmr (balanced over tags; 1 to 100 % of all tracks).
     subset
-        Labelled tracks of `bench subsets import`, by hash; several with commas. In place of fraction and draws.
+        Labelled tracks of `bench subsets import`, by hash; several with commas. In place of
+        fraction and draws.
     dataset
-        Name of `bench list datasets`, or a CSV with `path` and `label` or `tags` (| between tags), optionally
-        `split`, `group`, `track_id`.
+        Name of `bench list datasets`, or a CSV with `path` and `label` or `tags` (| between tags),
+        optionally `split`, `group`, `track_id`.
     pretrain_dataset
         Where to pretrain, if not on `--dataset`.
     exclude
@@ -104,13 +108,14 @@ def run(
     recipe
         Name of `bench list recipes`, or a TOML file.
     augment
-        What is done to the views, if not what the recipe does: none, log_mel, clmr, clmr_v1, clmr_thesis, byol_a. Hear
-        and see it with `bench listen`.
+        What is done to the views, if not what the recipe does: none, log_mel, clmr, clmr_v1,
+        clmr_thesis, byol_a. Hear and see it with `bench listen`.
     weights
-        File of `bench import`: what the encoder starts from. Without `--method` it is kept as it is and probed.
+        File of `bench import`: what the encoder starts from. Without `--method` it is kept as it is
+        and probed.
     probe
-        What is trained on the frozen embeddings, if not the recipe's: linear, mlp, knn, or finetune, which trains the
-        encoder on; several with commas.
+        What is trained on the frozen embeddings, if not the recipe's: linear, mlp, knn, or
+        finetune, which trains the encoder on; several with commas.
     seed
         Of pretraining; several with commas.
     probe_seeds
@@ -118,7 +123,8 @@ def run(
     resamples
         Bootstrap resamples of the test tracks (1000); others than before need no training.
     scale
-        Share of the recipe's budget of training, for a trial: 0.001 is a thousandth (probes keep a tenth of theirs).
+        Share of the recipe's budget of training, for a trial: 0.001 is a thousandth (probes keep a
+        tenth of theirs).
     steps
         Optimiser steps of pretraining, if not the recipe's.
     device
@@ -128,7 +134,8 @@ def run(
     seconds
         Length of its tracks, in seconds (10).
     conventions
-        Print the scores of the same logits under other conventions too (always where test tracks have no tag).
+        Print the scores of the same logits under other conventions too (always where test tracks
+        have no tag).
     dry_run
         Say what would be done and what is already there; do nothing.
     json
@@ -173,8 +180,8 @@ def run(
     sets = labelled_sets(fraction, draws, preset, subset, settings, store.home)
     requests = [
         Request(
-            one, share, draw, pretraining_seed, probe_seed, recipe, dataset, pretrain_dataset, encoder, start, scale,
-            {**with_probe(settings, kind), "labels": {**settings.get("labels", {}), **labels}},
+            one, share, draw, pretraining_seed, probe_seed, recipe, dataset, pretrain_dataset,
+            encoder, start, scale, {**with_probe(settings, kind), "labels": {**settings.get("labels", {}), **labels}},
         )
         for one in method_names(method if method is not None else ",".join(published.methods))
         for pretraining_seed in seeds(seed)
@@ -186,7 +193,10 @@ def run(
     if dry_run:
         _print_plan(specs, store, results, as_json=json)
         return
-    known = [find(results, spec, keys.cell) if (keys := Keys(spec, store)).known else None for spec in specs]
+    known = [
+        find(results, spec, keys.cell) if (keys := Keys(spec, store)).known else None
+        for spec in specs
+    ]
     missing = [index for index, stored in enumerate(known) if stored is None]
     _check([specs[index] for index in missing], store, results)
     found = {index: stored for index, stored in enumerate(known) if stored is not None}
@@ -218,7 +228,9 @@ def _check(missing: "list[RunSpec]", store: Any, results: Path) -> None:
         check(spec)
 
 
-def _compute(specs: "dict[int, RunSpec]", store: Any, results: Path, device: str, world: World) -> "dict[int, Result]":
+def _compute(
+    specs: "dict[int, RunSpec]", store: Any, results: Path, device: str, world: World
+) -> "dict[int, Result]":
     """The results of cells that are not stored yet, by their index."""
     if not specs and world.size == 1:  # other processes wait to be told that there is nothing to do
         return {}
@@ -229,10 +241,14 @@ def _compute(specs: "dict[int, RunSpec]", store: Any, results: Path, device: str
 
     indices, found = list(specs), {}
     with joined(world, device) as processes:
-        for place, result in run_cells(list(specs.values()), Place(store, results, device, processes=processes)):
+        for place, result in run_cells(
+            list(specs.values()), Place(store, results, device, processes=processes)
+        ):
             found[indices[place]] = result
             spec, score = result.spec, result.metrics["map_macro"].value
-            say(f"{spec.method.name}, fraction {spec.fraction:g}, draw {spec.draw}: mAP {score:.3f}")
+            say(
+                f"{spec.method.name}, fraction {spec.fraction:g}, draw {spec.draw}: mAP {score:.3f}"
+            )
     return found
 
 
@@ -261,7 +277,9 @@ def _finish(
     if as_json:
         rows = [row for result in found for row in result.rows()]
         others = [row for result in found for row in result.other_rows()]
-        print(json_module.dumps({"rows": rows, "other_conventions": others, "files": files}, indent=1))
+        print(
+            json_module.dumps({"rows": rows, "other_conventions": others, "files": files}, indent=1)
+        )
         for note in table.notes:
             say(note)
     else:
@@ -275,10 +293,14 @@ def _finish(
     if track:
         from bench.tracking.mirror import mirror
 
-        say(f"mirrored {len(found)} cells into MLflow at {mirror(found, results, store.home)}; look with: mlflow ui")
+        say(
+            f"mirrored {len(found)} cells into MLflow at {mirror(found, results, store.home)}; look with: mlflow ui"
+        )
 
 
-def _summary(requests: "list[Request]", found: "list[Result]", store: Any, results: Path) -> "Table":
+def _summary(
+    requests: "list[Request]", found: "list[Result]", store: Any, results: Path
+) -> "Table":
     from bench.report.summary import Cell, read_cell, summarise
     from bench.results import find
     from bench.settings.resolve import resolve, untrained
@@ -286,7 +308,12 @@ def _summary(requests: "list[Request]", found: "list[Result]", store: Any, resul
 
     groups: dict[tuple[str, str, str, float], list[tuple[Request, Cell]]] = {}
     for request, result in zip(requests, found, strict=True):
-        key = (request.method, result.protocol["probe"], result.spec.labels.subset, request.fraction)
+        key = (
+            request.method,
+            result.protocol["probe"],
+            result.spec.labels.subset,
+            request.fraction,
+        )
         groups.setdefault(key, []).append((request, read_cell(results, result)))
     baselines: list[list[Cell] | None] = []
     for group in groups.values():
@@ -320,7 +347,11 @@ def _print_plan(specs: "list[RunSpec]", store: Any, results: Path, *, as_json: b
                 }
             )
     if as_json:
-        print(json_module.dumps({"plan": rows, "specs": [spec.model_dump(mode="json") for spec in specs]}, indent=1))
+        print(
+            json_module.dumps(
+                {"plan": rows, "specs": [spec.model_dump(mode="json") for spec in specs]}, indent=1
+            )
+        )
         return
     from bench.core.table import Table, show
 

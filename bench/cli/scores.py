@@ -9,7 +9,9 @@ from cyclopts import App
 from bench.cli.flags import Flag, Home, Plugins, Results, begin, fractions, labelled_sets, overrides
 from bench.core.errors import InputError
 
-subsets = App(name="subsets", help="Write labelled subsets to files, and take up files that others wrote.")
+subsets = App(
+    name="subsets", help="Write labelled subsets to files, and take up files that others wrote."
+)
 
 
 def compare(
@@ -24,16 +26,16 @@ def compare(
 ) -> None:
     """Compare methods on the same test tracks, from stored results alone.
 
-    For every pair: the paired difference with its interval, a permutation p-value, Holm's adjustment over all pairs,
-    and the smallest difference that these test tracks could show. With several data sets: ranks and Nemenyi's critical
-    difference. With several seeds or draws: which source of variance rules. Cells of other splits, tags or tracks are
-    refused.
+    For every pair: the paired difference with its interval, a permutation p-value, Holm's
+    adjustment over all pairs, and the smallest difference that these test tracks could show. With
+    several data sets: ranks and Nemenyi's critical difference. With several seeds or draws: which
+    source of variance rules. Cells of other splits, tags or tracks are refused.
 
     Parameters
     ----------
     names
-        Methods, or result files (.json). Behind a method may stand what to take of it: simclr,probe=mlp or
-        vicreg,encoder=resnet (encoder, recipe, pretrain_dataset, probe, seed).
+        Methods, or result files (.json). Behind a method may stand what to take of it:
+        simclr,probe=mlp or vicreg,encoder=resnet (encoder, recipe, pretrain_dataset, probe, seed).
     dataset
         One data set; else all that are stored.
     fraction
@@ -81,9 +83,10 @@ def rescore(
     home: Home = Path(".bench"),
     results: Results = Path("results"),
 ) -> None:
-    """Score stored logits again: more resamples, resamples of groups, another convention. Nothing is trained.
+    """Score stored logits again: more resamples, resamples of groups, another convention.
 
-    The new results stand beside the old ones; `bench compare` takes those with most resamples.
+    Nothing is trained. The new results stand beside the old ones; `bench compare` takes those with
+    most resamples.
 
     Parameters
     ----------
@@ -101,11 +104,15 @@ def rescore(
     from bench.stages.rescore import rescore as score_again
 
     given = {"resamples": resamples, "by": by, "untagged": untagged, "confidence": confidence}
-    settings = {name: value for name, value in given.items() if value is not None} | overrides.get("score", {})
+    settings = {name: value for name, value in given.items() if value is not None} | overrides.get(
+        "score", {}
+    )
     if not settings:
         raise InputError("say what is to be scored otherwise, such as --resamples 5000")
     if not (results / "runs").is_dir():
-        raise InputError(f"no results in {results}: `bench run` makes them, --results names another folder")
+        raise InputError(
+            f"no results in {results}: `bench run` makes them, --results names another folder"
+        )
     require_writable(results)
     done = left_out = 0
     for result, why in score_again(results, Store(home), settings):
@@ -152,11 +159,25 @@ def export(
     sets = labelled_sets(fraction, draws, preset, None, overrides, home)
     made = write(dataset, recipe, sets, overrides, home, out)
     rows = [
-        [one["hash"], f"{one['fraction']:g}", str(one["draw"]), str(len(one["tracks"])), _spread(one["positives"])]
+        [
+            one["hash"],
+            f"{one['fraction']:g}",
+            str(one["draw"]),
+            str(len(one["tracks"])),
+            _spread(one["positives"]),
+        ]
         for one in made
     ]
-    show(Table(["hash", "fraction", "draw", "tracks", "positives a tag (least, median, most)"], rows, words=1))
-    print(f"\n{len(made)} files in {out}; use them: bench subsets import {out}/*.json, then bench run --subset HASH")
+    show(
+        Table(
+            ["hash", "fraction", "draw", "tracks", "positives a tag (least, median, most)"],
+            rows,
+            words=1,
+        )
+    )
+    print(
+        f"\n{len(made)} files in {out}; use them: bench subsets import {out}/*.json, then bench run --subset HASH"
+    )
 
 
 @subsets.command(name="import")
@@ -167,9 +188,9 @@ def import_(
     home: Home = Path(".bench"),
     plugins: Plugins = None,
 ) -> None:
-    """Take up files of labelled tracks for `bench run --subset HASH`; every track must be in the training split.
+    """Take up files of labelled tracks for `bench run --subset HASH`.
 
-    Parameters
+    Every track must be in the training split. Parameters
     ----------
     files
         Files that `bench subsets export` wrote, here or elsewhere.

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 _ROWS = 60  # of a table in a terminal; `--all` shows the rest
 _WATCH_SECONDS = 30.0
 _LOG_LINES = 5
-_OF_PLUGINS = {"method", "encoder", "dataset", "pretrain_dataset"}  # whose settings are known once they are loaded
+_OF_PLUGINS = {
+    "method",
+    "encoder",
+    "dataset",
+    "pretrain_dataset",
+}  # whose settings are known once they are loaded
 
 
 def sweep(
@@ -39,18 +44,19 @@ def sweep(
     measure: Flag = False,
     json: Flag = False,
 ) -> None:
-    """Compute a grid of cells, on a cluster or here. The same command again starts what is missing or has failed.
+    """Compute a grid of cells, on a cluster or here.
 
-    Returns at once; `bench status FILE` says how far it is, `bench cancel FILE` ends it.
+    The same command again starts what is missing or has failed. Returns at once; `bench status
+    FILE` says how far it is, `bench cancel FILE` ends it.
 
     Parameters
     ----------
     file
-        A sweep file (TOML), or the name of one that comes along: quick, icassp2024, clmr-limited-labels, vicreg-thesis,
-        tune-transfer.
+        A sweep file (TOML), or the name of one that comes along: quick, icassp2024,
+        clmr-limited-labels, vicreg-thesis, tune-transfer.
     cluster
-        slurm: arrays of jobs. local: on this machine, a few at a time, also when the terminal is closed. inline: in
-        this process, one after another.
+        slurm: arrays of jobs. local: on this machine, a few at a time, also when the terminal is
+        closed. inline: in this process, one after another.
     only
         Which jobs are started, with commas: missing, failed, stopped.
     jobs
@@ -60,10 +66,11 @@ def sweep(
     device
         Where to train.
     dry_run
-        Print the plan: jobs, what is there, what is missing and why, time and disk that it will take. Do nothing.
+        Print the plan: jobs, what is there, what is missing and why, time and disk that it will
+        take. Do nothing.
     measure
-        With --dry-run: run a few steps of each combination that no stored run says the time of, here and on --device;
-        in a temporary folder, and nothing of it is kept.
+        With --dry-run: run a few steps of each combination that no stored run says the time of,
+        here and on --device; in a temporary folder, and nothing of it is kept.
     json
         Print the plan as one JSON document.
     """
@@ -86,8 +93,14 @@ def sweep(
     done = launch(found, home, results, cluster, only=states, at_once=jobs, device=device)
     cells = len(done.plan.cells)
     ready = sum(one.done for one in done.plan.cells)
-    print(f"{found.name}: {cells} cells, {ready} were done; {len(done.jobs)} jobs started on {cluster}", end="")
-    print(f", {done.active} under way" * bool(done.active) + f", {done.left} left out by --only" * bool(done.left))
+    print(
+        f"{found.name}: {cells} cells, {ready} were done; {len(done.jobs)} jobs started on {cluster}",
+        end="",
+    )
+    print(
+        f", {done.active} under way" * bool(done.active)
+        + f", {done.left} left out by --only" * bool(done.left)
+    )
     if cluster != "inline" and (done.jobs or done.active):
         print(f"look: bench status {file}")
     if done.failed:
@@ -156,7 +169,9 @@ def logs(
     if lines < 1:
         raise InputError(f"--lines {lines}: give 1 or more")
     folders = (
-        [_folder(file, home)[1]] if file else [SweepFolder(one) for one in sorted(home.resolve().glob("sweeps/*"))]
+        [_folder(file, home)[1]]
+        if file
+        else [SweepFolder(one) for one in sorted(home.resolve().glob("sweeps/*"))]
     )
     for folder in folders:
         cells = (folder.cells or {"cells": []})["cells"]
@@ -165,15 +180,18 @@ def logs(
             jobs = [cell]
         if jobs:
             said = log_of(folder, jobs[0], lines)
-            print(said or f"job {jobs[0]} has left no log; with --cluster inline it prints where it was started")
+            print(
+                said
+                or f"job {jobs[0]} has left no log; with --cluster inline it prints where it was started"
+            )
             return
     raise InputError(f"no cell or job '{cell}' in {home}/sweeps: bench status FILE lists them")
 
 
 def cancel(file: str, *, home: Home = Path(".bench")) -> None:
-    """End what is under way of a sweep. What was computed stays, and the same sweep goes on from there.
+    """End what is under way of a sweep.
 
-    Parameters
+    What was computed stays, and the same sweep goes on from there. Parameters
     ----------
     file
         The sweep file.
@@ -183,7 +201,9 @@ def cancel(file: str, *, home: Home = Path(".bench")) -> None:
 
     found, folder = _folder(file, home)
     require_launched(folder, file)
-    print(f"{found.name}: {end(folder)} jobs told to stop; bench sweep {file} goes on from what is stored")
+    print(
+        f"{found.name}: {end(folder)} jobs told to stop; bench sweep {file} goes on from what is stored"
+    )
 
 
 def _states(only: str) -> list[str]:
@@ -248,7 +268,8 @@ def _print_plan(plan: "Plan", estimated: "Estimate", *, as_json: bool) -> None:
     if as_json:
         content: dict[str, Any] = {
             "cells": [
-                {"id": one.cell.id, "label": one.cell.label, "done": one.done, "why": one.why} for one in plan.cells
+                {"id": one.cell.id, "label": one.cell.label, "done": one.done, "why": one.why}
+                for one in plan.cells
             ],
             "jobs": [
                 {
@@ -270,7 +291,11 @@ def _print_plan(plan: "Plan", estimated: "Estimate", *, as_json: bool) -> None:
     for job in left[:_ROWS]:
         waiting = [one for one in job.cells if not one.done]
         why = waiting[0].why if waiting else "not prepared"
-        what = waiting[0].cell.label if waiting else f"prepare {job.dataset.name if job.dataset else ''}"
+        what = (
+            waiting[0].cell.label
+            if waiting
+            else f"prepare {job.dataset.name if job.dataset else ''}"
+        )
         needs = job.resources
         asks = f"{needs.gpus} GPU, {needs.cpus} CPU, {needs.memory_gb:g} GiB, {needs.hours:g} h"
         asks = f"{needs.nodes} nodes of {asks}" if needs.nodes > 1 else asks
@@ -279,14 +304,18 @@ def _print_plan(plan: "Plan", estimated: "Estimate", *, as_json: bool) -> None:
     show(Table(["job", "first cell", "cells to do", "stages", "asks for", "why"], rows, words=6))
     if len(left) > _ROWS:
         print(f"and {len(left) - _ROWS} more jobs")
-    print(f"{len(plan.cells)} cells: {done} done, {len(plan.cells) - done} to do in {len(left)} jobs")
+    print(
+        f"{len(plan.cells)} cells: {done} done, {len(plan.cells) - done} to do in {len(left)} jobs"
+    )
     again = sum(one.why.startswith("made again") for one in plan.cells)
     if again:
         print(f"{again} cells are made again, for what they depend on has changed")
     print(estimated.in_words() + "\nnothing was done (--dry-run)")
 
 
-def _print_status(state: "Status", folder: "SweepFolder", name: str, *, as_json: bool, everything: bool) -> None:
+def _print_status(
+    state: "Status", folder: "SweepFolder", name: str, *, as_json: bool, everything: bool
+) -> None:
     import json as json_module
 
     from bench.sweep.queue import silence
@@ -298,23 +327,37 @@ def _print_status(state: "Status", folder: "SweepFolder", name: str, *, as_json:
         print(json_module.dumps({"sweep": name, "counts": counts, "cells": cells}, indent=1))
         return
     shown = (
-        state.cells if everything or len(state.cells) <= _ROWS else [one for one in state.cells if one.state != "done"]
+        state.cells
+        if everything or len(state.cells) <= _ROWS
+        else [one for one in state.cells if one.state != "done"]
     )
-    rows = [[one.id, one.label, one.state, one.job, one.why] for one in (shown if everything else shown[:_ROWS])]
+    rows = [
+        [one.id, one.label, one.state, one.job, one.why]
+        for one in (shown if everything else shown[:_ROWS])
+    ]
     widths = [max((len(row[place]) for row in rows), default=0) for place in range(4)]
     for row in rows:  # plainly: a table of thousands of rows takes rich seconds to lay out
-        print("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]]).rstrip())
+        print(
+            "  ".join(
+                [*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]]
+            ).rstrip()
+        )
     if len(shown) > len(rows):
         print(f"... and {len(shown) - len(rows)} more: --all")
     own = {one.job for one in state.cells}
     for job, what in state.jobs.items():
         if job not in own and what.state != "done":
             print(f"{job}: {what.state}: {what.why}")
-    failed = {one: what for one, what in state.jobs.items() if what.state == "failed" and not what.need}
+    failed = {
+        one: what for one, what in state.jobs.items() if what.state == "failed" and not what.need
+    }
     for job, what in list(failed.items())[:3]:
         print(f"\n{job} failed: {what.why}; the end of its log (bench logs {job}):")
         end = log_end(folder, job, what, _LOG_LINES)
         print("\n".join(f"    {line}" for line in (end or "(empty)").splitlines()))
     silent = silence(folder.path) if any(state.counts[one] for one in ACTIVE) else ""
     print(f"\n{silent}" if silent else "")
-    print(f"{name}: {len(state.cells)} cells: " + ", ".join(f"{number} {one}" for one, number in counts.items()))
+    print(
+        f"{name}: {len(state.cells)} cells: "
+        + ", ".join(f"{number} {one}" for one, number in counts.items())
+    )

@@ -28,19 +28,22 @@ def sync(
     results: Results = Path("results"),
     plugins: Plugins = None,
 ) -> None:
-    """Have MLflow show what is stored and under way. A second time changes nothing; what was interrupted goes on.
+    """Have MLflow show what is stored and under way.
 
-    Goes to `mlflow.db` in the current folder, where `mlflow ui` looks, or to MLFLOW_TRACKING_URI. A sweep is an
-    experiment of its name, a cell a run with its scores, settings and result file; above the cells of one pretraining
-    stands a run with its curve. A cell that waits, runs or has failed is a run too, with the reason as tag `why`, and
-    the same run is completed later. A result that is made anew gets a run of its own, and the earlier one the tag
-    `superseded_by`. Jobs never write to MLflow; this does, also long after they have ended.
+    A second time changes nothing; what was interrupted goes on. Goes to `mlflow.db` in the current
+    folder, where `mlflow ui` looks, or to MLFLOW_TRACKING_URI. A sweep is an experiment of its
+    name, a cell a run with its scores, settings and result file; above the cells of one pretraining
+    stands a run with its curve. A cell that waits, runs or has failed is a run too, with the reason
+    as tag `why`, and the same run is completed later. A result that is made anew gets a run of its
+    own, and the earlier one the tag `superseded_by`. Jobs never write to MLflow; this does, also
+    long after they have ended.
 
     Parameters
     ----------
     files
-        Sweep files, or names of shipped ones; without any: every sweep that was launched from home, and every result
-        that stands in none, as experiment pretext-bench (or MLFLOW_EXPERIMENT_NAME).
+        Sweep files, or names of shipped ones; without any: every sweep that was launched from home,
+        and every result that stands in none, as experiment pretext-bench (or
+        MLFLOW_EXPERIMENT_NAME).
     watch
         Again every 30 s until nothing is under way.
     """
@@ -67,7 +70,10 @@ def sync(
     mirror = Mirror(home)
     _print(mirror.sync(look))
     store = address()
-    print(f"look: {store if store.startswith('http') else f'mlflow ui --backend-store-uri {store}'}", flush=True)
+    print(
+        f"look: {store if store.startswith('http') else f'mlflow ui --backend-store-uri {store}'}",
+        flush=True,
+    )
     while watch and active[-1]:
         time.sleep(_WATCH_SECONDS)
         try:
@@ -80,8 +86,13 @@ def sync(
 
 def _print(done: "list[Synced]") -> None:
     for one in done:
-        states = ", ".join(f"{number} {state}" for state, number in one.cells.most_common()) or "nothing yet"
-        print(f"{one.name}: {one.cells.total()} cells in MLflow ({states}); {one.new} runs new, {one.changed} changed")
+        states = (
+            ", ".join(f"{number} {state}" for state, number in one.cells.most_common())
+            or "nothing yet"
+        )
+        print(
+            f"{one.name}: {one.cells.total()} cells in MLflow ({states}); {one.new} runs new, {one.changed} changed"
+        )
     sys.stdout.flush()
 
 

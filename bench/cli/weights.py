@@ -28,10 +28,10 @@ def import_(
 ) -> None:
     """Read a published checkpoint, without running code in it, as weights of an encoder of this project.
 
-    Known are Deezer's five models (`resnet`), CLMR's (`sample_cnn`) and TUNe's (`tune`, `tune_plus`), in the forms that
-    PyTorch, Lightning and safetensors save, and this project's own. Settings of the encoder that the file does not say
-    are given by their dotted names, such as `--encoder.width 8`. The result is used as
-    `bench run --weights weights.safetensors`.
+    Known are Deezer's five models (`resnet`), CLMR's (`sample_cnn`) and TUNe's (`tune`,
+    `tune_plus`), in the forms that PyTorch, Lightning and safetensors save, and this project's own.
+    Settings of the encoder that the file does not say are given by their dotted names, such as
+    `--encoder.width 8`. The result is used as `bench run --weights weights.safetensors`.
 
     Parameters
     ----------
@@ -42,8 +42,9 @@ def import_(
     format
         auto, deezer, deezer-teacher, clmr, tune, or own for `weights.safetensors` of a pretraining.
     mapping
-        JSON or TOML of their names to ours, for any other format: `"backbone." = "encoder."` renames a beginning, a
-        whole name renames one tensor, and "" leaves out. Ours begin with `encoder.` or `classifier.`.
+        JSON or TOML of their names to ours, for any other format: `"backbone." = "encoder."`
+        renames a beginning, a whole name renames one tensor, and "" leaves out. Ours begin with
+        `encoder.` or `classifier.`.
     head
         CLMR's fine-tuned classifier (linear, or with a hidden layer) in a file of its own.
     out
@@ -62,12 +63,18 @@ def import_(
         sources.append(_add_head(converted, file, head))
     name = encoder or converted.encoder
     if not name:
-        raise InputError(f"{file} does not say which encoder it is for: give --encoder NAME of `bench list encoders`")
+        raise InputError(
+            f"{file} does not say which encoder it is for: give --encoder NAME of `bench list encoders`"
+        )
     of_the_file = converted.settings if name == converted.encoder else {}
     built, settings = _build(name, {**of_the_file, **given})
     with _naming(file):
         tensors = fit(converted, built, name)
-    weights = [tensor for key, tensor in sorted(tensors.items()) if key.startswith("classifier.") and "weight" in key]
+    weights = [
+        tensor
+        for key, tensor in sorted(tensors.items())
+        if key.startswith("classifier.") and "weight" in key
+    ]
     about = Imported(
         encoder=name,
         settings=settings,
@@ -83,7 +90,9 @@ def import_(
     print(f"{file.name}: {converted.format} format, {len(checkpoint.tensors)} tensors")
     print(f"encoder: {name}, {len(tensors) - len(weights) * 2} tensors, {parameters:,} parameters")
     if weights:
-        print(f"classifier: {'one hidden layer' if about.hidden else 'linear'}, {about.outputs} outputs")
+        print(
+            f"classifier: {'one hidden layer' if about.hidden else 'linear'}, {about.outputs} outputs"
+        )
     if converted.frontend:
         print(f"log-mel: {len(converted.frontend)} tensors, equal to the encoder's own")
     left = [f"{number} {kind}" for kind, number in about.dropped.items()]
@@ -93,14 +102,18 @@ def import_(
     print(f"left out: {'; '.join(left) or 'nothing'}")
     for note in converted.notes[:5]:
         print(f"note: {note}")
-    print(f"written: {out}\nnext: bench run --weights {out} --encoder {name} --dataset magnatagatune")
+    print(
+        f"written: {out}\nnext: bench run --weights {out} --encoder {name} --dataset magnatagatune"
+    )
 
 
 def _encoder_settings() -> dict[str, Any]:
     """The dotted settings, which can only be the encoder's."""
     for section, values in overrides.items():
         if section != "encoder" or "name" in values:
-            raise InputError(f"--{section}.{next(iter(values))}: `bench import` takes settings of the encoder alone")
+            raise InputError(
+                f"--{section}.{next(iter(values))}: `bench import` takes settings of the encoder alone"
+            )
     return overrides.get("encoder", {})
 
 
@@ -111,7 +124,11 @@ def _converted(file: Path, format: str, mapping: Path | None) -> "tuple[Checkpoi
     rules = None if mapping is None else _read_mapping(mapping)
     checkpoint = read_checkpoint(file)
     with _naming(file):
-        converted = convert(checkpoint.tensors, format) if rules is None else mapped(checkpoint.tensors, rules)
+        converted = (
+            convert(checkpoint.tensors, format)
+            if rules is None
+            else mapped(checkpoint.tensors, rules)
+        )
     return checkpoint, converted
 
 
@@ -151,9 +168,17 @@ def _read_mapping(path: Path) -> dict[str, str]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except ValueError as error:
-        raise InputError(f"{path}: not a readable {'JSON' if path.suffix == '.json' else 'TOML'} ({error})") from error
-    if not isinstance(found, dict) or not found or not all(isinstance(value, str) for value in found.values()):
-        raise InputError(f'{path}: expected names and their new names, such as "backbone." = "encoder."')
+        raise InputError(
+            f"{path}: not a readable {'JSON' if path.suffix == '.json' else 'TOML'} ({error})"
+        ) from error
+    if (
+        not isinstance(found, dict)
+        or not found
+        or not all(isinstance(value, str) for value in found.values())
+    ):
+        raise InputError(
+            f'{path}: expected names and their new names, such as "backbone." = "encoder."'
+        )
     return found
 
 
@@ -170,7 +195,9 @@ def _check_out(out: Path, sources: list[Path]) -> None:
     try:
         read_imported(out)
     except InputError:
-        raise InputError(f"--out {out} is there already, and not from `bench import`: name another") from None
+        raise InputError(
+            f"--out {out} is there already, and not from `bench import`: name another"
+        ) from None
 
 
 @contextlib.contextmanager

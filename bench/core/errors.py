@@ -5,7 +5,10 @@ from collections.abc import Iterable
 
 
 class InputError(Exception):
-    """Something the user gave cannot be used. Printed as one line; the command exits with status 2."""
+    """Something the user gave cannot be used.
+
+    Printed as one line; the command exits with status 2.
+    """
 
 
 class UnplacedError(InputError):
@@ -13,11 +16,17 @@ class UnplacedError(InputError):
 
 
 class DivergedError(InputError):
-    """The loss of a training is not finite; all processes that train together raise it at the same step."""
+    """The loss of a training is not finite.
+
+    All processes that train together raise it at the same step.
+    """
 
 
 class LostProcessError(OSError):
-    """Of several processes that train together one is gone; the same command goes on from the last checkpoint."""
+    """Of several processes that train together one is gone.
+
+    The same command goes on from the last checkpoint.
+    """
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:

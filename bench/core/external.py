@@ -1,7 +1,8 @@
-"""Somebody else's model in a folder of the user's: which files it is, and one digest of them. Light: no torch.
+"""Somebody else's model in a folder of the user's: which files it is, and one digest of them.
 
-An encoder's file says `EXTERNAL = "folder"`, the name of the setting that holds the path. What a product depends on is
-what lies there, not where it lies: keys take the digest in place of the path.
+Light: no torch. An encoder's file says `EXTERNAL = "folder"`, the name of the setting that holds
+the path. What a product depends on is what lies there, not where it lies: keys take the digest in
+place of the path.
 """
 
 import hashlib
@@ -45,7 +46,9 @@ def description(folder: Path, name: str) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"encoder.folder {folder}: {name} cannot be read; nothing is downloaded") from error
+        raise InputError(
+            f"encoder.folder {folder}: {name} cannot be read; nothing is downloaded"
+        ) from error
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({str(error).splitlines()[0]})") from error
     if not isinstance(found, dict):
@@ -67,7 +70,10 @@ def identity(settings: dict[str, Any], setting: str) -> dict[str, Any]:
         return settings
     folder = Path(str(settings[setting])).expanduser()
     files = [*(folder / name for name in DESCRIPTIONS), weights_of(folder)]
-    return {**settings, setting: hashlib.sha256("".join(map(_digest, files)).encode()).hexdigest()[:16]}
+    return {
+        **settings,
+        setting: hashlib.sha256("".join(map(_digest, files)).encode()).hexdigest()[:16],
+    }
 
 
 def _digest(path: Path) -> str:

@@ -20,8 +20,9 @@ _interrupts: list[int] = []
 def interruptible() -> Iterator[None]:
     """Makes Ctrl-C take effect at the next progress report at the latest.
 
-    Python raises KeyboardInterrupt wherever the program stands. In the callback of a C library, such as that in which
-    torch writes a checkpoint, it is printed and lost, and a training of days goes on.
+    Python raises KeyboardInterrupt wherever the program stands. In the callback of a C library,
+    such as that in which torch writes a checkpoint, it is printed and lost, and a training of days
+    goes on.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -65,7 +66,10 @@ def stopping() -> str:
 
 
 def checkpoint_wanted() -> bool:
-    """Whether a checkpoint is asked for, beside those that are due; asked once, it is wanted once."""
+    """Whether a checkpoint is asked for, beside those that are due.
+
+    Asked once, it is wanted once.
+    """
     wanted, _asked["checkpoint"] = bool(_asked["checkpoint"]), ""
     return wanted
 
@@ -126,11 +130,15 @@ def _lines(title: str, unit: str) -> Report:
             first_done = done
         finished = done >= total
         # Work of under two seconds is not worth a line.
-        if (finished and now - start > _QUIET_SECONDS) or (not finished and now - last >= _LINE_SECONDS):
+        if (finished and now - start > _QUIET_SECONDS) or (
+            not finished and now - last >= _LINE_SECONDS
+        ):
             last = now
             speed = (done - first_done) / max(now - start, 1e-9)
             left = "" if finished or speed == 0 else f", {(total - done) / speed:.0f} s left"
-            say(f"{title}: {done}/{total} {unit}, {speed:.1f} {unit}/s{left}{'; ' + note if note else ''}")
+            say(
+                f"{title}: {done}/{total} {unit}, {speed:.1f} {unit}/s{left}{'; ' + note if note else ''}"
+            )
 
     return report
 
@@ -138,7 +146,13 @@ def _lines(title: str, unit: str) -> Report:
 @contextmanager
 def _bar(title: str, unit: str) -> Iterator[Report]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

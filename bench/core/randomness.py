@@ -1,7 +1,8 @@
 """Random numbers as a function of (seed, purpose, step): nothing depends on what was drawn before.
 
-A counter-based generator (Philox; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) needs no state
-to be saved: a restart, another worker or another rank asks for the same coordinates and gets the same numbers.
+A counter-based generator (Philox; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
+2011) needs no state to be saved: a restart, another worker or another rank asks for the same
+coordinates and gets the same numbers.
 """
 
 import hashlib
@@ -17,9 +18,10 @@ def seed_for(seed: int, purpose: str, step: int = 0) -> int:
 
 
 def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
-    """A generator for the coordinates; arrays with the batch index first are the same for every batch size.
+    """A generator for the coordinates.
 
-    `generator(seed, purpose, step).random((batch, k))[i]` depends on (seed, purpose, step, i) alone.
+    Arrays with the batch index first are the same for every batch size. `generator(seed, purpose,
+    step).random((batch, k))[i]` depends on (seed, purpose, step, i) alone.
     """
     key = int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:16], "little")
     return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, step]))
@@ -28,7 +30,8 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
 def raw(seed: int, purpose: str, step: int, size: int) -> NDArray[np.uint64]:
     """(size,) random 64-bit numbers for the coordinates, the first ones the same for every size.
 
-    numpy promises that only these bits never change between its versions, not what `Generator` makes of them.
+    numpy promises that only these bits never change between its versions, not what `Generator`
+    makes of them.
     """
     bits = generator(seed, purpose, step).bit_generator
     return np.asarray(bits.random_raw(size), dtype=np.uint64)

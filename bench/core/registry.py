@@ -1,8 +1,10 @@
-"""Methods, data sets, encoders and recipes by name. The file's name is the registration; there is no central list.
+"""Methods, data sets, encoders and recipes by name.
 
-Plug-ins are looked for in `methods/`, `datasets/`, `encoders/` and `recipes/` of every folder of `bench.__path__` (the
-package, the checkout, `--plugins` folders) and among the entry points `pretext_bench.methods` and so on. Listing and
-describing read the files without importing them, since importing torch and lightly takes seconds.
+The file's name is the registration; there is no central list. Plug-ins are looked for in
+`methods/`, `datasets/`, `encoders/` and `recipes/` of every folder of `bench.__path__` (the
+package, the checkout, `--plugins` folders) and among the entry points `pretext_bench.methods` and
+so on. Listing and describing read the files without importing them, since importing torch and
+lightly takes seconds.
 """
 
 import ast
@@ -48,7 +50,9 @@ def add_plugins(folder: Path) -> None:
         InputError: the folder does not exist or holds none of the four sub-folders.
     """
     if not any((folder / kind).is_dir() for kind in KINDS):
-        raise InputError(f"--plugins {folder}: expected a folder that holds methods/, datasets/, encoders/ or recipes/")
+        raise InputError(
+            f"--plugins {folder}: expected a folder that holds methods/, datasets/, encoders/ or recipes/"
+        )
     resolved = str(folder.resolve())
     if resolved not in bench.__path__:
         bench.__path__.append(resolved)
@@ -62,11 +66,17 @@ def _all(kind: str) -> dict[str, Found]:
     found: dict[str, Found] = {}
     ending = ".toml" if kind == "recipes" else ".py"
     for base in map(Path, bench.__path__):
-        files = [path for path in sorted((base / kind).glob(f"*{ending}")) if not path.name.startswith("_")]
+        files = [
+            path
+            for path in sorted((base / kind).glob(f"*{ending}"))
+            if not path.name.startswith("_")
+        ]
         packages = sorted((base / kind).glob("*/__init__.py")) if kind != "recipes" else []
         for path in [*files, *packages]:
             name = path.parent.name if path.name == "__init__.py" else path.stem
-            _add(found, Found(kind, name, path, "" if kind == "recipes" else f"bench.{kind}.{name}"))
+            _add(
+                found, Found(kind, name, path, "" if kind == "recipes" else f"bench.{kind}.{name}")
+            )
     for point in entry_points(group=f"pretext_bench.{kind}"):
         spec = importlib.util.find_spec(point.value)
         if spec is None or spec.origin is None:
@@ -79,7 +89,9 @@ def _all(kind: str) -> dict[str, Found]:
 
 def _add(found: dict[str, Found], new: Found) -> None:
     if new.name in found:
-        raise InputError(f"two {new.kind} are called '{new.name}': {found[new.name].path} and {new.path}; rename one")
+        raise InputError(
+            f"two {new.kind} are called '{new.name}': {found[new.name].path} and {new.path}; rename one"
+        )
     found[new.name] = new
 
 
@@ -112,7 +124,9 @@ def _described(kind: str, path: Path, _mtime_ns: int) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         if kind == "recipes":
             about = tomllib.loads(text).get("about", {})
-            return {str(key): value for key, value in about.items()} if isinstance(about, dict) else {}
+            return (
+                {str(key): value for key, value in about.items()} if isinstance(about, dict) else {}
+            )
         tree = ast.parse(text, filename=str(path))
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
@@ -133,7 +147,8 @@ def load(kind: str, name: str) -> ModuleType:
     """Imports a plug-in.
 
     Raises:
-        InputError: there is none of that name, it lacks a part of its contract, or a package that it needs.
+        InputError: there is none of that name, it lacks a part of its contract, or a package that
+            it needs.
     """
     found = find(kind, name)
     try:
@@ -161,7 +176,11 @@ def code_digest(*modules: str) -> str:
     while waiting:
         module = waiting.pop()
         origin = _source(module)
-        for path in origin.parent.glob("*.py") if origin.name == "__init__.py" and _is_plugin(module) else [origin]:
+        for path in (
+            origin.parent.glob("*.py")
+            if origin.name == "__init__.py" and _is_plugin(module)
+            else [origin]
+        ):
             if path not in files:
                 files.add(path)
                 waiting += _imported_plugins(path)
@@ -169,7 +188,10 @@ def code_digest(*modules: str) -> str:
 
 
 def _source(module: str) -> Path:
-    """The file of a module. Those of the harness are found without importing their package, which may import torch."""
+    """The file of a module.
+
+    Those of the harness are found without importing their package, which may import torch.
+    """
     parts = module.split(".")
     for base in map(Path, bench.__path__) if parts[0] == "bench" else ():
         place = base.joinpath(*parts[1:])
@@ -195,9 +217,15 @@ def _imported_plugins(path: Path) -> list[str]:
             modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             in_kind = node.module in {f"bench.{kind}" for kind in KINDS}
-            modules += [f"{node.module}.{alias.name}" for alias in node.names] if in_kind else [node.module]
+            modules += (
+                [f"{node.module}.{alias.name}" for alias in node.names]
+                if in_kind
+                else [node.module]
+            )
     # `from bench.encoders import Settings` names no file.
-    return [module for module in modules if _is_plugin(module) and _has_file(*module.split(".")[1:3])]
+    return [
+        module for module in modules if _is_plugin(module) and _has_file(*module.split(".")[1:3])
+    ]
 
 
 def _has_file(kind: str, name: str) -> bool:

@@ -1,8 +1,9 @@
 """Products on disk: each under the hash of what it depends on, built under a temporary name and renamed when whole.
 
-A stage may be killed at any moment: what it had finished lies in `KEY.part` and is taken up again. Two processes that
-want the same product queue at a lock; where the file system has no locks each builds it in a folder of its own, and the
-first to end is kept: the content is a function of the key.
+A stage may be killed at any moment: what it had finished lies in `KEY.part` and is taken up again.
+Two processes that want the same product queue at a lock; where the file system has no locks each
+builds it in a folder of its own, and the first to end is kept: the content is a function of the
+key.
 """
 
 import errno
@@ -27,7 +28,15 @@ PRODUCTS = {"prepare": "prepared", "pretrain": "pretrained", "embed": "embedded"
 """Where in home the product of each stage lies."""
 _LOOK_AGAIN_SECONDS = 0.5
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+_REFUSED = {
+    errno.ENAMETOOLONG,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+}
 
 
 def explain(error: OSError) -> InputError | None:
@@ -64,7 +73,10 @@ def _this_process() -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON atomically. NaN is refused: it is no JSON, and other readers would choke on it."""
+    """Writes JSON atomically.
+
+    NaN is refused: it is no JSON, and other readers would choke on it.
+    """
     write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
@@ -84,7 +96,9 @@ def load_array(path: Path, mmap: bool = False) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is damaged: remove the folder {path.parent}, `bench run` makes it again") from error
+        raise InputError(
+            f"{path} is damaged: remove the folder {path.parent}, `bench run` makes it again"
+        ) from error
     return array
 
 
@@ -141,7 +155,8 @@ class Store:
             return final
         final.parent.mkdir(parents=True, exist_ok=True)
         with self._lock(final.with_suffix(".lock"), what=f"{stage} {key}") as locked:
-            # Without locks two processes must not share a folder: each starts from nothing in one of its own.
+            # Without locks two processes must not share a folder: each starts from nothing in one
+            # of its own.
             work = final.with_suffix(".part" if locked else f".{_this_process()}.part")
             if not final.is_dir():
                 work.mkdir(exist_ok=True)
@@ -164,10 +179,11 @@ class Store:
 
     @contextmanager
     def _lock(self, path: Path, what: str) -> Iterator[bool]:
-        """Holds an advisory lock, which the system drops when the process dies; False where there are no locks.
+        """Holds an advisory lock, which the system drops when the process dies.
 
-        A process that was frozen keeps its lock for as long as it is. Where its work was given to another, that one
-        puts a new file in place of the locked one; so who gets a lock looks whether it is still that of the file.
+        False where there are no locks. A process that was frozen keeps its lock for as long as it
+        is. Where its work was given to another, that one puts a new file in place of the locked
+        one; so who gets a lock looks whether it is still that of the file.
         """
         told = False
         while True:
@@ -176,14 +192,21 @@ class Store:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     worker = _content(file.fileno())
-                    # While it was looked up, another may have got the lock, or put a new file there: not its to lose.
-                    if self.abandoned(worker) and _content(file.fileno()) == worker and _is_file(path, file.fileno()):
+                    # While it was looked up, another may have got the lock, or put a new file
+                    # there: not its to lose.
+                    if (
+                        self.abandoned(worker)
+                        and _content(file.fileno()) == worker
+                        and _is_file(path, file.fileno())
+                    ):
                         path.unlink(missing_ok=True)
                         continue
                     if not told:
                         told = True
                         print(f"waiting: another process is at work on {what}", file=sys.stderr)
-                    if self.worker:  # looks again, since the other's right may end before its lock does
+                    if (
+                        self.worker
+                    ):  # looks again, since the other's right may end before its lock does
                         time.sleep(_LOOK_AGAIN_SECONDS)
                         continue
                     fcntl.flock(file, fcntl.LOCK_EX)
@@ -203,7 +226,9 @@ def _publish(work: Path, final: Path) -> None:
     try:
         work.rename(final)
     except OSError:
-        if not final.is_dir():  # else: without locks, the other process was first with the same content
+        if (
+            not final.is_dir()
+        ):  # else: without locks, the other process was first with the same content
             raise
 
 

@@ -41,17 +41,22 @@ def show(table: Table) -> None:
         drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1))
         for place, column in enumerate(table.columns):
             is_words = place < table.words
-            drawn.add_column(column, justify="left" if is_words else "right", no_wrap=not is_words or place == 0)
+            drawn.add_column(
+                column, justify="left" if is_words else "right", no_wrap=not is_words or place == 0
+            )
         for row in table.rows:
             drawn.add_row(*(text.replace(" [", before_interval) for text in row))
         return drawn
 
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, markup=False)
+    console = Console(
+        width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, markup=False
+    )
     drawn = draw(" [")
     if table.words < len(table.columns) and _width(drawn) > console.width:
         drawn = draw("\n[")  # a narrow terminal: intervals below their values
         console.width = max(console.width, _width(drawn))
-    # Printed by Python, not by rich, which would end the process with status 1 when the reader has gone (`| head`).
+    # Printed by Python, not by rich, which would end the process with status 1 when the reader has
+    # gone (`| head`).
     with console.capture() as text:
         console.print(drawn)
         for note in table.notes:

@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 def one_thread(needed: bool = True) -> Iterator[None]:
     """Keeps torch to one thread of the processor if `needed`, and leaves the number of threads as it was.
 
-    Threads gain short operations little, and each operation waits for all threads, which takes a hundred times longer
-    than computing where other jobs want the cores.
+    Threads gain short operations little, and each operation waits for all threads, which takes a
+    hundred times longer than computing where other jobs want the cores.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1 if needed else before)
@@ -29,7 +29,8 @@ def one_thread(needed: bool = True) -> Iterator[None]:
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """`[function(item) for item in items]` on as many threads as torch may use, each operation on one of them.
 
-    Worth it where an item is many operations that release Python's lock. No result depends on the number of threads.
+    Worth it where an item is many operations that release Python's lock. No result depends on the
+    number of threads.
     """
     threads = torch.get_num_threads()
     with one_thread():

@@ -1,8 +1,9 @@
-"""Which of several processes this one is, and which part of a batch is its own. Light: read before torch is loaded.
+"""Which of several processes this one is, and which part of a batch is its own.
 
-Pretraining runs in as many processes as a launcher starts (`torchrun`, Slurm tasks), one a GPU. They share every batch:
-its items, what is drawn for each of them, its statistics and its gradient are those of one process with the whole
-batch, so that a product does not depend on how many there were.
+Light: read before torch is loaded. Pretraining runs in as many processes as a launcher starts
+(`torchrun`, Slurm tasks), one a GPU. They share every batch: its items, what is drawn for each of
+them, its statistics and its gradient are those of one process with the whole batch, so that a
+product does not depend on how many there were.
 """
 
 import os
@@ -46,7 +47,8 @@ class World:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "World":
         """What a launcher says, in the names that torchrun gives: RANK, WORLD_SIZE, LOCAL_RANK.
 
-        Slurm's own names are not read: `srun -n 4 bench run --seed $SLURM_PROCID` is four runs, and stays that.
+        Slurm's own names are not read: `srun -n 4 bench run --seed $SLURM_PROCID` is four runs, and
+        stays that.
 
         Raises:
             InputError: they do not fit each other.
@@ -54,12 +56,18 @@ class World:
         size = _number(environment, "WORLD_SIZE", 1)
         if size <= 1:
             return cls()
-        missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in environment]
+        missing = [
+            name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in environment
+        ]
         if missing:
-            raise InputError(f"WORLD_SIZE is {size}, but {missing[0]} is not set: start with torchrun, or unset both")
+            raise InputError(
+                f"WORLD_SIZE is {size}, but {missing[0]} is not set: start with torchrun, or unset both"
+            )
         rank = _number(environment, "RANK", 0)
         if not 0 <= rank < size:
-            raise InputError(f"RANK {rank}: of {size} processes (WORLD_SIZE) the last one has the number {size - 1}")
+            raise InputError(
+                f"RANK {rank}: of {size} processes (WORLD_SIZE) the last one has the number {size - 1}"
+            )
         return cls(rank, size, _number(environment, "LOCAL_RANK", rank))
 
     def part(self, batch: int) -> Part:
@@ -92,4 +100,6 @@ def _number(environment: Mapping[str, str], name: str, otherwise: int) -> int:
     try:
         return int(environment.get(name, otherwise))
     except ValueError as error:
-        raise InputError(f"{name} is {environment[name]!r} in the environment: not a whole number") from error
+        raise InputError(
+            f"{name} is {environment[name]!r} in the environment: not a whole number"
+        ) from error

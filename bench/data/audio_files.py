@@ -13,7 +13,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-_BLOCK = 2**16  # frames read at once: they stay in the cache, and a long recording is never in memory as it was
+_BLOCK = (
+    2**16
+)  # frames read at once: they stay in the cache, and a long recording is never in memory as it was
 _PADDING_SECONDS = 0.5
 _TAIL_BYTES = 2**16  # of an mp3, in which tags may lie
 _UNKNOWN = 2**62  # frames: what libsndfile says of a stream without a header
@@ -47,7 +49,14 @@ def promised_seconds(path: Path) -> float | None:
                 return source.promised / source.rate
         about = soundfile.info(path)
         return float(about.frames / about.samplerate)
-    except (UnreadableError, soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError):
+    except (
+        UnreadableError,
+        soundfile.LibsndfileError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ):
         return None
 
 
@@ -56,8 +65,8 @@ def opened(path: Path) -> Iterator[Source]:
     """Opens a file to be read from first to last.
 
     Raises:
-        UnreadableError: it is of a kind that needs PyAV, which is not installed or cannot read it. Of other kinds,
-            libsndfile's own errors.
+        UnreadableError: it is of a kind that needs PyAV, which is not installed or cannot read it.
+            Of other kinds, libsndfile's own errors.
     """
     if path.suffix.lower() in _BY_AV:
         with _opened_by_av(path) as source:
@@ -75,8 +84,8 @@ def opened(path: Path) -> Iterator[Source]:
 def _opened_mp3(path: Path) -> Iterator[Source]:
     """Opens an mp3, which is read to its end.
 
-    Where it has no header, libsndfile guesses its length from its size and first frame, and reads no further: of one
-    with a variable bit rate that can be half.
+    Where it has no header, libsndfile guesses its length from its size and first frame, and reads
+    no further: of one with a variable bit rate that can be half.
     """
     with open(path, "rb") as raw:
         try:
@@ -161,21 +170,30 @@ def _opened_by_av(path: Path) -> Iterator[Source]:
     try:
         import av  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
-        raise UnreadableError(f"{path.suffix.lower()} needs PyAV: pip install 'pretext-bench[m4a]'") from error
+        raise UnreadableError(
+            f"{path.suffix.lower()} needs PyAV: pip install 'pretext-bench[m4a]'"
+        ) from error
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise UnreadableError("holds no audio stream")
             stream = container.streams.audio[0]
             to_float = av.AudioResampler(format="fltp")
-            frames = (part for frame in container.decode(stream) for part in to_float.resample(frame))
-            yield Source(_tabled(path, stream), stream.rate, (frame.to_ndarray().T for frame in frames))
+            frames = (
+                part for frame in container.decode(stream) for part in to_float.resample(frame)
+            )
+            yield Source(
+                _tabled(path, stream), stream.rate, (frame.to_ndarray().T for frame in frames)
+            )
     except av.FFmpegError as error:
         raise UnreadableError(f"not readable as audio ({error.strerror or error})") from error
 
 
 def _tabled(path: Path, stream: Any) -> int:
-    """Frames that an MP4's own table lists, less what an encoder's padding may take; ADTS (.aac) has no table."""
+    """Frames that an MP4's own table lists, less what an encoder's padding may take.
+
+    ADTS (.aac) has no table.
+    """
     if path.suffix.lower() == ".aac" or not stream.duration:
         return 0
     return max(0, int((float(stream.duration * stream.time_base) - _PADDING_SECONDS) * stream.rate))

@@ -15,7 +15,9 @@ from bench.data.audio_files import Source, UnreadableError, opened
 from bench.data.ending import cut_off
 
 VERSION = f"1 libsndfile {soundfile.__libsndfile_version__} soxr {soxr.__version__}"
-"""Names all that samples depend on besides the file: samples of another version are decoded again. Raise the number
+"""Names all that samples depend on besides the file: samples of another version are decoded again.
+
+Raise the number
 with any change of the samples."""
 
 _SILENT_PEAK = 2.0**-15  # below one step of 16 bits nothing is left of the signal
@@ -28,8 +30,8 @@ class Decoded:
     Attributes:
         samples: (frames,) int16, mono.
         gain_db: what the level was lowered by so that no sample clips; 0 for almost every file.
-        lost_seconds: what its header promises beyond what was read. Only of mp3, where it is no proof: a clip cut from
-            a longer file often keeps the header of the whole.
+        lost_seconds: what its header promises beyond what was read. Only of mp3, where it is no
+            proof: a clip cut from a longer file often keeps the header of the whole.
     """
 
     samples: NDArray[np.int16]
@@ -41,18 +43,27 @@ def decode(path: Path, sample_rate: int) -> Decoded:
     """Reads, mixes to mono (mean of the channels), resamples (soxr, HQ) and quantises to 16 bits.
 
     Args:
-        path: any file that libsndfile reads (wav, flac, ogg, opus, mp3, aiff, au); m4a and aac where PyAV is installed.
+        path: any file that libsndfile reads (wav, flac, ogg, opus, mp3, aiff, au); m4a and aac
+            where PyAV is installed.
         sample_rate: of the result, in Hz.
 
     Raises:
-        UnreadableError: not there, not audio, empty, truncated, silent, or holds values that are not finite.
+        UnreadableError: not there, not audio, empty, truncated, silent, or holds values that are
+            not finite.
     """
     _require_content(path)
     mixed = _Mixed()
     try:
         with opened(path) as source:
             parts = list(_resampled(source, sample_rate, mixed))
-    except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError, MemoryError) as error:
+    except (
+        soundfile.LibsndfileError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        MemoryError,
+    ) as error:
         words = str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
         raise UnreadableError(f"not readable as audio ({words})") from error
     mp3 = path.suffix.lower() == ".mp3"
@@ -94,7 +105,10 @@ class _Mixed:
 
 
 def _resampled(source: Source, sample_rate: int, mixed: _Mixed) -> Iterator[NDArray[np.float32]]:
-    """The mono signal at the store's rate, block by block; bit for bit what one call for the whole would give."""
+    """The mono signal at the store's rate, block by block.
+
+    Bit for bit what one call for the whole would give.
+    """
     stream = soxr.ResampleStream(source.rate, sample_rate, 1, dtype="float32", quality="HQ")
     same = source.rate == sample_rate
     for block in source.blocks:
@@ -106,7 +120,11 @@ def _resampled(source: Source, sample_rate: int, mixed: _Mixed) -> Iterator[NDAr
         mixed.frames += len(mono)
         if not mixed.not_finite:
             yield mono if same else stream.resample_chunk(mono)
-    yield np.zeros(0, np.float32) if same or mixed.not_finite else stream.resample_chunk(np.zeros(0, np.float32), True)
+    yield (
+        np.zeros(0, np.float32)
+        if same or mixed.not_finite
+        else stream.resample_chunk(np.zeros(0, np.float32), True)
+    )
 
 
 def _quantised(part: NDArray[np.float32], scale: float) -> NDArray[np.int16]:

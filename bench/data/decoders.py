@@ -1,7 +1,8 @@
 """Decoding in processes: files go in as lines of JSON, samples come back through a pipe.
 
-Processes and not threads, since a damaged file may take a C library down: it costs that file and not hours of work.
-What these libraries print goes to nowhere (their standard error is no terminal of ours).
+Processes and not threads, since a damaged file may take a C library down: it costs that file and
+not hours of work. What these libraries print goes to nowhere (their standard error is no terminal
+of ours).
 """
 
 import hashlib
@@ -29,8 +30,8 @@ from bench.data.decode import decode, file_status
 _AHEAD = 4  # files a process that may wait for the one before them
 _HELD_BYTES = 2**28  # of samples that wait: files of hours are not decoded far ahead
 _START = "import sys; sys.path[:] = {path!r}; from bench.data.decoders import serve; serve()"
-# One thread each: there are as many processes as cores. Large arrays stay in the heap: giving each file's memory back
-# to the system and taking it anew costs 7 % of the time.
+# One thread each: there are as many processes as cores. Large arrays stay in the heap: giving each
+# file's memory back to the system and taking it anew costs 7 % of the time.
 _ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),  # the largest that glibc takes
@@ -75,7 +76,10 @@ def hash_of(samples: NDArray[np.int16]) -> str:
 
 
 class Decoders:
-    """Several decoding processes. They start with their first file; one that a file takes down is replaced."""
+    """Several decoding processes.
+
+    They start with their first file; one that a file takes down is replaced.
+    """
 
     def __init__(self, workers: int) -> None:
         """Starts nothing yet."""
@@ -87,7 +91,9 @@ class Decoders:
 
     def decode(self, paths: Iterator[Path], sample_rate: int) -> Generator[Answer, None, None]:
         """Yields (outcome, samples) of each file, in order; a few files are decoded ahead."""
-        with closing(self._in_order(["decode", os.fspath(path), sample_rate] for path in paths)) as answers:
+        with closing(
+            self._in_order(["decode", os.fspath(path), sample_rate] for path in paths)
+        ) as answers:
             for head, samples in answers:
                 yield Outcome(**head), samples
 
@@ -102,7 +108,9 @@ class Decoders:
         try:
             for request in requests:
                 waiting.append(pool.submit(self._ask, request))
-                while len(waiting) > _AHEAD * self._workers or (waiting and self._held > _HELD_BYTES):
+                while len(waiting) > _AHEAD * self._workers or (
+                    waiting and self._held > _HELD_BYTES
+                ):
                     yield self._hand_over(waiting.popleft())
             while waiting:
                 yield self._hand_over(waiting.popleft())
@@ -136,7 +144,10 @@ class Decoders:
         return head, samples
 
     def _take(self) -> subprocess.Popen[bytes]:
-        """A process that has nothing to do; a new one where there is none, which is once for each thread."""
+        """A process that has nothing to do.
+
+        A new one where there is none, which is once for each thread.
+        """
         with self._lock:
             if self._closed:
                 raise InputError("decoding was ended")
@@ -181,10 +192,14 @@ def _died(process: subprocess.Popen[bytes], path: str) -> dict[str, Any]:
     if -status in _FAULTS:
         size = file_status(Path(path))
         reason = f"the decoder crashed on it ({signal.Signals(-status).name})"
-        return asdict(Outcome(0, "", size.st_size if size else 0, size.st_mtime_ns if size else 0, reason))
+        return asdict(
+            Outcome(0, "", size.st_size if size else 0, size.st_mtime_ns if size else 0, reason)
+        )
     # Not the file's fault, most likely: nobody may lose tracks for want of memory.
     how = f"killed (signal {-status}; out of memory?)" if status < 0 else f"ended (status {status})"
-    raise InputError(f"{path}: the process that decoded it was {how}; what is finished is kept: run again, --workers 1")
+    raise InputError(
+        f"{path}: the process that decoded it was {how}; what is finished is kept: run again, --workers 1"
+    )
 
 
 def serve() -> None:
@@ -216,6 +231,10 @@ def _attempt(path: Path, sample_rate: int) -> Answer:
     if decoded.gain_db:
         remarks.append(f"lowered: by {-decoded.gain_db:.2f} dB, so that no sample clips")
     if decoded.lost_seconds > 1:  # less is an encoder's padding
-        remarks.append(f"shorter: its header promises {decoded.lost_seconds:.1f} s more than could be read")
-    found = Outcome(len(decoded.samples), hash_of(decoded.samples), size, time, "", "\n".join(remarks))
+        remarks.append(
+            f"shorter: its header promises {decoded.lost_seconds:.1f} s more than could be read"
+        )
+    found = Outcome(
+        len(decoded.samples), hash_of(decoded.samples), size, time, "", "\n".join(remarks)
+    )
     return found, decoded.samples

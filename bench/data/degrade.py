@@ -1,8 +1,9 @@
 """Audio made worse in a known way: white noise, another pitch, a lossy codec, a lower sample rate.
 
-What an encoder has not been trained on, and what its users' files have: robustness is the score of clean tracks' probes
-on such audio (as in MIREX's evaluations of identification, and the deformations of McFee, Humphrey and Bello, "A
-software framework for musical data augmentation", ISMIR 2015).
+What an encoder has not been trained on, and what its users' files have: robustness is the score of
+clean tracks' probes on such audio (as in MIREX's evaluations of identification, and the
+deformations of McFee, Humphrey and Bello, "A software framework for musical data augmentation",
+ISMIR 2015).
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +30,9 @@ _BIT_RATES = {
     **dict.fromkeys((32_000, 44_100, 48_000), _HIGH_RATES),
     **dict.fromkeys((16_000, 22_050, 24_000), _LOW_RATES),
 }
-_MP3_DELAY = 1105  # samples: 576 of the encoder and 529 of the decoder, where the file has no room to say so
+_MP3_DELAY = (
+    1105  # samples: 576 of the encoder and 529 of the decoder, where the file has no room to say so
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,9 @@ class Degradation:
         if self.kind not in KINDS:
             raise unknown("way to make audio worse", self.kind, KINDS)
         if not np.isfinite(self.level) or (why := KINDS[self.kind].fault(self.level, sample_rate)):
-            raise InputError(f"--{self.kind} {self.level:g}: {why if np.isfinite(self.level) else 'give a number'}")
+            raise InputError(
+                f"--{self.kind} {self.level:g}: {why if np.isfinite(self.level) else 'give a number'}"
+            )
 
 
 def usual(kind: str, sample_rate: int) -> list[Degradation]:
@@ -87,11 +92,17 @@ def usual(kind: str, sample_rate: int) -> list[Degradation]:
 class DegradedAudio(PcmStore):
     """The audio of some tracks of a store, each made worse as a whole before anything is read from it.
 
-    Tracks are numbered as they were given. Samples are not rounded to 16 bits, nor cut where noise lifts them above
-    full scale: that would be another degradation.
+    Tracks are numbered as they were given. Samples are not rounded to 16 bits, nor cut where noise
+    lifts them above full scale: that would be another degradation.
     """
 
-    def __init__(self, store: PcmStore, rows: NDArray[np.int64], keys: Sequence[int], degradation: Degradation) -> None:
+    def __init__(
+        self,
+        store: PcmStore,
+        rows: NDArray[np.int64],
+        keys: Sequence[int],
+        degradation: Degradation,
+    ) -> None:
         """Changes nothing yet; the track that is read is kept until the next one is.
 
         Args:
@@ -110,7 +121,9 @@ class DegradedAudio(PcmStore):
             whole = self._store.read(int(self._rows[track]), 0, int(self.frames[track]))
             about = KINDS[self._degradation.kind]
             scaled = np.asarray(whole, np.float32) / np.float32(_FULL_SCALE)
-            changed = about.change(scaled, self._degradation.level, self.sample_rate, self._keys[track])
+            changed = about.change(
+                scaled, self._degradation.level, self.sample_rate, self._keys[track]
+            )
             self._last = track, changed * np.float32(_FULL_SCALE)
         samples = self._last[1]
         index = np.arange(start, start + length) % len(samples)
@@ -119,18 +132,23 @@ class DegradedAudio(PcmStore):
 
 def _noise(samples: Samples, snr_db: float, _: int, key: int) -> Samples:
     """White Gaussian noise, `snr_db` below the track's mean power."""
-    return _batched(samples, lambda one: level.level_noise(one, np.array([snr_db]), np.array([float(key)])))
+    return _batched(
+        samples, lambda one: level.level_noise(one, np.array([snr_db]), np.array([float(key)]))
+    )
 
 
 def _pitch(samples: Samples, semitones: float, sample_rate: int, _: int) -> Samples:
     """Moved by some semitones at the same tempo."""
-    return _batched(samples, lambda one: pitch.pitch_shift(one, np.array([100.0 * semitones]), sample_rate))
+    return _batched(
+        samples, lambda one: pitch.pitch_shift(one, np.array([100.0 * semitones]), sample_rate)
+    )
 
 
 def _mp3(samples: Samples, kbit_per_second: float, sample_rate: int, _: int) -> Samples:
     """Through LAME, mono, at a constant bit rate, and back."""
     rates = _BIT_RATES[sample_rate]
-    # libsndfile's way to name a bit rate (src/mpeg_l3_encode.c); it refuses 1.0, which is the lowest.
+    # libsndfile's way to name a bit rate (src/mpeg_l3_encode.c); it refuses 1.0, which is the
+    # lowest.
     compression = min(0.999, (rates[-1] - kbit_per_second) / (rates[-1] - rates[0]))
     file = BytesIO()
     soundfile.write(
@@ -139,7 +157,9 @@ def _mp3(samples: Samples, kbit_per_second: float, sample_rate: int, _: int) -> 
     )  # fmt: skip
     file.seek(0)
     decoded: Samples = soundfile.read(file, dtype="float32")[0]
-    if len(decoded) > len(samples):  # a frame too small for LAME's tag, which says what was put before
+    if len(decoded) > len(
+        samples
+    ):  # a frame too small for LAME's tag, which says what was put before
         decoded = decoded[_MP3_DELAY:]
     return _as_long(decoded, len(samples))
 
@@ -164,7 +184,9 @@ def _no_bit_rate(kbit_per_second: float, sample_rate: int) -> str:
     if rates is None:
         return f"there is no mp3 at {sample_rate} Hz, the encoder's sample rate"
     known = ", ".join(map(str, rates))
-    return "" if kbit_per_second in rates else f"an mp3 at {sample_rate} Hz has one of {known} kbit/s"
+    return (
+        "" if kbit_per_second in rates else f"an mp3 at {sample_rate} Hz has one of {known} kbit/s"
+    )
 
 
 KINDS = {

@@ -1,4 +1,7 @@
-"""Whether an audio file ends before its own end mark. libsndfile reads such files without a word."""
+"""Whether an audio file ends before its own end mark.
+
+Libsndfile reads such files without a word.
+"""
 
 from pathlib import Path
 
@@ -22,7 +25,8 @@ def cut_off(path: Path) -> bool:
             length = int.from_bytes(head[8:12], "big")
             return length != _OPEN_ENDED and int.from_bytes(head[4:8], "big") + length > size
         if head[:4] == b"OggS":
-            # RFC 3533: a page is at most 65 307 bytes; bit 2 of the sixth byte marks the last page of a stream.
+            # RFC 3533: a page is at most 65 307 bytes; bit 2 of the sixth byte marks the last page
+            # of a stream.
             file.seek(max(0, size - 65_307))
             tail = file.read()
             page = tail.rfind(b"OggS")

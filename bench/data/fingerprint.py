@@ -1,15 +1,17 @@
 """Audio fingerprints: 32 bits every 21 ms that stay nearly the same when music is encoded, filtered, cut or resampled.
 
-The sub-fingerprints of Haitsma and Kalker ("A highly robust audio fingerprinting system", ISMIR 2002): each bit says
-whether the difference of energy between two neighbouring bands of 300 to 2 000 Hz has grown since a moment ago. Chosen
-over the peak pairs of Wang ("An industrial strength audio search algorithm", ISMIR 2003) because the share of bits that
-differ is a score with a meaning of its own, near 0 for copies and 1/2 for other music, to which one threshold can be
-set, and because quiet music without clear peaks gets as many bits as any other.
+The sub-fingerprints of Haitsma and Kalker ("A highly robust audio fingerprinting system", ISMIR
+2002): each bit says whether the difference of energy between two neighbouring bands of 300 to 2 000
+Hz has grown since a moment ago. Chosen over the peak pairs of Wang ("An industrial strength audio
+search algorithm", ISMIR 2003) because the share of bits that differ is a score with a meaning of
+its own, near 0 for copies and 1/2 for other music, to which one threshold can be set, and because
+quiet music without clear peaks gets as many bits as any other.
 
-Three things differ from the paper, by measurement (`tests/benchmarks/bench_leaks.py`). A frame is compared with the one
-128 ms before, not with the last one: fewer bits go wrong. Frames come half as often, at half the cost. And errors are
-counted among the bits that one of the two tracks is sure of, the 8 of each frame that lie farthest from a change:
-encoders and noise turn the others first, so that a bad copy comes much nearer to 0, and other music does not.
+Three things differ from the paper, by measurement (`tests/benchmarks/bench_leaks.py`). A frame is
+compared with the one 128 ms before, not with the last one: fewer bits go wrong. Frames come half as
+often, at half the cost. And errors are counted among the bits that one of the two tracks is sure
+of, the 8 of each frame that lie farthest from a change: encoders and noise turn the others first,
+so that a bad copy comes much nearer to 0, and other music does not.
 """
 
 from dataclasses import dataclass
@@ -21,18 +23,25 @@ import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-_RATE = 6_000  # Hz; holds the bands, and whatever the store's rate is, its fingerprints can be compared
+_RATE = (
+    6_000  # Hz; holds the bands, and whatever the store's rate is, its fingerprints can be compared
+)
 _FRAME = 2_048  # samples, 341 ms: long, so that a shift of half a hop changes few bits
 _HOP = 128  # samples
 _LAG = 6  # frames between the two whose energies are compared
 _BANDS = 33
-_LOWEST, _HIGHEST = 300.0, 2_000.0  # Hz, between which any codec and any loudspeaker keeps the music
+_LOWEST, _HIGHEST = (
+    300.0,
+    2_000.0,
+)  # Hz, between which any codec and any loudspeaker keeps the music
 _WEAK = 3  # bits of a frame that are the first to change
 _STRONG = 8  # bits of a frame that are the last to change
 _BLOCK = 512  # frames at once: what the processor's cache holds
 _CHUNK = 2**20  # samples resampled at once
 _QUIET = 1.0  # root mean square below which a frame is silence, in steps of 16 bits
-_STEADY = 0.02  # share of a frame's energy that must have moved between bands, or its bits are noise
+_STEADY = (
+    0.02  # share of a frame's energy that must have moved between bands, or its bits are noise
+)
 
 FRAMES_PER_SECOND = _RATE / _HOP
 BITS = _BANDS - 1
@@ -44,9 +53,10 @@ class Fingerprint:
 
     Attributes:
         codes: (frames,) uint32, the bits.
-        weak: (frames,) uint32, ones at the few bits of each frame that are the likeliest to be wrong.
-        strong: (frames,) uint32, ones at those that are the likeliest to be right; none in silence and in steady sound,
-            where no bit means anything.
+        weak: (frames,) uint32, ones at the few bits of each frame that are the likeliest to be
+            wrong.
+        strong: (frames,) uint32, ones at those that are the likeliest to be right; none in silence
+            and in steady sound, where no bit means anything.
     """
 
     codes: NDArray[np.uint32]
@@ -80,7 +90,9 @@ def _resampled(samples: NDArray[np.int16], sample_rate: int) -> NDArray[np.float
     stream = soxr.ResampleStream(sample_rate, _RATE, 1, dtype="float32", quality="LQ")
     starts = range(0, max(1, len(samples)), _CHUNK)
     chunks = [
-        stream.resample_chunk(samples[start : start + _CHUNK].astype(np.float32), last=start == starts[-1])
+        stream.resample_chunk(
+            samples[start : start + _CHUNK].astype(np.float32), last=start == starts[-1]
+        )
         for start in starts
     ]
     return np.concatenate(chunks)
@@ -93,7 +105,9 @@ def _band_energies(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     frames = sliding_window_view(audio, _FRAME)[::_HOP]
     energies = np.empty((len(frames), _BANDS), np.float32)
     for start in range(0, len(frames), _BLOCK):
-        spectrum = scipy.fft.rfft(frames[start : start + _BLOCK] * window, axis=1)[:, edges[0] : edges[-1]]
+        spectrum = scipy.fft.rfft(frames[start : start + _BLOCK] * window, axis=1)[
+            :, edges[0] : edges[-1]
+        ]
         power = spectrum.real**2 + spectrum.imag**2
         energies[start : start + _BLOCK] = np.add.reduceat(power, edges[:-1] - edges[0], axis=1)
     return energies
@@ -124,9 +138,13 @@ def _packed(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
 _WINDOW = round(4.0 * FRAMES_PER_SECOND)
 """Frames that must agree in a row: 4 s, with some 2 000 bits that one of the tracks is sure of."""
 _LARGEST_ERROR = 0.15
-"""Copies through usual encoders stay below 0.15; of 6.7 million pairs of other real music none came below 0.2, and of
+"""Copies through usual encoders stay below 0.15.
+
+Of 6.7 million pairs of other real music none came below 0.2, and of
 210 000 at their own speed one, a remix, at 0.195."""
-_FEWEST_SOLID = _WINDOW // 2  # frames of a window in which both have strong bits: less is evidence of nothing
+_FEWEST_SOLID = (
+    _WINDOW // 2
+)  # frames of a window in which both have strong bits: less is evidence of nothing
 _MOST_PLACES = 200  # of one code in the index: what is more frequent says little and costs much
 _HITS = 2**12  # looked at together
 _SLACK = 1  # frames by which the best alignment may lie beside a hit
@@ -144,8 +162,10 @@ class Match:
     Attributes:
         track: place of the second track.
         offset_seconds: what is at time t of the first track is at t + offset of the second.
-        matched_seconds: how much of the first track is found in the second at that offset, to a second at either end.
-        bit_error_rate: share of the stretch's bits that differ, of those that one of the tracks is sure of.
+        matched_seconds: how much of the first track is found in the second at that offset, to a
+            second at either end.
+        bit_error_rate: share of the stretch's bits that differ, of those that one of the tracks is
+            sure of.
     """
 
     track: int
@@ -205,7 +225,9 @@ class Index:
         fresh = np.ones(len(spots), bool)
         fresh[1:] = (spots[1:, :3] != spots[:-1, :3]).any(axis=1)
         spots = spots[fresh]
-        near = [self._near(track, spots[start : start + _HITS]) for start in range(0, len(spots), _HITS)]
+        near = [
+            self._near(track, spots[start : start + _HITS]) for start in range(0, len(spots), _HITS)
+        ]
         seen = spots[np.concatenate(near)] if near else spots
         best: dict[int, Match] = {}
         for number, offset in np.unique(seen[:, :2], axis=0).tolist():
@@ -220,7 +242,9 @@ class Index:
         told = _told(track.codes, track.strong)
         queries = _flipped(track.codes[told], track.weak[told])
         frames = np.repeat(told, queries.shape[1])
-        order = np.argsort(queries.ravel(), kind="stable")  # in order, neighbours in memory are looked up together
+        order = np.argsort(
+            queries.ravel(), kind="stable"
+        )  # in order, neighbours in memory are looked up together
         wanted, frames = queries.ravel()[order], frames[order]
         low = np.searchsorted(self._codes, wanted, side="left")
         counts = np.searchsorted(self._codes, wanted, side="right") - low
@@ -240,7 +264,10 @@ class Index:
         inside = first[:, None] + np.arange(_WINDOW)
         there = inside + (begins + offsets)[fits][:, None]
         wrong, sure = _compared(
-            track.codes[inside], track.strong[inside], self._library.codes[there], self._library.strong[there]
+            track.codes[inside],
+            track.strong[inside],
+            self._library.codes[there],
+            self._library.strong[there],
         )
         near = np.zeros(len(spots), bool)
         near[fits] = _agree(wrong.sum(axis=1), sure.sum(axis=1), (sure > 0).sum(axis=1))
@@ -253,16 +280,22 @@ class Index:
         if high - low < _WINDOW:
             return None
         here, there = slice(low, high), slice(low + offset, high + offset)
-        wrong, sure = _compared(track.codes[here], track.strong[here], other.codes[there], other.strong[there])
+        wrong, sure = _compared(
+            track.codes[here], track.strong[here], other.codes[there], other.strong[there]
+        )
         agree = np.flatnonzero(_agree(_sums(wrong), _sums(sure), _sums(sure > 0)))
         if not len(agree):
             return None
-        edges = np.zeros(high - low + 1, np.int64)  # +1 where a window that agrees begins, -1 behind its end
+        edges = np.zeros(
+            high - low + 1, np.int64
+        )  # +1 where a window that agrees begins, -1 behind its end
         edges[agree] += 1
         edges[agree + _WINDOW] -= 1
         covered = np.cumsum(edges)[:-1] > 0
         rate = float(wrong[covered].sum() / sure[covered].sum())
-        return Match(number, offset / FRAMES_PER_SECOND, float(covered.sum()) / FRAMES_PER_SECOND, rate)
+        return Match(
+            number, offset / FRAMES_PER_SECOND, float(covered.sum()) / FRAMES_PER_SECOND, rate
+        )
 
 
 def _rank(match: Match) -> tuple[float, float, float]:
@@ -271,7 +304,10 @@ def _rank(match: Match) -> tuple[float, float, float]:
 
 
 def _compared(
-    codes: NDArray[np.uint32], strong: NDArray[np.uint32], others: NDArray[np.uint32], sure: NDArray[np.uint32]
+    codes: NDArray[np.uint32],
+    strong: NDArray[np.uint32],
+    others: NDArray[np.uint32],
+    sure: NDArray[np.uint32],
 ) -> tuple[Places, Places]:
     """For each pair of frames, (bits that differ, bits compared): those that one of the two is sure of."""
     either = np.where((strong > 0) & (sure > 0), strong | sure, np.uint32(0))

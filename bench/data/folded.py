@@ -1,8 +1,9 @@
 """Front ends without a Fourier transform, for file formats that have none: frames by index, then matrix products.
 
-The products are those of the front ends in `bench.data.frontend`, from whose buffers the window and the filters come.
-They are in float64 up to the mel power: a quiet band beside a loud one has few exact digits in float32, and what a
-reader sees as a difference is then PyTorch's own rounding alone. No index is computed while the model runs.
+The products are those of the front ends in `bench.data.frontend`, from whose buffers the window and
+the filters come. They are in float64 up to the mel power: a quiet band beside a loud one has few
+exact digits in float32, and what a reader sees as a difference is then PyTorch's own rounding
+alone. No index is computed while the model runs.
 """
 
 from typing import Any
@@ -39,13 +40,17 @@ class FoldedMel(nn.Module):
         if transform.normalized == "window":
             window /= window.square().sum().sqrt()
         elif transform.normalized:
-            raise ValueError(f"a transform normalised by {transform.normalized!r} is not known here")
+            raise ValueError(
+                f"a transform normalised by {transform.normalized!r} is not known here"
+            )
         self.bins, self.top_db = n_fft // 2 + 1, top_db
         # The angle of the whole turns that are left out is exactly 0.
         turns = torch.outer(torch.arange(n_fft), torch.arange(self.bins)) % n_fft
         angle = 2 * torch.pi * turns.double() / n_fft
         basis = torch.cat([torch.cos(angle), torch.sin(angle)], dim=1) * window[:, None]
-        place = hop * torch.arange(samples // hop + 1)[:, None] + torch.arange(n_fft)[None] - n_fft // 2
+        place = (
+            hop * torch.arange(samples // hop + 1)[:, None] + torch.arange(n_fft)[None] - n_fft // 2
+        )
         place = (samples - 1) - ((samples - 1) - place.abs()).abs()  # reflected at both ends
         self.register_buffer("index", place)
         self.register_buffer("basis", basis)

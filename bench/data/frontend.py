@@ -1,4 +1,7 @@
-"""Front ends on the device: waveform to log-mel spectrogram or cepstral coefficients. The only user of torchaudio."""
+"""Front ends on the device: waveform to log-mel spectrogram or cepstral coefficients.
+
+The only user of torchaudio.
+"""
 
 import warnings
 
@@ -12,8 +15,9 @@ from bench.settings.frontends import LogMelSpec, MfccSpec
 class LogMel(nn.Module):
     """(batch, samples) waveform -> (batch, 1, mels, frames) log-mel in units of `scale_db` decibels.
 
-    Follows the front end of the multi-view comparison's authors (ssl_framework/models/__init__.py:15-63): Slaney mels,
-    window-normalised power, decibels with `top_db` below the loudest bin of each item. Theirs has no `area_norm`.
+    Follows the front end of the multi-view comparison's authors
+    (ssl_framework/models/__init__.py:15-63): Slaney mels, window-normalised power, decibels with
+    `top_db` below the loudest bin of each item. Theirs has no `area_norm`.
     """
 
     def __init__(self, spec: LogMelSpec) -> None:
@@ -37,8 +41,8 @@ class LogMel(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """(batch, samples) in [-1, 1] -> (batch, 1, mels, frames)."""
-        # The channel axis matters: without it torchaudio takes top_db below the loudest bin of the whole batch, and
-        # an item would depend on its neighbours.
+        # The channel axis matters: without it torchaudio takes top_db below the loudest bin of the
+        # whole batch, and an item would depend on its neighbours.
         decibels: Tensor = self.decibels(self.mel(waveform)[:, None])
         return (decibels + self.spec.offset_db) / self.spec.scale_db
 

@@ -1,8 +1,9 @@
 """Leaks: what of a pretraining set stands, as audio or by its artist, in the set that a method is tested on.
 
-Three kinds: "identical" (the same samples), "near-duplicate" (the same recording after encoding, trimming, filtering or
-resampling, by `fingerprint`) and "artist" (other music of an artist, or of a group, of the second set). The first two
-tell a model what it will be asked; the third is a matter of the protocol, and excluded only on demand.
+Three kinds: "identical" (the same samples), "near-duplicate" (the same recording after encoding,
+trimming, filtering or resampling, by `fingerprint`) and "artist" (other music of an artist, or of a
+group, of the second set). The first two tell a model what it will be asked; the third is a matter
+of the protocol, and excluded only on demand.
 """
 
 import json
@@ -20,7 +21,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.core.store import write_json
-from bench.data.fingerprint import FRAMES_PER_SECOND, SHORTEST_SECONDS, Fingerprint, Index, Library, fingerprint
+from bench.data.fingerprint import (
+    FRAMES_PER_SECOND,
+    SHORTEST_SECONDS,
+    Fingerprint,
+    Index,
+    Library,
+    fingerprint,
+)
 from bench.data.manifest import SPLITS, InputError, Progress
 from bench.data.prepared import Prepared
 
@@ -34,7 +42,19 @@ _FRAMES = np.dtype([("codes", np.uint32), ("weak", np.uint32), ("strong", np.uin
 _NAN = float("nan")
 _ROUND = 64  # tracks between two reports of progress
 _INDEX_FRAMES = 2**24  # sorted at once, 100 hours of audio: half a gigabyte
-_NAMELESS = {"", "unknown", "unknown artist", "various", "various artists", "va", "none", "nan", "n a", "na", "artist"}
+_NAMELESS = {
+    "",
+    "unknown",
+    "unknown artist",
+    "various",
+    "various artists",
+    "va",
+    "none",
+    "nan",
+    "n a",
+    "na",
+    "artist",
+}
 
 
 @dataclass(frozen=True)
@@ -43,12 +63,16 @@ class Leak:
 
     Attributes:
         first: track_id in the first set.
-        second: track_id in the second set; of "artist", its first track of that split by the artist.
+        second: track_id in the second set; of "artist", its first track of that split by the
+            artist.
         second_split: of that track.
         kind: one of KINDS.
-        offset_seconds: what is at time t of the first track is at t + offset of the second; nan for "artist".
-        matched_seconds: how much of the first track the second has, to a second at either end; nan for "artist".
-        bit_error_rate: share of the fingerprints' bits that differ there, 0 to 0.5; nan for "artist".
+        offset_seconds: what is at time t of the first track is at t + offset of the second; nan for
+            "artist".
+        matched_seconds: how much of the first track the second has, to a second at either end; nan
+            for "artist".
+        bit_error_rate: share of the fingerprints' bits that differ there, 0 to 0.5; nan for
+            "artist".
         name: the artist or group that is shared; "" of the other kinds.
     """
 
@@ -67,10 +91,12 @@ class Leaks:
     """What `find_leaks` found.
 
     Attributes:
-        rows: in the order of the first set's tracks, then of KINDS, then of the second set's tracks.
+        rows: in the order of the first set's tracks, then of KINDS, then of the second set's
+            tracks.
         first: its data_hash and tracks_hash, and how many of its tracks were compared.
         second: the same of the second set.
-        too_short: tracks of both sets in which no near-duplicate can be found, for they have less than 4.5 s.
+        too_short: tracks of both sets in which no near-duplicate can be found, for they have less
+            than 4.5 s.
     """
 
     rows: tuple[Leak, ...]
@@ -80,12 +106,17 @@ class Leaks:
 
     def as_table(self) -> pd.DataFrame:
         """One row a leak, with the attributes of `Leak` as columns."""
-        table = pd.DataFrame([asdict(row) for row in self.rows], columns=[field.name for field in fields(Leak)])
+        table = pd.DataFrame(
+            [asdict(row) for row in self.rows], columns=[field.name for field in fields(Leak)]
+        )
         return table.round({"offset_seconds": 3, "matched_seconds": 3, "bit_error_rate": 4})
 
     def counts(self, side: Literal["first", "second"] = "first") -> dict[Kind, int]:
         """How many tracks of one of the sets leak, a kind."""
-        return {kind: len({getattr(row, side) for row in self.rows if row.kind == kind}) for kind in KINDS}
+        return {
+            kind: len({getattr(row, side) for row in self.rows if row.kind == kind})
+            for kind in KINDS
+        }
 
 
 def find_leaks(
@@ -97,8 +128,9 @@ def find_leaks(
 ) -> Leaks:
     """Compares tracks of two prepared data sets, or of one with itself.
 
-    Of one set, a track is not its own duplicate, and a pair that stands in both selections is told once, with that
-    track first that is the better one to exclude: of the train before the valid before the test split, then the later.
+    Of one set, a track is not its own duplicate, and a pair that stands in both selections is told
+    once, with that track first that is the better one to exclude: of the train before the valid
+    before the test split, then the later.
 
     Args:
         first: the data set pretrained on.
@@ -117,7 +149,14 @@ def find_leaks(
     leaks = [*found.values(), *_artists(ours, theirs)]
     leaks.sort(key=lambda leak: (leak.here, KINDS.index(leak.kind), leak.there))
     rows = tuple(
-        Leak(ours.ids[leak.here], theirs.ids[leak.there], theirs.splits[leak.there], leak.kind, *leak.score, leak.name)
+        Leak(
+            ours.ids[leak.here],
+            theirs.ids[leak.there],
+            theirs.splits[leak.there],
+            leak.kind,
+            *leak.score,
+            leak.name,
+        )
         for leak in leaks
     )
     return Leaks(rows, ours.about(), theirs.about(), ours.short() + theirs.short())
@@ -146,7 +185,9 @@ def write_exclusions(path: Path, leaks: Leaks, kinds: Collection[Kind] = AUDIO_K
     try:
         write_json(path, content)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({(error.strerror or str(error)).lower()})") from error
+        raise InputError(
+            f"{path}: cannot be written ({(error.strerror or str(error)).lower()})"
+        ) from error
     return excluded
 
 
@@ -155,7 +196,8 @@ def read_exclusions(path: Path, of: Prepared | None = None) -> list[str]:
 
     Args:
         path: what `write_exclusions` wrote.
-        of: the data set that the tracks are to be left out of, at any sample rate; None to take any.
+        of: the data set that the tracks are to be left out of, at any sample rate; None to take
+            any.
 
     Raises:
         InputError: there is no such file, it is none of ours, or it was made for another data set.
@@ -175,13 +217,19 @@ def read_exclusion_file(path: Path) -> tuple[list[str], dict[str, Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+        raise InputError(
+            f"{path}: cannot be read ({(error.strerror or str(error)).lower()})"
+        ) from error
     except ValueError as error:
-        raise InputError(f"{path}: not an exclusion file of `bench data leaks` (no JSON: {error})") from error
+        raise InputError(
+            f"{path}: not an exclusion file of `bench data leaks` (no JSON: {error})"
+        ) from error
     if not isinstance(content, dict) or content.get("what") != _WHAT:
         raise InputError(f"{path}: not an exclusion file of `bench data leaks`")
     if content.get("schema") != _SCHEMA:
-        raise InputError(f"{path}: schema {content.get('schema')!r}; this version reads {_SCHEMA}: make the file anew")
+        raise InputError(
+            f"{path}: schema {content.get('schema')!r}; this version reads {_SCHEMA}: make the file anew"
+        )
     excluded, first = content.get("track_ids"), content.get("first")
     if not isinstance(excluded, list) or not all(isinstance(track, str) for track in excluded):
         raise InputError(f"{path}: 'track_ids' is not a list of strings")
@@ -196,7 +244,9 @@ def _require_same(path: Path, first: dict[str, Any], excluded: list[str], of: Pr
         raise InputError(f"{path}: {seen}; run `bench data leaks` anew")
     missing = sorted(set(excluded) - set(of.tracks["track_id"]))
     if missing:
-        raise InputError(f"{path}: {len(missing)} tracks are not in the data set, the first '{missing[0]}'")
+        raise InputError(
+            f"{path}: {len(missing)} tracks are not in the data set, the first '{missing[0]}'"
+        )
 
 
 # ---- the three kinds ----
@@ -244,7 +294,9 @@ class _Side:
 
     def about(self) -> dict[str, Any]:
         """What an exclusion file says of the set."""
-        return {key: self.data.facts[key] for key in ("data_hash", "tracks_hash")} | {"compared": len(self.rows)}
+        return {key: self.data.facts[key] for key in ("data_hash", "tracks_hash")} | {
+            "compared": len(self.rows)
+        }
 
     def is_set_of(self, other: "_Side") -> bool:
         """Whether both sides are the same data set, though maybe other tracks of it."""
@@ -258,7 +310,11 @@ def _told_once(leak: _Found, ours: _Side, theirs: _Side) -> _Found:
         split = ours.splits[row]
         return -SPLITS.index(split) if split in SPLITS else 1, row
 
-    if not ours.is_set_of(theirs) or leak.there not in ours.members or leak.here not in theirs.members:
+    if (
+        not ours.is_set_of(theirs)
+        or leak.there not in ours.members
+        or leak.here not in theirs.members
+    ):
         return leak
     if expendable(leak.here) > expendable(leak.there):
         return leak
@@ -266,7 +322,10 @@ def _told_once(leak: _Found, ours: _Side, theirs: _Side) -> _Found:
 
 
 def _identical(ours: _Side, theirs: _Side) -> Iterator[_Found]:
-    """Pairs of the same samples. Hashes of two sample rates never agree: such pairs are near-duplicates."""
+    """Pairs of the same samples.
+
+    Hashes of two sample rates never agree: such pairs are near-duplicates.
+    """
     if ours.data.audio.sample_rate != theirs.data.audio.sample_rate:
         return
     same = ours.is_set_of(theirs)
@@ -282,7 +341,10 @@ def _identical(ours: _Side, theirs: _Side) -> Iterator[_Found]:
 
 
 def _near_duplicates(ours: _Side, theirs: _Side, progress: Progress) -> Iterator[_Found]:
-    """Pairs whose fingerprints agree over some seconds. The second set is indexed a block at a time."""
+    """Pairs whose fingerprints agree over some seconds.
+
+    The second set is indexed a block at a time.
+    """
     blocks = _blocks([theirs.seconds(row) for row in theirs.rows])
     counter = _Counter(len(theirs.rows) + len(ours.rows) * (1 + len(blocks)), progress)
     itself = {row: place for place, row in enumerate(theirs.rows)} if ours.is_set_of(theirs) else {}
@@ -301,8 +363,8 @@ def _near_duplicates(ours: _Side, theirs: _Side, progress: Progress) -> Iterator
 def _artists(ours: _Side, theirs: _Side) -> Iterator[_Found]:
     """For each first track and each split of the second set, the first track there of the same artist, or else group.
 
-    Of one set, only other splits count. Names without a letter are numbers of a data set's own: they count where some
-    track has the same id and the same group in both sets.
+    Of one set, only other splits count. Names without a letter are numbers of a data set's own:
+    they count where some track has the same id and the same group in both sets.
     """
     same = ours.is_set_of(theirs)
     groups = set(zip(theirs.ids, theirs.texts("group"), strict=True))
@@ -349,11 +411,17 @@ def _library(side: _Side, file: IO[bytes], count: Callable[[int], None]) -> Libr
     def one(row: int) -> Fingerprint:
         return fingerprint(audio.read(row, 0, int(audio.frames[row])), audio.sample_rate)
 
-    with ThreadPoolExecutor(cpu_count() or 1) as pool:  # numpy, scipy and soxr let go of the interpreter's lock
+    with ThreadPoolExecutor(
+        cpu_count() or 1
+    ) as pool:  # numpy, scipy and soxr let go of the interpreter's lock
         for start in range(0, len(side.rows), _ROUND):
             for made in pool.map(one, side.rows[start : start + _ROUND]):
                 frames = np.empty(len(made.codes), _FRAMES)
-                frames["codes"], frames["weak"], frames["strong"] = made.codes, made.weak, made.strong
+                frames["codes"], frames["weak"], frames["strong"] = (
+                    made.codes,
+                    made.weak,
+                    made.strong,
+                )
                 file.write(frames.tobytes())
                 ends.append(ends[-1] + len(frames))
                 count(1)
@@ -380,7 +448,11 @@ def _comparable(given: str, track: str, numbers: bool) -> str:
     if given.endswith(f":{track}"):  # "track:ID" stands for "no group"
         return ""
     name = normalised(given)
-    return "" if name in _NAMELESS or not (numbers or any(letter.isalpha() for letter in name)) else name
+    return (
+        ""
+        if name in _NAMELESS or not (numbers or any(letter.isalpha() for letter in name))
+        else name
+    )
 
 
 def normalised(name: str) -> str:
@@ -390,5 +462,7 @@ def normalised(name: str) -> str:
     ('beatles', 'sigur ros', 'simon and garfunkel')
     """
     plain = unicodedata.normalize("NFKD", name.replace("&", " and ")).casefold()
-    letters = [letter if letter.isalnum() else " " for letter in plain if not unicodedata.combining(letter)]
+    letters = [
+        letter if letter.isalnum() else " " for letter in plain if not unicodedata.combining(letter)
+    ]
     return " ".join("".join(letters).split()).removeprefix("the ")

@@ -87,8 +87,8 @@ def crops(
 ) -> tuple[NDArray[np.float32], list[int]]:
     """(count, samples) crops in [-1, 1] and their first samples.
 
-    One after another from `start` seconds, or one at a random place of each part of the file. A file shorter than a
-    crop is repeated to length, as in training.
+    One after another from `start` seconds, or one at a random place of each part of the file. A
+    file shorter than a crop is repeated to length, as in training.
 
     Raises:
         InputError: not readable, or no crop lies behind `start`.
@@ -104,14 +104,20 @@ def crops(
     slack = len(audio) - taken.samples
     if start is None:
         uniform = generator(seed, "listen").random(count)
-        starts = [int((place + number) / count * (slack + 1)) for place, number in enumerate(uniform)]
+        starts = [
+            int((place + number) / count * (slack + 1)) for place, number in enumerate(uniform)
+        ]
     else:
         first = round(start * taken.sample_rate)
         if not 0 <= first <= slack:
             latest = slack / taken.sample_rate
-            raise InputError(f"--start {start:g}: {path} is {seconds:.2f} s long; give 0 to {latest:.2f} (seconds)")
+            raise InputError(
+                f"--start {start:g}: {path} is {seconds:.2f} s long; give 0 to {latest:.2f} (seconds)"
+            )
         starts = [min(first + place * taken.samples, slack) for place in range(count)]
-    return np.stack([audio[one : one + taken.samples] for one in starts]).astype(np.float32) / _LOUDEST, starts
+    return np.stack([audio[one : one + taken.samples] for one in starts]).astype(
+        np.float32
+    ) / _LOUDEST, starts
 
 
 def examine(
@@ -124,13 +130,19 @@ def examine(
     before = torch.from_numpy(waveforms)
     after = chain.waveform(before, step=0, view=0)
     draws = chain.draws(len(before), step=0, view=0)
-    alone = {name: _alone(chain, name, before, draws[name]) for name in WAVEFORM if getattr(spec, name).probability}
+    alone = {
+        name: _alone(chain, name, before, draws[name])
+        for name in WAVEFORM
+        if getattr(spec, name).probability
+    }
     plain, whole = frontend(before), chain.log_mel(frontend(after), step=0, view=0)
     changed = {}
     for name in SPECTROGRAM:
         if getattr(spec, name).probability:
             one = AugmentSpec.model_validate({name: getattr(spec, name)})
-            changed[name] = Chain(one, taken.sample_rate, scale_db, seed).log_mel(plain, step=0, view=0)
+            changed[name] = Chain(one, taken.sample_rate, scale_db, seed).log_mel(
+                plain, step=0, view=0
+            )
     heard = []
     for item, start in enumerate(starts):
         pictures = [_picture("before", plain[item], before[item], scale_db)]
@@ -138,7 +150,11 @@ def examine(
         for name, each in alone.items():
             words.append(f"{name}: {_words(draws[name], item)}")
             got = item in draws[name].rows
-            made = _picture(name, frontend(each[item : item + 1])[0], each[item], scale_db) if got else Picture(name)
+            made = (
+                _picture(name, frontend(each[item : item + 1])[0], each[item], scale_db)
+                if got
+                else Picture(name)
+            )
             pictures.append(made)
         for name, levels in changed.items():
             got = not torch.equal(levels[item], plain[item])
@@ -154,7 +170,9 @@ def _shown(taken: Input) -> LogMelSpec:
     """The encoder's own log-mel; of a waveform, one that shows it well."""
     if taken.frontend is not None:
         return taken.frontend
-    return LogMelSpec(sample_rate=taken.sample_rate, hop=256, mels=96, f_max=taken.sample_rate / 2, top_db=80.0)
+    return LogMelSpec(
+        sample_rate=taken.sample_rate, hop=256, mels=96, f_max=taken.sample_rate / 2, top_db=80.0
+    )
 
 
 def _alone(chain: Chain, name: str, waveforms: Tensor, drawn: Draw) -> Tensor:
@@ -166,7 +184,9 @@ def _alone(chain: Chain, name: str, waveforms: Tensor, drawn: Draw) -> Tensor:
     return changed
 
 
-def _picture(title: str, levels: Tensor, waveform: Tensor | None, scale_db: float | None) -> Picture:
+def _picture(
+    title: str, levels: Tensor, waveform: Tensor | None, scale_db: float | None
+) -> Picture:
     shown = (levels[0] * (scale_db or 1.0)).numpy()
     return Picture(title, shown, None if waveform is None else waveform.numpy())
 
@@ -204,12 +224,17 @@ def write(heard: list[Heard], taken: Input, folder: Path, title: str) -> list[Pa
         for picture in one.pictures:
             if picture.waveform is not None:
                 content = io.BytesIO()
-                # Floats: a reverberated crop may go beyond full scale, and the encoder sees that it does.
-                soundfile.write(content, picture.waveform, taken.sample_rate, format="WAV", subtype="FLOAT")
+                # Floats: a reverberated crop may go beyond full scale, and the encoder sees that it
+                # does.
+                soundfile.write(
+                    content, picture.waveform, taken.sample_rate, format="WAV", subtype="FLOAT"
+                )
                 written.append(folder / f"{number}_{picture.title}.wav")
                 write_atomically(written[-1], content.getvalue())
     titles = "|".join(("before", "after", *WAVEFORM))
-    earlier = [path for path in folder.glob("*.wav") if re.fullmatch(rf"\d+_({titles})\.wav", path.name)]
+    earlier = [
+        path for path in folder.glob("*.wav") if re.fullmatch(rf"\d+_({titles})\.wav", path.name)
+    ]
     stale = [path for path in earlier if path not in written]
     for path in stale:  # of another chain, or of more crops: they would be taken for this one's
         path.unlink()
@@ -221,13 +246,18 @@ def write(heard: list[Heard], taken: Input, folder: Path, title: str) -> list[Pa
 
 
 def sheet(heard: list[Heard], taken: Input, title: str) -> bytes:
-    """A PNG: one row a crop, from before over each transform alone to after; the same colours for the same level."""
+    """A PNG: one row a crop, from before over each transform alone to after.
+
+    The same colours for the same level.
+    """
     from matplotlib.figure import Figure
 
     columns = len(heard[0].pictures)
     figure = Figure(figsize=(2.1 * columns + 0.9, 1.75 * len(heard) + 0.7), layout="constrained")
     axes = figure.subplots(len(heard), columns, squeeze=False, sharex=True, sharey=True)
-    levels = [picture.levels for one in heard for picture in one.pictures if picture.levels is not None]
+    levels = [
+        picture.levels for one in heard for picture in one.pictures if picture.levels is not None
+    ]
     top = max(float(level.max()) for level in levels)
     low = max(top - 80, min(float(level.min()) for level in levels))
     seconds = taken.samples / taken.sample_rate
@@ -235,18 +265,37 @@ def sheet(heard: list[Heard], taken: Input, title: str) -> bytes:
         words = dict(line.split(": ", 1) for line in one.words)
         for axis, picture in zip(axes[row], one.pictures, strict=True):
             if picture.levels is None:
-                axis.text(0.5, 0.5, "not drawn", ha="center", va="center", transform=axis.transAxes, color="0.5")
+                axis.text(
+                    0.5,
+                    0.5,
+                    "not drawn",
+                    ha="center",
+                    va="center",
+                    transform=axis.transAxes,
+                    color="0.5",
+                )
                 axis.set_facecolor("0.95")
             else:
                 extent = (0.0, seconds, 0.0, float(len(picture.levels)))
                 drawn = axis.imshow(
-                    picture.levels, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=top, extent=extent
+                    picture.levels,
+                    origin="lower",
+                    aspect="auto",
+                    cmap="magma",
+                    vmin=low,
+                    vmax=top,
+                    extent=extent,
                 )
             name = f"{picture.title.replace('_', ' ')}\n" if row == 0 else ""
             note = words.get(picture.title, "")
-            shown = "" if picture.levels is None or note == "yes" else note.replace("reverberance ", "rev. ")
+            shown = (
+                ""
+                if picture.levels is None or note == "yes"
+                else note.replace("reverberance ", "rev. ")
+            )
             axis.set_title(
-                name + (f"from {one.start_seconds:.2f} s" if picture.title == "before" else shown), fontsize=7
+                name + (f"from {one.start_seconds:.2f} s" if picture.title == "before" else shown),
+                fontsize=7,
             )
             axis.tick_params(labelsize=6)
         axes[row][0].set_ylabel("mel band", fontsize=7)

@@ -71,7 +71,10 @@ def record(dataset: PlugIn, store: Store, source: Source) -> None:
 
 
 def fingerprint(rows: list[str], root: Path, paths: list[str]) -> str:
-    """Digest of a manifest's rows and of the audio files' sizes and times; files that are not there count as such."""
+    """Digest of a manifest's rows and of the audio files' sizes and times.
+
+    Files that are not there count as such.
+    """
     states: list[list[str | int | None]] = []
     for path in paths:
         try:

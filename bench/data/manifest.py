@@ -1,13 +1,15 @@
 """The manifest: one row a track, the only form in which the harness knows a data set.
 
-A file in `datasets/` holds a docstring (its first line is what `bench list datasets` shows), the constants below, a
-frozen `Settings`, and one function `manifest(root, settings, progress)`, which reads the data set's own files under
-`root` (or makes them there) and returns a `Manifest`. It imports nothing of the harness but this module.
+A file in `datasets/` holds a docstring (its first line is what `bench list datasets` shows), the
+constants below, a frozen `Settings`, and one function `manifest(root, settings, progress)`, which
+reads the data set's own files under `root` (or makes them there) and returns a `Manifest`. It
+imports nothing of the harness but this module.
 
-Constants: PAPER, COST, HOMEPAGE, LICENCE, CITATION (strings); GENERATED = True where the data set makes its own files;
-otherwise FILES (what anyone may download: a tuple of `File`) with, where that depends on the settings, a function
-`files(settings)`; PUBLISHED (split name -> what the complete data set holds: tracks of each split and tags) and
-PUBLISHED_IN (where these numbers stand); INSTRUCTIONS (what to do where not all can be downloaded).
+Constants: PAPER, COST, HOMEPAGE, LICENCE, CITATION (strings); GENERATED = True where the data set
+makes its own files; otherwise FILES (what anyone may download: a tuple of `File`) with, where that
+depends on the settings, a function `files(settings)`; PUBLISHED (split name -> what the complete
+data set holds: tracks of each split and tags) and PUBLISHED_IN (where these numbers stand);
+INSTRUCTIONS (what to do where not all can be downloaded).
 """
 
 import csv
@@ -43,13 +45,14 @@ class Manifest:
     """A data set as the harness knows it.
 
     Attributes:
-        tracks: one row a track: `track_id` (unique str), `path` (str, relative to the data set's root), `split` (one
-            of SPLITS, or "" for unlabelled audio), `tags` (list of str), `group` (str: artist or album; tracks of one
-            group never stand in two splits, or a note says how many do), and any further columns that describe the
-            track.
+        tracks: one row a track: `track_id` (unique str), `path` (str, relative to the data set's
+            root), `split` (one of SPLITS, or "" for unlabelled audio), `tags` (list of str),
+            `group` (str: artist or album; tracks of one group never stand in two splits, or a note
+            says how many do), and any further columns that describe the track.
         tags: every tag that may occur, in the order of the outputs.
         kind: "tags" (several a track) or "classes" (exactly one a track).
-        split_name: which of the data set's published or drawn splits this is; part of a score's identity.
+        split_name: which of the data set's published or drawn splits this is; part of a score's
+            identity.
         notes: sentences that a user should see, such as what was counted, filled in or left out.
     """
 
@@ -69,9 +72,11 @@ class File:
         url: where it comes from.
         bytes: its size; None where it is not known.
         checksum: "sha256:…", "sha1:…" or "md5:…"; "" where none is published.
-        listed_in: name of another of the files, whose lines "digest name" give this one's SHA-256; "" for none.
+        listed_in: name of another of the files, whose lines "digest name" give this one's SHA-256;
+            "" for none.
         unpack: whether it is an archive, unpacked into the folder that it lies in.
-        part_of: name of the archive that this file is the next piece of (pieces are joined in order); "" for none.
+        part_of: name of the archive that this file is the next piece of (pieces are joined in
+            order); "" for none.
     """
 
     name: str
@@ -87,7 +92,8 @@ def find(root: Path, what: str, *places: str) -> Path:
     """The first of several places under `root` where a file or folder is.
 
     Raises:
-        InputError: it is in none of them; says what was looked for, what is there, and which folder near has it.
+        InputError: it is in none of them; says what was looked for, what is there, and which folder
+            near has it.
     """
     for place in places:
         if (root / place).exists():
@@ -114,7 +120,10 @@ def held(folder: Path) -> str:
 
 def some(names: Sequence[str]) -> str:
     """The first few of several names, and how many more there are."""
-    shown = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…" for name in names[:_SHOWN]]
+    shown = [
+        name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+        for name in names[:_SHOWN]
+    ]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(name or "''" for name in shown) + more
 
@@ -133,15 +142,22 @@ def _near(root: Path, places: Iterable[str]) -> str:
 
 
 def read_table(
-    path: Path, columns: Sequence[str], *, delimiter: str = ",", rest: str | None = None, header_lines: int = 1
+    path: Path,
+    columns: Sequence[str],
+    *,
+    delimiter: str = ",",
+    rest: str | None = None,
+    header_lines: int = 1,
 ) -> pd.DataFrame:
     """Columns of a table of text; every value is a str, white space around it removed.
 
     Args:
         path: the table, in UTF-8, with a header.
-        columns: which columns; with several header lines, names joined with a full stop ("track.title").
+        columns: which columns; with several header lines, names joined with a full stop
+            ("track.title").
         delimiter: between two values.
-        rest: of the columns, the last of the table, of which a line may have several values: they become a list.
+        rest: of the columns, the last of the table, of which a line may have several values: they
+            become a list.
         header_lines: how many lines the header has.
 
     Raises:
@@ -160,10 +176,19 @@ def read_table(
     values: list[list[str | list[str]]] = [[] for _ in columns]
     for number, line in lines:
         if len(line) <= max(places):
-            raise InputError(f"{path}, line {number}: {len(line)} values; the header has {len(names)}")
+            raise InputError(
+                f"{path}, line {number}: {len(line)} values; the header has {len(names)}"
+            )
         for column, place, into in zip(columns, places, values, strict=True):
-            into.append([value.strip() for value in line[place:]] if column == rest else line[place].strip())
-    return pd.DataFrame({column: pd.Series(kept, dtype=object) for column, kept in zip(columns, values, strict=True)})
+            into.append(
+                [value.strip() for value in line[place:]] if column == rest else line[place].strip()
+            )
+    return pd.DataFrame(
+        {
+            column: pd.Series(kept, dtype=object)
+            for column, kept in zip(columns, values, strict=True)
+        }
+    )
 
 
 def _lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -176,7 +201,9 @@ def _lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
                 if line:
                     yield reader.line_num, line
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+        raise InputError(
+            f"{path}: cannot be read ({(error.strerror or str(error)).lower()})"
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable table in UTF-8 ({error})") from error
     finally:
@@ -184,11 +211,16 @@ def _lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def locate(
-    root: Path, names: Sequence[str], bases: Sequence[str], progress: Progress, endings: Sequence[str] = ("",)
+    root: Path,
+    names: Sequence[str],
+    bases: Sequence[str],
+    progress: Progress,
+    endings: Sequence[str] = ("",),
 ) -> tuple[list[str], tuple[str, ...]]:
     """Paths of audio files below whichever of several folders has most of them.
 
-    Files that are not there keep their path, so that `prepare` lists each of them; here they are counted.
+    Files that are not there keep their path, so that `prepare` lists each of them; here they are
+    counted.
 
     Args:
         root: the data set's root.
@@ -224,7 +256,9 @@ def locate(
     if not most:
         first = names[0] + " or ".join(endings) if names else "any audio"
         looked = f"{first} and so on, in {' or '.join(base or 'the root' for base in bases)}"
-        wanted = [_below(base, name) + ending for base, ending in layouts for name in names[:_PROBED]]
+        wanted = [
+            _below(base, name) + ending for base, ending in layouts for name in names[:_PROBED]
+        ]
         raise InputError(
             f"{root}: none of the {len(names)} audio files; looked for {looked}; {held(root)}{_near(root, wanted)}"
         )
@@ -232,7 +266,9 @@ def locate(
     if most == len(names):
         return best, ()
     first = next(path for path in best if not there(path))
-    return best, (f"{len(names) - most} of {len(names)} audio files are not there, the first {first}",)
+    return best, (
+        f"{len(names) - most} of {len(names)} audio files are not there, the first {first}",
+    )
 
 
 def _below(base: str, name: str) -> str:
@@ -251,7 +287,9 @@ def _listed(folder: Path) -> frozenset[str]:
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+        raise InputError(
+            f"{folder}: cannot be read ({(error.strerror or str(error)).lower()})"
+        ) from error
 
 
 def shared_groups(tracks: pd.DataFrame, what: str, column: str = "group") -> tuple[str, ...]:
@@ -260,4 +298,6 @@ def shared_groups(tracks: pd.DataFrame, what: str, column: str = "group") -> tup
     shared = int((splits > 1).sum())
     if not shared:
         return ()
-    return (f"{shared} of {len(splits)} {what} have tracks in more than one split: scores may be too high",)
+    return (
+        f"{shared} of {len(splits)} {what} have tracks in more than one split: scores may be too high",
+    )

@@ -1,4 +1,7 @@
-"""The PCM store: every track of a data set as int16 in memory-mapped files. A random crop costs a page read."""
+"""The PCM store: every track of a data set as int16 in memory-mapped files.
+
+A random crop costs a page read.
+"""
 
 import mmap
 from pathlib import Path
@@ -29,7 +32,9 @@ class PcmStore:
         self.sample_rate = sample_rate
 
     def read(self, track: int, start: int, length: int) -> NDArray[np.int16]:
-        """Samples [start, start + length) of a track; a shorter track is repeated, so that `start` may lie anywhere.
+        """Samples [start, start + length) of a track.
+
+        A shorter track is repeated, so that `start` may lie anywhere.
 
         Returns:
             (length,) int16, read-only where it is the store's own memory.

@@ -23,11 +23,13 @@ class Prepared:
     """A prepared data set.
 
     Attributes:
-        tracks: the manifest's rows of the tracks that could be read, but for their tags, which are in `labels`.
+        tracks: the manifest's rows of the tracks that could be read, but for their tags, which are
+            in `labels`.
         audio: their samples, in the same order.
         tags: names of the outputs.
         labels: (tracks, tags) bool, mapped from the disk.
-        facts: what `data.json` holds: data_hash, tracks_hash, kind, split_name, sample_rate, tracks, left_out, notes.
+        facts: what `data.json` holds: data_hash, tracks_hash, kind, split_name, sample_rate,
+            tracks, left_out, notes.
     """
 
     tracks: pd.DataFrame
@@ -43,7 +45,11 @@ class Prepared:
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Places of the tracks of one split, or of all with "all"."""
-        wanted = np.ones(len(self.tracks), bool) if split == "all" else (self.tracks["split"] == split).to_numpy()
+        wanted = (
+            np.ones(len(self.tracks), bool)
+            if split == "all"
+            else (self.tracks["split"] == split).to_numpy()
+        )
         return np.flatnonzero(wanted)
 
 
@@ -59,6 +65,8 @@ def open_prepared(folder: Path) -> Prepared:
 
 def _mapped(path: Path) -> NDArray[Any]:
     try:
-        return np.asarray(np.load(path, mmap_mode="c"))  # torch warns of arrays that cannot be written
+        return np.asarray(
+            np.load(path, mmap_mode="c")
+        )  # torch warns of arrays that cannot be written
     except ValueError:  # an array of no elements cannot be mapped
         return np.asarray(np.load(path))

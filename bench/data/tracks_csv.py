@@ -14,7 +14,13 @@ import pandas as pd
 from bench.data.decode import file_status
 from bench.data.manifest import SPLITS, InputError, Manifest, Settings, generator
 
-_SPLIT_NAMES = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid"}
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "val": "valid",
+}
 _SPLIT_NAMES |= {"dev": "valid", "test": "test", "testing": "test", "": ""}
 _SHARES = {"train": 0.7, "valid": 0.1, "test": 0.2}
 Row = dict[str, str]
@@ -32,9 +38,10 @@ class CsvSettings(Settings):
 
 @cache
 def fingerprint(path: Path) -> str:
-    """Digest of the CSV's bytes and of the size and time of every file that it names; no audio is read.
+    """Digest of the CSV's bytes and of the size and time of every file that it names.
 
-    Every key of every cell asks for it, so the files are looked at once; `fingerprint.cache_clear()` looks again.
+    No audio is read. Every key of every cell asks for it, so the files are looked at once;
+    `fingerprint.cache_clear()` looks again.
     """
     rows = _read(path)
     digest = hashlib.sha256(path.read_bytes())
@@ -42,7 +49,11 @@ def fingerprint(path: Path) -> str:
         file = path.parent / row["path"]
         status = file_status(file)
         seen = os.path.normpath(file.absolute()) if status else row["path"]
-        digest.update(f"{seen}:{status and (status.st_size, status.st_mtime_ns)}".encode("utf-8", "surrogateescape"))
+        digest.update(
+            f"{seen}:{status and (status.st_size, status.st_mtime_ns)}".encode(
+                "utf-8", "surrogateescape"
+            )
+        )
     return digest.hexdigest()[:16]
 
 
@@ -77,7 +88,9 @@ def manifest(path: Path, settings: CsvSettings) -> Manifest:
 
 def _read(path: Path) -> list[Row]:
     if file_status(path) is None:
-        raise InputError(f"no such file: {path} (a data set is a name of `bench list datasets` or the path of a CSV)")
+        raise InputError(
+            f"no such file: {path} (a data set is a name of `bench list datasets` or the path of a CSV)"
+        )
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -86,14 +99,20 @@ def _read(path: Path) -> list[Row]:
             rows: list[Row] = []
             for row in reader:
                 if None in row:
-                    raise InputError(f"{path}, line {reader.line_num}: more values than columns; quote commas")
+                    raise InputError(
+                        f"{path}, line {reader.line_num}: more values than columns; quote commas"
+                    )
                 rows.append({key: (value or "").strip() for key, value in row.items()})
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+        raise InputError(
+            f"{path}: cannot be read ({(error.strerror or str(error)).lower()})"
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable CSV in UTF-8 ({error})") from error
     if not columns:
-        raise InputError(f"{path}: the file is empty; needed: a header line with path and label or tags")
+        raise InputError(
+            f"{path}: the file is empty; needed: a header line with path and label or tags"
+        )
     if len(set(columns)) < len(columns):
         raise InputError(f"{path}: a column stands twice: {', '.join(columns)}")
     if "path" not in columns or ("label" in columns) == ("tags" in columns):
@@ -118,8 +137,14 @@ def _check_tracks(tracks: pd.DataFrame, rows: list[Row], path: Path) -> None:
     wrong = tracks.index[tracks["split"] == "?"]
     if len(wrong):
         given = rows[wrong[0]]["split"]
-        raise InputError(f"{path}, line {wrong[0] + 2}: split '{given}'; known: {', '.join(SPLITS)}")
-    if "split" in rows[0] and (empty := tracks.index[tracks["split"] == ""]).size and empty.size < len(tracks):
+        raise InputError(
+            f"{path}, line {wrong[0] + 2}: split '{given}'; known: {', '.join(SPLITS)}"
+        )
+    if (
+        "split" in rows[0]
+        and (empty := tracks.index[tracks["split"] == ""]).size
+        and empty.size < len(tracks)
+    ):
         raise InputError(f"{path}, line {empty[0] + 2}: no split, while other tracks have one")
     # One file has many spellings: a.wav, ./a.wav.
     same = {"track_id": tracks["track_id"], "path": tracks["path"].map(os.path.normpath)}
@@ -136,11 +161,16 @@ def _check_tracks(tracks: pd.DataFrame, rows: list[Row], path: Path) -> None:
 
 
 def _complete_split(tracks: pd.DataFrame, seed: int) -> tuple[str, list[str]]:
-    """Draws what is missing of the split, in place. Returns the split's name and what the user should know."""
+    """Draws what is missing of the split, in place.
+
+    Returns the split's name and what the user should know.
+    """
     present = set(tracks["split"])
     if present == {""}:
         tracks["split"] = _draw(tracks, _SHARES, seed)
-        return f"drawn-{seed}", [f"no split in the CSV: drew train/valid/test by group, shares 70/10/20, seed {seed}"]
+        return f"drawn-{seed}", [
+            f"no split in the CSV: drew train/valid/test by group, shares 70/10/20, seed {seed}"
+        ]
     missing = sorted({"train", "test"} - present)
     if missing:
         raise InputError(
@@ -149,12 +179,16 @@ def _complete_split(tracks: pd.DataFrame, seed: int) -> tuple[str, list[str]]:
     notes = []
     shared = tracks.groupby("group")["split"].nunique()
     if (shared > 1).any():
-        notes.append(f"{int((shared > 1).sum())} groups stand in more than one split: scores may be too high")
+        notes.append(
+            f"{int((shared > 1).sum())} groups stand in more than one split: scores may be too high"
+        )
     if "valid" in present:
         return "csv", notes
     train = tracks[tracks["split"] == "train"]
     tracks.loc[train.index, "split"] = _draw(train, {"train": 0.85, "valid": 0.15}, seed)
-    notes.append(f"no valid tracks in the CSV: drew 15 % of the training groups for them, seed {seed}")
+    notes.append(
+        f"no valid tracks in the CSV: drew 15 % of the training groups for them, seed {seed}"
+    )
     return f"csv+valid-{seed}", notes
 
 
@@ -164,7 +198,9 @@ def _draw(tracks: pd.DataFrame, shares: dict[str, float], seed: int) -> list[str
     for place, group in enumerate(tracks["group"]):
         members[group].append(place)
     if len(members) < len(shares):
-        raise InputError(f"cannot draw a split of {len(members)} groups; at least {len(shares)} are needed")
+        raise InputError(
+            f"cannot draw a split of {len(members)} groups; at least {len(shares)} are needed"
+        )
     labels = tracks["tags"].tolist()
     totals = Counter(tag for several in labels for tag in several)
     counts: dict[str, Counter[str]] = {split: Counter() for split in shares}
@@ -176,8 +212,14 @@ def _draw(tracks: pd.DataFrame, shares: dict[str, float], seed: int) -> list[str
         tags = Counter(tag for index in own for tag in labels[index])
 
         def need(split: str) -> tuple[float, float]:
-            lack = sum(number * (shares[split] - counts[split][tag] / totals[tag]) for tag, number in tags.items())  # noqa: B023
-            return (lack / max(1, sum(tags.values())) / shares[split], 1 - sizes[split] / (shares[split] * len(tracks)))  # noqa: B023
+            lack = sum(
+                number * (shares[split] - counts[split][tag] / totals[tag])
+                for tag, number in tags.items()
+            )  # noqa: B023
+            return (
+                lack / max(1, sum(tags.values())) / shares[split],
+                1 - sizes[split] / (shares[split] * len(tracks)),
+            )  # noqa: B023
 
         chosen = max(shares, key=need)
         counts[chosen].update(tags)
@@ -185,5 +227,7 @@ def _draw(tracks: pd.DataFrame, shares: dict[str, float], seed: int) -> list[str
         for index in own:
             dealt[index] = chosen
     if not all(sizes.values()):
-        raise InputError(f"the groups are too unequal to draw a split: {dict(sizes)}; give a column 'split'")
+        raise InputError(
+            f"the groups are too unequal to draw a split: {dict(sizes)}; give a column 'split'"
+        )
     return dealt

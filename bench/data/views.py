@@ -31,7 +31,8 @@ class ViewSampler:
         batch_size: tracks a batch.
         sample_rate: in Hz.
         short: tracks shorter than one view; they are repeated to length.
-        tight: tracks too short for two segments the stated gap apart; theirs lie as far apart as they can.
+        tight: tracks too short for two segments the stated gap apart; theirs lie as far apart as
+            they can.
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class ViewSampler:
             rows: tracks to draw from.
             seconds: length of a view.
             views: views of each track, 1 or 2.
-            batch_size: tracks a batch; no track stands twice in one batch unless there are fewer than that.
+            batch_size: tracks a batch; no track stands twice in one batch unless there are fewer
+                than that.
             spec: how segments are placed.
             seed: of everything that is drawn.
         """
@@ -68,7 +70,9 @@ class ViewSampler:
         self.tight = int((frames < apart).sum()) if views == 2 and spec.mode == "segments" else 0
 
     def batch(self, step: int, part: Part | None = None) -> Views:
-        """The batch of one step. Every track comes once before any comes again (the rest of an epoch is dropped).
+        """The batch of one step.
+
+        Every track comes once before any comes again (the rest of an epoch is dropped).
 
         Args:
             step: which.
@@ -94,7 +98,8 @@ class ViewSampler:
         elif self._views == 1 or self._spec.mode != "segments":
             starts = [int(number * (slack + 1)) for number in uniform[:2]]
         else:
-            # Uniform over all ordered pairs that keep the distance; a short track keeps what it can.
+            # Uniform over all ordered pairs that keep the distance; a short track keeps what it
+            # can.
             apart = min(self._samples + self._gap, slack)
             low, high = sorted(int(number * (slack - apart + 1)) for number in uniform[:2])
             starts = [low, high + apart]
@@ -108,6 +113,7 @@ class ViewSampler:
 def segment_starts(frames: int, samples: int) -> list[int]:
     """First samples of the non-overlapping segments of a track, in order; one segment at least.
 
-    A rest shorter than a segment at the track's end is not embedded; a track shorter than one is repeated to length.
+    A rest shorter than a segment at the track's end is not embedded; a track shorter than one is
+    repeated to length.
     """
     return [place * samples for place in range(max(1, frames // samples))]

@@ -1,11 +1,13 @@
 """Encoders: (batch, ...) -> (batch, width). One file is one encoder; adding one is adding one file.
 
-A file holds a docstring (its first line is what `bench list encoders` shows), literal constants, a frozen `Settings`
-with a field `seconds`, and a class `Encoder`. Literals, so that they are read without importing the file:
+A file holds a docstring (its first line is what `bench list encoders` shows), literal constants, a
+frozen `Settings` with a field `seconds`, and a class `Encoder`. Literals, so that they are read
+without importing the file:
     PAPER, COST: strings for the list.
     SAMPLE_RATE: of the waveform it learns from, in Hz.
     INPUT: what `forward` is given: "waveform", "log_mel" or "mfcc".
-    EXTERNAL: of encoders of others, the setting that names the folder with their files (see `bench.core.external`).
+    EXTERNAL: of encoders of others, the setting that names the folder with their files (see
+    `bench.core.external`).
 """
 
 import pkgutil
@@ -50,15 +52,18 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def restore(self) -> None:
-        """Replaces the freshly drawn weights by its own, of encoders of others (EXTERNAL); no other has any."""
+        """Replaces the freshly drawn weights by its own, of encoders of others (EXTERNAL).
+
+        No other has any.
+        """
         raise NotImplementedError
 
 
 def encode(encoder: nn.Module, inputs: Tensor) -> Tensor:
     """Embeddings (items, width) of inputs (items, ...), without gradient, some items at a time.
 
-    On a CPU waveforms go two by two: what a layer makes of them then stays in the cache (`sample_cnn` encodes 24
-    crops a second and core, and 15 when it is given many at once).
+    On a CPU waveforms go two by two: what a layer makes of them then stays in the cache
+    (`sample_cnn` encodes 24 crops a second and core, and 15 when it is given many at once).
     """
     at_once = 2 if inputs.ndim == 2 and inputs.device.type == "cpu" else 64
     with torch.no_grad():

@@ -1,8 +1,9 @@
 """The adapter for encoders of others: declares sample rate and seconds, picks layers, pools over time.
 
-A file that uses it gives `hidden_states` and `restore`, and the literal `EXTERNAL = "folder"` (see `bench.core.external`).
-The network is built from the folder's description with freshly drawn weights, as any encoder is, so that
-`--method random_init` means what it says; `--method imported` calls `restore`.
+A file that uses it gives `hidden_states` and `restore`, and the literal `EXTERNAL = "folder"` (see
+`bench.core.external`). The network is built from the folder's description with freshly drawn
+weights, as any encoder is, so that `--method random_init` means what it says; `--method imported`
+calls `restore`.
 """
 
 from pathlib import Path
@@ -17,7 +18,9 @@ from bench.encoders import Encoder as BaseEncoder
 from bench.encoders import Settings as BaseSettings
 
 _AT_ONCE = 8
-"""Segments encoded at a time without gradients: HuBERT's first layers hold 50 MB for each 5 s, several times over."""
+"""Segments encoded at a time without gradients: HuBERT's first layers hold 50 MB for each 5 s,
+several times over.
+"""
 
 
 class Settings(BaseSettings):
@@ -25,7 +28,8 @@ class Settings(BaseSettings):
 
     Attributes:
         folder: path of the model's files; nothing is downloaded.
-        layers: hidden states whose mean is taken, 0 for what enters the first layer; none for all of them.
+        layers: hidden states whose mean is taken, 0 for what enters the first layer; none for all
+            of them.
         pooling: how frames become one vector.
     """
 
@@ -76,6 +80,10 @@ class ExternalEncoder(BaseEncoder):
 
     def _pooled(self, inputs: Tensor) -> Tensor:
         states = self.hidden_states(inputs)
-        chosen = [states[layer] for layer in self.settings.layers] if self.settings.layers else list(states)
+        chosen = (
+            [states[layer] for layer in self.settings.layers]
+            if self.settings.layers
+            else list(states)
+        )
         frames = torch.stack(chosen).mean(dim=0)
         return frames.amax(dim=1) if self.settings.pooling == "max" else frames.mean(dim=1)

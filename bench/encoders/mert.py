@@ -1,12 +1,13 @@
 """MERT, a HuBERT learnt from music, through transformers: somebody else's weights from a folder of yours.
 
-Y. Li et al., "MERT: Acoustic Music Understanding Model with Large-Scale Self-supervised Training", ICLR 2024
-(arXiv 2306.00107). Put the files of m-a-p/MERT-v1-95M or MERT-v1-330M into a folder, then
+Y. Li et al., "MERT: Acoustic Music Understanding Model with Large-Scale Self-supervised Training",
+ICLR 2024 (arXiv 2306.00107). Put the files of m-a-p/MERT-v1-95M or MERT-v1-330M into a folder, then
 `bench run --method imported --encoder mert --encoder.folder PATH`. Their licence is CC BY-NC 4.0.
 
-The code that comes with those files is not run. It is transformers' `HubertModel` but for two options that the
-published models leave off, constant-Q features and DeepNorm (modeling_MERT.py; its relaxed attention belongs to
-DeepNorm), so that `HubertModel` computes the same; a folder that turns them on is refused.
+The code that comes with those files is not run. It is transformers' `HubertModel` but for two
+options that the published models leave off, constant-Q features and DeepNorm (modeling_MERT.py; its
+relaxed attention belongs to DeepNorm), so that `HubertModel` computes the same; a folder that turns
+them on is refused.
 """
 
 import pickle
@@ -34,10 +35,14 @@ INPUT = "waveform"
 EXTERNAL = "folder"
 
 _OFF = ("feature_extractor_cqt", "deepnorm")
-_VARIANCE = 1e-7  # added to a segment's variance: transformers' Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm
+# added to a segment's variance: transformers' Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm
+_VARIANCE = 1e-7
 _NAMED = 3  # tensors that a message names
 # torch's weight normalisation under its older and newer names.
-_RENAMED = {".weight_g": ".parametrizations.weight.original0", ".weight_v": ".parametrizations.weight.original1"}
+_RENAMED = {
+    ".weight_g": ".parametrizations.weight.original0",
+    ".weight_v": ".parametrizations.weight.original1",
+}
 
 
 class Settings(ExternalSettings):
@@ -54,19 +59,26 @@ class Encoder(ExternalEncoder):
     """HuBERT on waveforms, with the mean of layers pooled over time. See the module's docstring."""
 
     def __init__(self, settings: Settings) -> None:
-        """Builds the network that the folder's `config.json` describes; its weights are freshly drawn.
+        """Builds the network that the folder's `config.json` describes.
+
+        Its weights are freshly drawn.
 
         Raises:
-            InputError: the folder holds no such model, one of another sample rate, or fewer layers than asked for.
+            InputError: the folder holds no such model, one of another sample rate, or fewer layers
+                than asked for.
         """
         super().__init__(settings)
         described = description(settings.path, "config.json")
         takes = description(settings.path, "preprocessor_config.json")
         _require_plain(settings.path, described, takes)
         # Masking belongs to its pretext task, and draws from a generator that nobody has seeded.
-        config = HubertConfig.from_dict({**described, "model_type": "hubert", "apply_spec_augment": False})
+        config = HubertConfig.from_dict(
+            {**described, "model_type": "hubert", "apply_spec_augment": False}
+        )
         if settings.layers and max(settings.layers) > config.num_hidden_layers:
-            raise InputError(f"encoder.layers: {settings.path} has layers 0 to {config.num_hidden_layers}")
+            raise InputError(
+                f"encoder.layers: {settings.path} has layers 0 to {config.num_hidden_layers}"
+            )
         self.normalised = bool(takes.get("do_normalize", True))
         self.model: Any = HubertModel(config)
         self.width = int(config.hidden_size)
@@ -74,7 +86,10 @@ class Encoder(ExternalEncoder):
     def hidden_states(self, waveform: Tensor) -> tuple[Tensor, ...]:
         """(batch, samples) in [-1, 1] -> the first layer's input, then each layer's output: (batch, frames, width)."""
         if self.normalised:
-            mean, variance = waveform.mean(dim=1, keepdim=True), waveform.var(dim=1, correction=0, keepdim=True)
+            mean, variance = (
+                waveform.mean(dim=1, keepdim=True),
+                waveform.var(dim=1, correction=0, keepdim=True),
+            )
             waveform = (waveform - mean) / (variance + _VARIANCE).sqrt()
         states: tuple[Tensor, ...] = self.model(waveform, output_hidden_states=True).hidden_states
         return states
@@ -83,7 +98,8 @@ class Encoder(ExternalEncoder):
         """Replaces the freshly drawn weights by those of the folder.
 
         Raises:
-            InputError: tensors are missing, unexpected or of another shape, or the file carries code.
+            InputError: tensors are missing, unexpected or of another shape, or the file carries
+                code.
         """
         path = weights_of(self.settings.path)
         found = {_renamed(name): value for name, value in _read(path).items()}
@@ -92,10 +108,14 @@ class Encoder(ExternalEncoder):
         wrong += [f"{name} is unexpected" for name in found if name not in wanted]
         for name in wanted.keys() & found.keys():
             if wanted[name].shape != found[name].shape:
-                wrong.append(f"{name} is {list(found[name].shape)}, expected {list(wanted[name].shape)}")
+                wrong.append(
+                    f"{name} is {list(found[name].shape)}, expected {list(wanted[name].shape)}"
+                )
         if wrong:
             more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-            raise InputError(f"{path} does not fit its config.json: {'; '.join(wrong[:_NAMED])}{more}")
+            raise InputError(
+                f"{path} does not fit its config.json: {'; '.join(wrong[:_NAMED])}{more}"
+            )
         self.model.load_state_dict(found)
 
 
@@ -103,11 +123,15 @@ def _require_plain(folder: Path, described: dict[str, Any], takes: dict[str, Any
     """Refuses what `HubertModel` would compute otherwise, without a word, and audio of another rate."""
     for option in _OFF:
         if described.get(option):
-            raise InputError(f"{folder}: {option} is {described[option]}; this adapter reads models without it")
+            raise InputError(
+                f"{folder}: {option} is {described[option]}; this adapter reads models without it"
+            )
     rates = {described.get("sample_rate"), takes.get("sampling_rate")} - {None}
     if rates != {SAMPLE_RATE}:
         found = " and ".join(f"{rate} Hz" for rate in sorted(rates, key=str)) or "no sample rate"
-        raise InputError(f"{folder} says {found}; encoder 'mert' reads models of {SAMPLE_RATE} Hz, such as MERT-v1-95M")
+        raise InputError(
+            f"{folder} says {found}; encoder 'mert' reads models of {SAMPLE_RATE} Hz, such as MERT-v1-95M"
+        )
 
 
 def _renamed(name: str) -> str:
@@ -126,9 +150,20 @@ def _read(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore", UserWarning)  # of what the file was written with
             found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path} carries more than tensors, which could be code: it is not opened") from error
-    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
+        raise InputError(
+            f"{path} carries more than tensors, which could be code: it is not opened"
+        ) from error
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        zipfile.BadZipFile,
+        safetensors.SafetensorError,
+    ) as error:
         raise InputError(f"{path} is damaged ({str(error).splitlines()[0][:100]})") from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+    if not isinstance(found, dict) or not all(
+        isinstance(value, Tensor) for value in found.values()
+    ):
         raise InputError(f"{path}: expected tensors by name")
     return found

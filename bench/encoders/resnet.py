@@ -1,12 +1,14 @@
 """ResNet with attention pooling on log-mels, 2.80 M parameters: the backbone of the ICASSP 2024 comparison.
 
-Meseguer-Brocal, Desblancs, Hennequin, "An experimental comparison of multi-view self-supervised methods for music
-tagging", ICASSP 2024 (arXiv 2404.09177). It is CLIP's modified ResNet (Radford et al., ICML 2021, arXiv 2103.00020,
-section 2.4) on one channel: a stem of three convolutions, bottleneck stages (3, 4, 6, 3) at width 16, average pooling
-before every strided convolution, and query-key-value attention pooling to 1024 numbers.
+Meseguer-Brocal, Desblancs, Hennequin, "An experimental comparison of multi-view self-supervised
+methods for music tagging", ICASSP 2024 (arXiv 2404.09177). It is CLIP's modified ResNet (Radford et
+al., ICML 2021, arXiv 2103.00020, section 2.4) on one channel: a stem of three convolutions,
+bottleneck stages (3, 4, 6, 3) at width 16, average pooling before every strided convolution, and
+query-key-value attention pooling to 1024 numbers.
 
-The front end is theirs as well, with its oddities: f_max lies above the Nyquist frequency of 16 kHz audio, which leaves
-the top 11 mel bands without energy, and the bands, though on Slaney's scale, are not divided by their widths.
+The front end is theirs as well, with its oddities: f_max lies above the Nyquist frequency of 16 kHz
+audio, which leaves the top 11 mel bands without energy, and the bands, though on Slaney's scale,
+are not divided by their widths.
 """
 
 from collections import OrderedDict
@@ -45,7 +47,9 @@ class Settings(BaseSettings):
 
     seconds: float = Field(4.0, gt=0.3, le=60)
     width: int = Field(16, ge=2, multiple_of=2)
-    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((3, 4, 6, 3), min_length=1, max_length=4)
+    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (3, 4, 6, 3), min_length=1, max_length=4
+    )
     heads: int = Field(8, ge=1)
     embedding: int = Field(1024, ge=1)
     mels: int = Field(128, ge=32)
@@ -57,9 +61,13 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if min(self.map_size) < 1:
-            raise ValueError(f"{self.seconds:g} s and {self.mels} mels leave no place after {len(self.blocks)} stages")
+            raise ValueError(
+                f"{self.seconds:g} s and {self.mels} mels leave no place after {len(self.blocks)} stages"
+            )
         if self.channels % self.heads:
-            raise ValueError(f"{self.channels} channels after the stages cannot be shared by {self.heads} heads")
+            raise ValueError(
+                f"{self.channels} channels after the stages cannot be shared by {self.heads} heads"
+            )
         return self
 
     @property
@@ -88,7 +96,10 @@ class Settings(BaseSettings):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions around a shortcut; strides are average pooling, so that nothing aliases."""
+    """1x1, 3x3, 1x1 convolutions around a shortcut.
+
+    Strides are average pooling, so that nothing aliases.
+    """
 
     def __init__(self, channels: int, planes: int, stride: int) -> None:
         """From `channels` to `4 * planes` channels."""
@@ -107,8 +118,12 @@ class Bottleneck(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or channels != 4 * planes:
-            layers = OrderedDict(pool=pool, convolution=nn.Conv2d(channels, 4 * planes, 1, bias=False))
-            self.shortcut = nn.Sequential(OrderedDict(layers, normalisation=nn.BatchNorm2d(4 * planes)))
+            layers = OrderedDict(
+                pool=pool, convolution=nn.Conv2d(channels, 4 * planes, 1, bias=False)
+            )
+            self.shortcut = nn.Sequential(
+                OrderedDict(layers, normalisation=nn.BatchNorm2d(4 * planes))
+            )
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, channels, bands, frames) -> (batch, 4 * planes, bands / stride, frames / stride)."""
@@ -124,13 +139,17 @@ class AttentionPool(nn.Module):
         self.positions = nn.Parameter(torch.randn(places + 1, channels) / channels**0.5)
         self.attention = nn.MultiheadAttention(channels, heads, batch_first=True)
         # MultiheadAttention's own output layer keeps the width; ours goes to the embedding.
-        self.attention.out_proj = nn.modules.linear.NonDynamicallyQuantizableLinear(channels, embedding)
+        self.attention.out_proj = nn.modules.linear.NonDynamicallyQuantizableLinear(
+            channels, embedding
+        )
         nn.init.zeros_(self.attention.out_proj.bias)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, channels, bands, frames) -> (batch, embedding)."""
         tokens = maps.flatten(2).transpose(1, 2)
-        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1) + self.positions.to(tokens.dtype)
+        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1) + self.positions.to(
+            tokens.dtype
+        )
         attention = self.attention
         pooled, _ = F.multi_head_attention_forward(
             tokens[:, :1].transpose(0, 1),

@@ -1,7 +1,8 @@
 """The paper's ResNet made small for two CPU cores: 64 mel bands, 3 s, one block a stage.
 
-Same parts as `resnet`. Decibels are shifted and scaled to about unit size: the few hundred steps that a laptop has are
-not enough to unlearn that convolutions pad with 0 dB, which is the loudest value there is.
+Same parts as `resnet`. Decibels are shifted and scaled to about unit size: the few hundred steps
+that a laptop has are not enough to unlearn that convolutions pad with 0 dB, which is the loudest
+value there is.
 """
 
 from typing import Annotated
@@ -21,7 +22,9 @@ class Settings(ResNetSettings):
     """As the paper's network, smaller; see `bench.encoders.resnet.Settings`."""
 
     seconds: float = Field(3.0, gt=0.3, le=60)
-    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 1, 1, 1), min_length=1, max_length=4)
+    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 1, 1, 1), min_length=1, max_length=4
+    )
     embedding: int = Field(256, ge=1)
     mels: int = Field(64, ge=32)
     f_max: float = Field(8_000.0, gt=0)

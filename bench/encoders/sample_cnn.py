@@ -1,15 +1,16 @@
 """SampleCNN on the waveform, 2.37 M parameters: the encoder of CLMR, with filters of three samples all the way down.
 
-Spijkervet and Burgoyne, "Contrastive learning of musical representations", ISMIR 2021 (arXiv 2103.09410), after Lee,
-Park, Kim and Nam, "Sample-level deep convolutional neural networks for music auto-tagging using raw waveforms", SMC
-2017 (arXiv 1703.01789). As in the authors' code (clmr/models/sample_cnn.py on master, modules/sample_cnn.py on v1): a
-convolution with a stride of 3, nine convolutions each with a maximum over 3 places, and one more convolution; 3^10 =
-59 049 samples become one vector of 512.
+Spijkervet and Burgoyne, "Contrastive learning of musical representations", ISMIR 2021 (arXiv
+2103.09410), after Lee, Park, Kim and Nam, "Sample-level deep convolutional neural networks for
+music auto-tagging using raw waveforms", SMC 2017 (arXiv 1703.01789). As in the authors' code
+(clmr/models/sample_cnn.py on master, modules/sample_cnn.py on v1): a convolution with a stride of
+3, nine convolutions each with a maximum over 3 places, and one more convolution; 3^10 = 59 049
+samples become one vector of 512.
 
-Numbers that differ from the papers: none. Two things to know: the text of CLMR's thesis widens to 512 one block earlier
-and speaks of Kaiming initialisation, of which the code knows nothing; and the authors' dropout of 0.5 before the last
-layer is there for supervised training alone, so it belongs to the classifier here: `--method supervised
---method.dropout 0.5`.
+Numbers that differ from the papers: none. Two things to know: the text of CLMR's thesis widens to
+512 one block earlier and speaks of Kaiming initialisation, of which the code knows nothing; and the
+authors' dropout of 0.5 before the last layer is there for supervised training alone, so it belongs
+to the classifier here: `--method supervised --method.dropout 0.5`.
 """
 
 from itertools import pairwise
@@ -27,7 +28,19 @@ SAMPLE_RATE = 22_050
 INPUT = "waveform"
 
 _SAMPLES = 3**10
-_CHANNELS = (128, 128, 128, 256, 256, 256, 256, 256, 256, 512, 512)  # after each of the eleven blocks
+_CHANNELS = (
+    128,
+    128,
+    128,
+    256,
+    256,
+    256,
+    256,
+    256,
+    256,
+    512,
+    512,
+)  # after each of the eleven blocks
 
 
 class Settings(BaseSettings):
@@ -67,7 +80,9 @@ class Encoder(BaseEncoder):
 
 def build_blocks() -> nn.Sequential:
     """The eleven blocks, (batch, 1, 59049) -> (batch, 512, 1)."""
-    first = nn.Sequential(nn.Conv1d(1, _CHANNELS[0], 3, stride=3), nn.BatchNorm1d(_CHANNELS[0]), nn.ReLU(inplace=True))
+    first = nn.Sequential(
+        nn.Conv1d(1, _CHANNELS[0], 3, stride=3), nn.BatchNorm1d(_CHANNELS[0]), nn.ReLU(inplace=True)
+    )
     blocks = [first]
     for number, (channels, out) in enumerate(pairwise(_CHANNELS), start=2):
         block = convolution(channels, out)
@@ -79,4 +94,6 @@ def build_blocks() -> nn.Sequential:
 
 def convolution(channels: int, out: int) -> nn.Sequential:
     """(batch, channels, places) -> (batch, out, places): three places wide, normalised, rectified."""
-    return nn.Sequential(nn.Conv1d(channels, out, 3, padding=1), nn.BatchNorm1d(out), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Conv1d(channels, out, 3, padding=1), nn.BatchNorm1d(out), nn.ReLU(inplace=True)
+    )

@@ -1,16 +1,18 @@
 """Short-chunk CNN on log-mels, 3.66 M parameters: seven small convolutions, the field's supervised reference.
 
-Won, Ferraro, Bogdanov and Serra, "Evaluation of CNN-based automatic music tagging models", SMC 2020 (arXiv 2006.00751);
-the authors' code is training/model.py (ShortChunkCNN) of sota-music-tagging-models. Seven blocks (3 x 3 convolution,
-normalisation, ReLU, maximum over 2 x 2 places), the maximum over all places, and one dense layer of 512, which is the
-embedding. The last dense layer is the classifier's, and so is its dropout: the published network, trained as published,
+Won, Ferraro, Bogdanov and Serra, "Evaluation of CNN-based automatic music tagging models", SMC 2020
+(arXiv 2006.00751); the authors' code is training/model.py (ShortChunkCNN) of
+sota-music-tagging-models. Seven blocks (3 x 3 convolution, normalisation, ReLU, maximum over 2 x 2
+places), the maximum over all places, and one dense layer of 512, which is the embedding. The last
+dense layer is the classifier's, and so is its dropout: the published network, trained as published,
 is `--method supervised --method.dropout 0.5`.
 
-Numbers that differ from the authors' front end: they take torchaudio's defaults of 2019, which are mels on the scale of
-HTK, power that is not normalised by the window, and decibels down to -100 dB without a limit below the loudest bin.
-Here the mels are Slaney's and `top_db` is 100, as in every log-mel of this project. Window and hop (512 and 256
-samples), bands (128 up to 8 kHz, not divided by their widths), sample rate and the normalisation of the whole
-spectrogram before the first block are theirs; that normalisation takes up any shift and scale of the decibels.
+Numbers that differ from the authors' front end: they take torchaudio's defaults of 2019, which are
+mels on the scale of HTK, power that is not normalised by the window, and decibels down to -100 dB
+without a limit below the loudest bin. Here the mels are Slaney's and `top_db` is 100, as in every
+log-mel of this project. Window and hop (512 and 256 samples), bands (128 up to 8 kHz, not divided
+by their widths), sample rate and the normalisation of the whole spectrogram before the first block
+are theirs; that normalisation takes up any shift and scale of the decibels.
 """
 
 from typing import Self
@@ -35,7 +37,8 @@ class Settings(BaseSettings):
 
     Attributes:
         seconds: length of a view; the authors' 59 049 samples are 3.69 s.
-        channels: of the first two blocks; four blocks have twice as many, the last and the embedding four times.
+        channels: of the first two blocks; four blocks have twice as many, the last and the
+            embedding four times.
         mels: mel bands.
     """
 
@@ -57,7 +60,14 @@ class Settings(BaseSettings):
     @property
     def log_mel(self) -> LogMelSpec:
         """The front end."""
-        return LogMelSpec(sample_rate=SAMPLE_RATE, n_fft=512, hop=256, mels=self.mels, f_max=8_000.0, area_norm=False)
+        return LogMelSpec(
+            sample_rate=SAMPLE_RATE,
+            n_fft=512,
+            hop=256,
+            mels=self.mels,
+            f_max=8_000.0,
+            area_norm=False,
+        )
 
 
 class Encoder(BaseEncoder):
@@ -74,9 +84,15 @@ class Encoder(BaseEncoder):
         self.blocks = nn.Sequential()
         for out in (settings.channels * width for width in widths):
             convolution = nn.Conv2d(channels, out, 3, padding=1)
-            self.blocks.append(nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True), nn.MaxPool2d(2)))
+            self.blocks.append(
+                nn.Sequential(
+                    convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True), nn.MaxPool2d(2)
+                )
+            )
             channels = out
-        self.dense = nn.Sequential(nn.Linear(channels, channels), nn.BatchNorm1d(channels), nn.ReLU(inplace=True))
+        self.dense = nn.Sequential(
+            nn.Linear(channels, channels), nn.BatchNorm1d(channels), nn.ReLU(inplace=True)
+        )
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, 1, mels, frames) log-mel in dB -> (batch, 4 * channels)."""

@@ -1,14 +1,16 @@
 """TUNe on the waveform, 2.10 M parameters: a U-Net over time with a tail that goes on contracting to one vector.
 
-Vélez Vásquez and Burgoyne, "Tailed U-Net: Multi-scale music representation learning", ISMIR 2022. Blocks and widths are
-those of the authors' code (models/tune_5_tail.py, models/conv_block.py and the variants beside them):
+Vélez Vásquez and Burgoyne, "Tailed U-Net: Multi-scale music representation learning", ISMIR 2022.
+Blocks and widths are those of the authors' code (models/tune_5_tail.py, models/conv_block.py and
+the variants beside them):
 
-- contracting: five blocks (convolution over 3 places, normalisation, ReLU) with N, 2N, 4N, 8N and 16N channels, and a
-  maximum over 3 places between two of them: 59 049 samples become 729 places;
-- decoding (the paper's expansive phase): a transposed convolution by 3, the contracting block's output of that
-  resolution beside it, and a block; four of them are back at the resolution of the samples;
-- tail: as many contracting blocks as undo the decoding, `tail` more with 32N channels, the last of all with 512; then
-  the mean over the places that are left.
+- contracting: five blocks (convolution over 3 places, normalisation, ReLU) with N, 2N, 4N, 8N and
+  16N channels, and a maximum over 3 places between two of them: 59 049 samples become 729 places;
+- decoding (the paper's expansive phase): a transposed convolution by 3, the contracting block's
+  output of that resolution beside it, and a block; four of them are back at the resolution of the
+  samples;
+- tail: as many contracting blocks as undo the decoding, `tail` more with 32N channels, the last of
+  all with 512; then the mean over the places that are left.
 
 The default is the paper's TUNe (Tail+5). Its other variants are settings:
 
@@ -19,9 +21,9 @@ The default is the paper's TUNe (Tail+5). Its other variants are settings:
 | Expansive -1, -2, -3   | 34, 35, 38         | 0           | 3, 2, 1  | 0      |
 | Tail +1 to +5          | 28, 19, 15, 13, 11 | 0           | 4        | 1 to 5 |
 
-Without a decoding phase nothing is left of the U-Net, and the encoder is CLMR's, which the paper starts from:
-`decoding = 0` builds `sample_cnn`, to the names of its weights. The authors' forms with other widths in the tail
-(representations of 32 to 1024, "XL") are not settings here.
+Without a decoding phase nothing is left of the U-Net, and the encoder is CLMR's, which the paper
+starts from: `decoding = 0` builds `sample_cnn`, to the names of its weights. The authors' forms
+with other widths in the tail (representations of 32 to 1024, "XL") are not settings here.
 """
 
 from typing import Self
@@ -40,7 +42,8 @@ COST = "2.10 M parameters; a GPU"
 SAMPLE_RATE = 22_050
 INPUT = "waveform"
 
-_LEVELS = 4  # poolings of the plain contracting phase; a level is how often a length has been divided by 3
+# poolings of the plain contracting phase; a level is how often a length has been divided by 3
+_LEVELS = 4
 _OF_THE_U_NET = ("channels", "contraction", "tail", "embedding")
 
 
@@ -51,7 +54,8 @@ class Settings(BaseSettings):
         seconds: length of a view.
         channels: of the first block, N.
         contraction: contracting blocks beyond the five.
-        decoding: decoding blocks; 4 + contraction lead back to the resolution of the samples, 0 is CLMR's encoder.
+        decoding: decoding blocks; 4 + contraction lead back to the resolution of the samples, 0 is
+            CLMR's encoder.
         tail: blocks of the tail beyond those that undo the decoding.
         embedding: size of the output.
     """
@@ -85,9 +89,15 @@ class Settings(BaseSettings):
         return self
 
     def _require_plain(self) -> None:
-        given = [name for name in _OF_THE_U_NET if getattr(self, name) != type(self).model_fields[name].default]
+        given = [
+            name
+            for name in _OF_THE_U_NET
+            if getattr(self, name) != type(self).model_fields[name].default
+        ]
         if given:
-            raise ValueError(f"decoding 0 is CLMR's encoder, which has no {', '.join(given)}: leave {given[0]} out")
+            raise ValueError(
+                f"decoding 0 is CLMR's encoder, which has no {', '.join(given)}: leave {given[0]} out"
+            )
         SampleCNNSettings(seconds=self.seconds)
 
     @property
@@ -132,7 +142,8 @@ class Encoder(BaseEncoder):
     """(batch, samples) -> (batch, embedding). See the module's docstring.
 
     Attributes:
-        linked: whether the tail's blocks are given what was decoded at their resolution, as in TUNe+.
+        linked: whether the tail's blocks are given what was decoded at their resolution, as in
+            TUNe+.
     """
 
     linked = False
@@ -148,7 +159,9 @@ class Encoder(BaseEncoder):
         self.contracting = nn.ModuleList(
             convolution(before, width) for before, width in zip([1, *widths], widths, strict=False)
         )
-        self.decoding = nn.ModuleList(Decoding(widths[level]) for level in self._decoded_levels(settings))
+        self.decoding = nn.ModuleList(
+            Decoding(widths[level]) for level in self._decoded_levels(settings)
+        )
         self.tail = nn.ModuleList()
         channels = widths[settings.reached]
         for level, out in enumerate(settings.tail_channels, start=settings.reached + 1):
@@ -157,7 +170,9 @@ class Encoder(BaseEncoder):
             channels = out
         self.pool = nn.MaxPool1d(3)
         for module in self.modules():
-            if isinstance(module, nn.Conv1d):  # as the authors do; transposed convolutions keep torch's default
+            if isinstance(
+                module, nn.Conv1d
+            ):  # as the authors do; transposed convolutions keep torch's default
                 nn.init.kaiming_uniform_(module.weight, mode="fan_in", nonlinearity="relu")
 
     @staticmethod
@@ -179,7 +194,8 @@ class Encoder(BaseEncoder):
             places = maps[level] = decode(places, maps[level])
         for level, block in enumerate(self.tail, start=settings.reached + 1):
             pooled = self.pool(places)
-            # The deepest level has no decoded output: its contracting one stands in, as in the authors' code.
+            # The deepest level has no decoded output: its contracting one stands in, as in the
+            # authors' code.
             linked = self.linked and level <= _LEVELS
             places = block(torch.cat([pooled, maps[level]], dim=1) if linked else pooled)
         averaged: Tensor = places.mean(dim=2)

@@ -6,7 +6,16 @@ from math import isclose
 from typing import Literal
 
 from bench.report.reference import Published, read_papers
-from bench.report.stock import Score, Stock, flattened, is_trained, place_of, pretrain_of, probe_of, uses_labels
+from bench.report.stock import (
+    Score,
+    Stock,
+    flattened,
+    is_trained,
+    place_of,
+    pretrain_of,
+    probe_of,
+    uses_labels,
+)
 from bench.results import Result
 
 Mark = Literal["reproduced", "within", "off", "missing"]
@@ -51,8 +60,9 @@ class Match:
 def agree(published: Sequence[Published], stock: Stock) -> list[Match]:
     """Compares each published number with the stored cells of the same data set, split, method, probe and fraction.
 
-    Where cells of several protocols fit, those nearest to the paper's are taken: its encoder, its way to draw labels,
-    its recipe, then most draws and seeds. Where an exhibit compares encoders, only cells of the same encoder fit.
+    Where cells of several protocols fit, those nearest to the paper's are taken: its encoder, its
+    way to draw labels, its recipe, then most draws and seeds. Where an exhibit compares encoders,
+    only cells of the same encoder fit.
     """
     by_dataset: dict[str, list[Result]] = {}
     for result in stock.results:
@@ -61,19 +71,32 @@ def agree(published: Sequence[Published], stock: Stock) -> list[Match]:
     for row in published:
         encoders.setdefault((row.paper, row.exhibit, row.method), set()).add(row.encoder)
     return [
-        _match(row, by_dataset, stock, strict=len(encoders[row.paper, row.exhibit, row.method] - {""}) > 1)
+        _match(
+            row,
+            by_dataset,
+            stock,
+            strict=len(encoders[row.paper, row.exhibit, row.method] - {""}) > 1,
+        )
         for row in published
     ]
 
 
-def _match(row: Published, by_dataset: dict[str, list[Result]], stock: Stock, *, strict: bool) -> Match:
+def _match(
+    row: Published, by_dataset: dict[str, list[Result]], stock: Stock, *, strict: bool
+) -> Match:
     cells, why = _fitting(row, by_dataset, strict=strict)
     if why:
         return Match(row, "missing", None, (), (why,))
     nearest = _nearest(row, cells)
     ours = stock.score(nearest, row.metric)
     if ours is None:
-        return Match(row, "missing", None, (), (f"stored cells have no {row.metric}, or their arrays are damaged",))
+        return Match(
+            row,
+            "missing",
+            None,
+            (),
+            (f"stored cells have no {row.metric}, or their arrays are damaged",),
+        )
     return Match(row, _mark(row, ours), ours, tuple(nearest), differences(row, nearest))
 
 
@@ -86,7 +109,9 @@ def _mark(row: Published, ours: Score) -> Mark:
     return "off"
 
 
-def _fitting(row: Published, by_dataset: dict[str, list[Result]], *, strict: bool) -> tuple[list[Result], str]:
+def _fitting(
+    row: Published, by_dataset: dict[str, list[Result]], *, strict: bool
+) -> tuple[list[Result], str]:
     """The cells that a number may be compared with, or the first reason why there are none."""
     if not row.dataset:
         return [], f"other data set: {row.evaluated_on} is none of those here"
@@ -104,7 +129,11 @@ def _fitting(row: Published, by_dataset: dict[str, list[Result]], *, strict: boo
         ("other split convention: stored on", lambda cell: place_of(cell).split, row.split),
         ("not computed: stored", lambda cell: cell.spec.method.name, row.method),
         ("other probe: stored", probe_of, row.probe),
-        ("other labels: stored at fraction", lambda cell: f"{cell.spec.fraction:g}", f"{row.label_fraction:g}"),
+        (
+            "other labels: stored at fraction",
+            lambda cell: f"{cell.spec.fraction:g}",
+            f"{row.label_fraction:g}",
+        ),
     ]
     for what, read, wanted in steps:
         kept = [cell for cell in cells if read(cell) == wanted]
@@ -128,13 +157,17 @@ def _fitting(row: Published, by_dataset: dict[str, list[Result]], *, strict: boo
 
 
 def _pretrained_alike(row: Published, cell: Result) -> bool:
-    """Whether a cell was pretrained on the data set of a number; data that nobody has is no reason to leave it out."""
+    """Whether a cell was pretrained on the data set of a number.
+
+    Data that nobody has is no reason to leave it out.
+    """
     if not is_trained(cell) or uses_labels(cell):
         return True
     mine = pretrain_of(cell) or cell.dataset
     if row.pretrain:
         return mine == row.pretrain
-    # Data that only the authors have: ours is the nearest there is. A public set that is not here (Billboard) is not.
+    # Data that only the authors have: ours is the nearest there is. A public set that is not here
+    # (Billboard) is not.
     return row.paper == "icassp2024"
 
 
@@ -151,7 +184,14 @@ def _nearest(row: Published, cells: Sequence[Result]) -> list[Result]:
         spec = group[0].spec
         labels = not row.labels or spec.labels.scheme == row.labels
         views = float(int(group[0].protocol.get("steps") or 0) * spec.train.batch_size)
-        return spec.encoder.name == row.encoder, labels, spec.recipe == recipe, views, len(group), group[0].cell
+        return (
+            spec.encoder.name == row.encoder,
+            labels,
+            spec.recipe == recipe,
+            views,
+            len(group),
+            group[0].cell,
+        )
 
     return max(groups.values(), key=nearness)
 

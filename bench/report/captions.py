@@ -24,8 +24,13 @@ def protocol(results: Sequence[Result]) -> list[str]:
         f"labels {labels}; {intervals}."
     )
     methods = _listed(result.spec.method.name for result in results)
-    fractions = _listed(f"{fraction:g}" for fraction in sorted({result.spec.fraction for result in results}))
-    counts = {name: sorted({getattr(r.spec, name) for r in results}) for name in ("draw", "seed", "probe_seed")}
+    fractions = _listed(
+        f"{fraction:g}" for fraction in sorted({result.spec.fraction for result in results})
+    )
+    counts = {
+        name: sorted({getattr(r.spec, name) for r in results})
+        for name in ("draw", "seed", "probe_seed")
+    }
     paragraphs.append(
         f"Cells: {len(results)}, of {methods}; fractions {fractions}; draws {_numbers(counts['draw'])}; pretraining "
         f"seeds {_numbers(counts['seed'])}; probe seeds {_numbers(counts['probe_seed'])}."
@@ -40,7 +45,11 @@ def protocol(results: Sequence[Result]) -> list[str]:
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     paragraphs.append(f"Code: {codes}; computed {when}.")
     warnings = sorted(
-        {f"{r.spec.method.name}: {r.training['warning']}" for r in results if (r.training or {}).get("warning")}
+        {
+            f"{r.spec.method.name}: {r.training['warning']}"
+            for r in results
+            if (r.training or {}).get("warning")
+        }
     )
     leaks = sorted(
         {
@@ -67,7 +76,11 @@ def _budget(results: Sequence[Result]) -> str:
         return ""
     if len(budgets) == 1:
         return f"Budget: {next(iter(budgets))}."
-    return "Budget: " + "; ".join(f"{words} ({_listed(sorted(who))})" for words, who in sorted(budgets.items())) + "."
+    return (
+        "Budget: "
+        + "; ".join(f"{words} ({_listed(sorted(who))})" for words, who in sorted(budgets.items()))
+        + "."
+    )
 
 
 def _data(results: Sequence[Result]) -> list[str]:

@@ -7,7 +7,13 @@ from bench.core.table import Table
 from bench.report.compare import Comparison, Stratum
 from bench.statistics.variance import SOURCES, VarianceComponents
 
-_SHORT = dict(zip(SOURCES, ("pretraining seed", "label draw", "seed x draw", "probe seed", "test sample"), strict=True))
+_SHORT = dict(
+    zip(
+        SOURCES,
+        ("pretraining seed", "label draw", "seed x draw", "probe seed", "test sample"),
+        strict=True,
+    )
+)
 
 
 def pairs_table(found: Comparison, alpha: float) -> Table:
@@ -55,7 +61,11 @@ def pairs_table(found: Comparison, alpha: float) -> Table:
 def _where(stratum: Stratum, found: Comparison) -> str:
     """The data set's name, with split and tracks where it occurs with several."""
     same = {(one.split, one.tracks) for one, _ in found.scores if one.dataset == stratum.dataset}
-    return stratum.dataset if len(same) == 1 else f"{stratum.dataset} ({stratum.split}, {stratum.tracks[:6]})"
+    return (
+        stratum.dataset
+        if len(same) == 1
+        else f"{stratum.dataset} ({stratum.split}, {stratum.tracks[:6]})"
+    )
 
 
 def _protocols(found: Comparison) -> list[str]:
@@ -107,9 +117,13 @@ def ranks_tables(found: Comparison) -> list[Table]:
     for (fraction, probe), (datasets, names, test) in found.ranks.items():
         order = sorted(range(len(names)), key=lambda index: (test.average_ranks[index], index))
         groups = {
-            index: [str(number + 1) for number, group in enumerate(test.groups) if index in group] for index in order
+            index: [str(number + 1) for number, group in enumerate(test.groups) if index in group]
+            for index in order
         }
-        rows = [[names[index], f"{test.average_ranks[index]:.2f}", " ".join(groups[index]) or "-"] for index in order]
+        rows = [
+            [names[index], f"{test.average_ranks[index]:.2f}", " ".join(groups[index]) or "-"]
+            for index in order
+        ]
         which = f"fraction {fraction:g}" + (f", probe {probe}" if probe else "")
         notes = [
             f"{which}, over {', '.join(datasets)}: Friedman p {_p(test.p_value)}, "
@@ -117,7 +131,12 @@ def ranks_tables(found: Comparison) -> list[Table]:
             f"{test.alpha:g}; methods of one group do not differ",
         ]
         tables.append(
-            Table(["method", "average rank", "group"], rows, notes + ([test.weak] if test.weak else []), words=1)
+            Table(
+                ["method", "average rank", "group"],
+                rows,
+                notes + ([test.weak] if test.weak else []),
+                words=1,
+            )
         )
     return tables
 
@@ -188,7 +207,9 @@ def _components(components: VarianceComponents) -> dict[str, Any]:
         "p_value": _known(components.p_value),
         "standard_error": _known(components.standard_error),
         "degrees_of_freedom": _known(components.degrees),
-        "grid": dict(zip(("pretraining_seeds", "label_draws", "probe_seeds"), components.shape, strict=True)),
+        "grid": dict(
+            zip(("pretraining_seeds", "label_draws", "probe_seeds"), components.shape, strict=True)
+        ),
         "sources": {
             source.name: {
                 "deviation": _known(source.deviation),

@@ -52,9 +52,9 @@ class Published(Spec):
         epochs: of pretraining; None where it is not known.
         metric: such as "map_macro".
         value: the number, as a fraction.
-        tolerance: how far the number that the work had may lie from `value`: half a unit of the last digit printed,
-            0.0005 for coordinates of the ICASSP poster (their extraction's error), 0.005 for what was read by eye and
-            0.003 for what was derived.
+        tolerance: how far the number that the work had may lie from `value`: half a unit of the
+            last digit printed, 0.0005 for coordinates of the ICASSP poster (their extraction's
+            error), 0.005 for what was read by eye and 0.003 for what was derived.
         sd: standard deviation over the work's bootstrap resamples; None where it is not known.
         certainty: how the number was come by.
         source: where it stands.
@@ -137,7 +137,9 @@ def _read(path: Path) -> tuple[Published, ...]:
             _check_columns(path, reader.fieldnames or [])
             rows = [_row(path, reader.line_num, row) for row in reader]
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({(error.strerror or str(error)).lower()})") from error
+        raise InputError(
+            f"{path} cannot be read ({(error.strerror or str(error)).lower()})"
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is no CSV in UTF-8 ({error})") from error
     if not rows:
@@ -157,7 +159,9 @@ def _check_columns(path: Path, found: Sequence[str]) -> None:
 
 def _row(path: Path, line: int, row: dict[str | None, str | list[str] | None]) -> Published:
     if None in row or None in row.values():
-        raise InputError(f"{path}, line {line}: {len(Published.model_fields)} columns are needed; found others")
+        raise InputError(
+            f"{path}, line {line}: {len(Published.model_fields)} columns are needed; found others"
+        )
     try:
         return Published.model_validate(row)
     except ValidationError as error:

@@ -1,8 +1,9 @@
 """All stored cells of a results folder, read once and sorted: by protocol, by data set, by method.
 
-A setting is a protocol: encoder, recipe, pretraining data and probe. Numbers of one setting can stand in one figure,
-one panel a data set and split. Within a setting cells are sorted into series, one a method; where the cells of a method
-differ in something else (such as `train.steps`), into one series each, named after it.
+A setting is a protocol: encoder, recipe, pretraining data and probe. Numbers of one setting can
+stand in one figure, one panel a data set and split. Within a setting cells are sorted into series,
+one a method; where the cells of a method differ in something else (such as `train.steps`), into one
+series each, named after it.
 """
 
 from collections import Counter
@@ -20,8 +21,23 @@ from bench.report.summary import Cell, mean_interval
 from bench.results import Result, Values, path_of, preferred, read_all, read_values
 
 END_TO_END = "end_to_end"
-_NOT_SETTINGS = ("fraction", "draw", "seed", "probe_seed", "score", "dataset", "pretrain_dataset", "recipe")
-_NOT_COMPARED = ("probe.memory_mb", "train.checkpoint_seconds", "encoder.name", "method.name", "probe.kind")
+_NOT_SETTINGS = (
+    "fraction",
+    "draw",
+    "seed",
+    "probe_seed",
+    "score",
+    "dataset",
+    "pretrain_dataset",
+    "recipe",
+)
+_NOT_COMPARED = (
+    "probe.memory_mb",
+    "train.checkpoint_seconds",
+    "encoder.name",
+    "method.name",
+    "probe.kind",
+)
 _LONGEST_LABEL = 40  # characters of a name in a figure
 
 
@@ -61,7 +77,11 @@ class Setting:
     @property
     def words(self) -> str:
         """As a caption says it."""
-        where = f"pretrained on {self.pretrain}" if self.pretrain else "pretrained on the probed data set"
+        where = (
+            f"pretrained on {self.pretrain}"
+            if self.pretrain
+            else "pretrained on the probed data set"
+        )
         recipe = f"recipe {self.recipe}"
         return f"encoder {self.encoder}, {recipe}, {where}, probe {self.probe}, scored by {self.convention}"
 
@@ -99,7 +119,10 @@ class Stock:
     _values: dict[str, Values | None] = field(default_factory=dict, repr=False)
 
     def cell(self, result: Result) -> Cell | None:
-        """The result with its arrays; None, with a line in `left_out`, where they cannot be read."""
+        """The result with its arrays.
+
+        None, with a line in `left_out`, where they cannot be read.
+        """
         if result.cell not in self._values:
             try:
                 self._values[result.cell] = read_values(path_of(self.folder, result))
@@ -134,7 +157,10 @@ class Stock:
         return Score(value, float(low), float(high), len(cells))
 
     def resampled(self, results: Sequence[Result], metric: str) -> NDArray[np.float64]:
-        """(resamples,) the mean over cells in each resample that all share; empty without resamples."""
+        """(resamples,) the mean over cells in each resample that all share.
+
+        Empty without resamples.
+        """
         cells = [cell for cell in self.cells(results) if len(cell.values.resampled.get(metric, ()))]
         if not cells:
             return np.empty(0)
@@ -146,13 +172,19 @@ def as_long(cells: Sequence[Cell], metric: str) -> list[Cell]:
     """The cells with as many resamples as all of them have: the first of more are those of fewer."""
     shared = min(len(cell.values.resampled[metric]) for cell in cells)
     return [
-        Cell(cell.result, replace(cell.values, resampled={metric: cell.values.resampled[metric][:shared]}))
+        Cell(
+            cell.result,
+            replace(cell.values, resampled={metric: cell.values.resampled[metric][:shared]}),
+        )
         for cell in cells
     ]
 
 
 def read_stock(folder: Path) -> Stock:
-    """Reads a results folder; files that cannot be read, and scorings beside the usual one, are named in `left_out`."""
+    """Reads a results folder.
+
+    Files that cannot be read, and scorings beside the usual one, are named in `left_out`.
+    """
     found, left_out = read_all(folder)
     kept = preferred(found)
     if len(kept) < len(found):
@@ -164,7 +196,9 @@ def read_stock(folder: Path) -> Stock:
 
 def place_of(result: Result) -> Place:
     """Where a cell was scored."""
-    return Place(result.dataset, str(result.data.get("split", "")), str(result.data.get("tracks_hash", "")))
+    return Place(
+        result.dataset, str(result.data.get("split", "")), str(result.data.get("tracks_hash", ""))
+    )
 
 
 def probe_of(result: Result) -> str:
@@ -183,29 +217,51 @@ def uses_labels(result: Result) -> bool:
 
 
 def pretrain_of(result: Result) -> str:
-    """Name of the data set that was pretrained on; "" where it is the probed one, or there was no pretraining."""
+    """Name of the data set that was pretrained on.
+
+    "" where it is the probed one, or there was no pretraining.
+    """
     spec = result.spec
-    same = spec.pretrain_dataset.name == spec.dataset.name or not is_trained(result) or uses_labels(result)
+    same = (
+        spec.pretrain_dataset.name == spec.dataset.name
+        or not is_trained(result)
+        or uses_labels(result)
+    )
     return "" if same else spec.pretrain_dataset.name
 
 
 def setting_of(result: Result) -> Setting:
     """The setting of a cell."""
     return Setting(
-        result.spec.encoder.name, result.spec.recipe, pretrain_of(result), probe_of(result), result.convention
+        result.spec.encoder.name,
+        result.spec.recipe,
+        pretrain_of(result),
+        probe_of(result),
+        result.convention,
     )
 
 
 def settings(results: Sequence[Result]) -> list[Setting]:
     """The settings that there are figures of: those of pretrained encoders, or of whatever there is.
 
-    Baselines (untrained, trained on labels, features without an encoder) belong to each setting that they fit.
+    Baselines (untrained, trained on labels, features without an encoder) belong to each setting
+    that they fit.
     """
-    found = {setting_of(result) for result in results if is_trained(result) and not uses_labels(result)}
-    alone = {setting_of(result) for result in results if not any(fits(result, setting) for setting in found)}
+    found = {
+        setting_of(result) for result in results if is_trained(result) and not uses_labels(result)
+    }
+    alone = {
+        setting_of(result)
+        for result in results
+        if not any(fits(result, setting) for setting in found)
+    }
     # A method that is its own encoder needs no figure of its own where another setting takes it.
     for setting in sorted(alone, key=lambda one: (one.probe == END_TO_END, one)):
-        if not all(any(fits(result, other) for other in found) for result in results if setting_of(result) == setting):
+        if not all(
+            any(fits(result, other) for other in found)
+            for result in results
+            if setting_of(result) == setting
+        ):
             found.add(setting)
     return sorted(found)
 
@@ -263,11 +319,17 @@ def series_names(results: Sequence[Result]) -> dict[str, str]:
         by_method.setdefault(result.spec.method.name, []).append(result)
     names = {}
     for method, alike in by_method.items():
-        # Most cells of a method are asked for alike but for draw and seed: each wording is taken apart once.
+        # Most cells of a method are asked for alike but for draw and seed: each wording is taken
+        # apart once.
         keys = {result.cell: _key(result) for result in alike}
-        flat = {keys[result.cell]: flattened(result) for result in {keys[one.cell]: one for one in alike}.values()}
+        flat = {
+            keys[result.cell]: flattened(result)
+            for result in {keys[one.cell]: one for one in alike}.values()
+        }
         known = sorted({key for values in flat.values() for key in values})
-        differing = [key for key in known if len({str(values.get(key)) for values in flat.values()}) > 1]
+        differing = [
+            key for key in known if len({str(values.get(key)) for values in flat.values()}) > 1
+        ]
         for cell, key in keys.items():
             what = ", ".join(f"{one}={flat[key].get(one)}" for one in differing)
             names[cell] = f"{method} ({what})" if what else method
@@ -283,7 +345,11 @@ def _key(result: Result) -> tuple[str, ...]:
 def flattened(result: Result) -> dict[str, Any]:
     """What was asked for, by dotted name, without what figures run over and what changes no number."""
     dumped = result.spec.model_dump(mode="json", exclude=set(_NOT_SETTINGS))
-    flat = {"recipe": result.spec.recipe, "encoder": result.spec.encoder.name, "pretrain_dataset": pretrain_of(result)}
+    flat = {
+        "recipe": result.spec.recipe,
+        "encoder": result.spec.encoder.name,
+        "pretrain_dataset": pretrain_of(result),
+    }
     flat |= {"probe": probe_of(result), "convention": result.convention}
     flat |= dict(_flat("", dumped))
     return {key: value for key, value in flat.items() if key not in _NOT_COMPARED}

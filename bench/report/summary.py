@@ -12,7 +12,12 @@ from bench.statistics.intervals import by_group, interval, percentile
 from bench.statistics.paired import Paired, paired
 
 _SEEDS = {"seed": "seeds", "probe_seed": "probe seeds"}
-_TITLES = {"map_macro": "mAP", "roc_auc_macro": "ROC-AUC", "accuracy": "accuracy", "f1_macro": "macro-F1"}
+_TITLES = {
+    "map_macro": "mAP",
+    "roc_auc_macro": "ROC-AUC",
+    "accuracy": "accuracy",
+    "f1_macro": "macro-F1",
+}
 
 
 @dataclass(frozen=True)
@@ -31,22 +36,30 @@ def read_cell(folder: Path, result: Result) -> Cell:
 def difference(first: Sequence[Cell], second: Sequence[Cell], metric: str) -> Paired:
     """Difference of a metric, first minus second, averaged over matched cells, from the resamples that all share.
 
-    Both must be scored on the same test tracks with the same seed of the resamples; cells are matched in order, and
-    where one has more resamples than the other the first of them are those of the other.
+    Both must be scored on the same test tracks with the same seed of the resamples; cells are
+    matched in order, and where one has more resamples than the other the first of them are those of
+    the other.
     """
     shared = min(len(cell.values.resampled[metric]) for cell in (*first, *second))
-    values_a, values_b = (np.array([_value(cell, metric) for cell in cells]) for cells in (first, second))
-    resampled_a, resampled_b = (
-        np.stack([cell.values.resampled[metric][:shared] for cell in cells]) for cells in (first, second)
+    values_a, values_b = (
+        np.array([_value(cell, metric) for cell in cells]) for cells in (first, second)
     )
-    return paired(values_a, values_b, resampled_a, resampled_b, first[0].result.spec.score.confidence)
+    resampled_a, resampled_b = (
+        np.stack([cell.values.resampled[metric][:shared] for cell in cells])
+        for cells in (first, second)
+    )
+    return paired(
+        values_a, values_b, resampled_a, resampled_b, first[0].result.spec.score.confidence
+    )
 
 
 def _value(cell: Cell, metric: str) -> float:
     return cell.result.metrics[metric].value
 
 
-def summarise(groups: Sequence[Sequence[Cell]], baselines: Sequence[Sequence[Cell] | None]) -> Table:
+def summarise(
+    groups: Sequence[Sequence[Cell]], baselines: Sequence[Sequence[Cell] | None]
+) -> Table:
     """One row a group; a group holds the draws of one method, data set and fraction.
 
     Args:
@@ -94,10 +107,17 @@ def _levels(group: Sequence[Cell], name: str) -> set[int]:
 
 
 def mean_interval(group: Sequence[Cell], metric: str) -> tuple[float, float]:
-    """Interval of a metric's mean over cells of the same test tracks; of the choice of test tracks alone."""
+    """Interval of a metric's mean over cells of the same test tracks.
+
+    Of the choice of test tracks alone.
+    """
     if len(group) == 1:  # as it is stored
         stored = group[0].result.metrics[metric]
-        return (np.nan, np.nan) if stored.low is None or stored.high is None else (stored.low, stored.high)
+        return (
+            (np.nan, np.nan)
+            if stored.low is None or stored.high is None
+            else (stored.low, stored.high)
+        )
     value = float(np.mean([_value(cell, metric) for cell in group]))
     resampled = np.mean([cell.values.resampled[metric] for cell in group], axis=0)
     spec = group[0].result.spec.score
@@ -122,15 +142,25 @@ def by_convention(found: Sequence[Result]) -> Table | None:
             groups.setdefault((*shared, name), []).append(metrics)
     if len(groups) == len({key[:3] for key in groups}):
         return None
-    named = [name for name in _TITLES if any(name in metrics for several in groups.values() for metrics in several)]
+    named = [
+        name
+        for name in _TITLES
+        if any(name in metrics for several in groups.values() for metrics in several)
+    ]
     rows = []
     for (method, dataset, fraction, convention), several in groups.items():
         means = [
-            f"{np.mean([metrics[name].value for metrics in several]):.3f}" if name in several[0] else ""
+            f"{np.mean([metrics[name].value for metrics in several]):.3f}"
+            if name in several[0]
+            else ""
             for name in named
         ]
         rows.append([method, dataset, f"{fraction:g}", convention, *means])
-    return Table(["method", "data set", "fraction", "convention", *(_TITLES[name] for name in named)], rows, words=4)
+    return Table(
+        ["method", "data set", "fraction", "convention", *(_TITLES[name] for name in named)],
+        rows,
+        words=4,
+    )
 
 
 def _against(group: Sequence[Cell], baseline: Sequence[Cell] | None) -> str:
@@ -172,7 +202,9 @@ def _notes(groups: Sequence[Sequence[Cell]]) -> list[str]:
         if note not in notes:
             notes.append(note)
             if result.data["left_out"]:
-                notes.append(f"{result.dataset}: {len(result.data['left_out'])} files left out (see data.left_out)")
+                notes.append(
+                    f"{result.dataset}: {len(result.data['left_out'])} files left out (see data.left_out)"
+                )
             if counts["leaked_tracks"]:
                 leak = f"pretrained on {counts['leaked_tracks']} of its valid and test tracks"
                 notes.append(f"{spec.method.name} on {result.dataset}: {leak}: scores are too high")

@@ -1,4 +1,7 @@
-"""Tables as Markdown, LaTeX, CSV, HTML and terminal text; every name is escaped, and so printed as it stands."""
+"""Tables as Markdown, LaTeX, CSV, HTML and terminal text.
+
+Every name is escaped, and so printed as it stands.
+"""
 
 import csv
 import html
@@ -18,7 +21,11 @@ def as_markdown(tables: Iterable[ScoreTable]) -> str:
     for table in tables:
         lines = [f"### {_md(table.title)}", "", "| " + " | ".join(map(_md, table.columns)) + " |"]
         lines.append(
-            "|" + "|".join("---" if place < table.words else "---:" for place in range(len(table.columns))) + "|"
+            "|"
+            + "|".join(
+                "---" if place < table.words else "---:" for place in range(len(table.columns))
+            )
+            + "|"
         )
         lines += ["| " + " | ".join(_md_cell(cell) for cell in row) + " |" for row in table.rows]
         parts.append("\n".join([*lines, "", *(f"{_md(note)}\n" for note in table.notes)]))
@@ -29,7 +36,9 @@ def _md_cell(cell: str | Number) -> str:
     if isinstance(cell, str):
         return _md(cell)
     text = _md(cell.text)
-    return f"**{text}**" if cell.rank == "best" else f"<u>{text}</u>" if cell.rank == "tie" else text
+    return (
+        f"**{text}**" if cell.rank == "best" else f"<u>{text}</u>" if cell.rank == "tie" else text
+    )
 
 
 def _md(text: str) -> str:
@@ -56,8 +65,16 @@ def as_latex(tables: Iterable[ScoreTable]) -> str:
     """Tables of LaTeX for the package booktabs; notes stand in their captions."""
     parts = ["% \\usepackage{booktabs}; \\usepackage[T1]{fontenc} for the quotes"]
     for table in tables:
-        aligned = "".join("l" if place < table.words else "r" for place in range(len(table.columns)))
-        lines = [r"\begin{table}", r"\centering", r"\small", rf"\begin{{tabular}}{{{aligned}}}", r"\toprule"]
+        aligned = "".join(
+            "l" if place < table.words else "r" for place in range(len(table.columns))
+        )
+        lines = [
+            r"\begin{table}",
+            r"\centering",
+            r"\small",
+            rf"\begin{{tabular}}{{{aligned}}}",
+            r"\toprule",
+        ]
         lines += [" & ".join(map(latex, table.columns)) + r" \\", r"\midrule"]
         lines += [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in table.rows]
         caption = " ".join([f"{latex(table.title)}.", *(latex(note) for note in table.notes)])
@@ -72,11 +89,20 @@ def _latex_cell(cell: str | Number) -> str:
     text = latex(cell.text)
     # A bracket at the start of a cell would be read as an option of the line break before it.
     text = f"{{{text}}}" if text.startswith("[") else text
-    return rf"\textbf{{{text}}}" if cell.rank == "best" else rf"\underline{{{text}}}" if cell.rank == "tie" else text
+    return (
+        rf"\textbf{{{text}}}"
+        if cell.rank == "best"
+        else rf"\underline{{{text}}}"
+        if cell.rank == "tie"
+        else text
+    )
 
 
 def as_csv(tables: Iterable[ScoreTable]) -> str:
-    """All tables as one CSV, with a column for the table; a score takes six columns, in full digits."""
+    """All tables as one CSV, with a column for the table.
+
+    A score takes six columns, in full digits.
+    """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     header: list[str] = []
@@ -124,9 +150,17 @@ def as_html(tables: Iterable[ScoreTable]) -> str:
 def _html_cell(cell: str | Number, *, header: bool) -> str:
     if isinstance(cell, Number):
         text = html.escape(cell.text)
-        inner = f"<strong>{text}</strong>" if cell.rank == "best" else f"<u>{text}</u>" if cell.rank == "tie" else text
+        inner = (
+            f"<strong>{text}</strong>"
+            if cell.rank == "best"
+            else f"<u>{text}</u>"
+            if cell.rank == "tie"
+            else text
+        )
         return f"<td>{inner}</td>"
-    return f'<th scope="row">{html.escape(cell)}</th>' if header else f"<td>{html.escape(cell)}</td>"
+    return (
+        f'<th scope="row">{html.escape(cell)}</th>' if header else f"<td>{html.escape(cell)}</td>"
+    )
 
 
 def plain(cell: str | Number) -> str:

@@ -1,7 +1,8 @@
-"""Tables of scores with intervals and protocol; never of mixed splits. `bench.report.table_formats` writes them.
+"""Tables of scores with intervals and protocol; never of mixed splits.
 
-There is one table a data set, split and protocol. In each column the best of every share of the labels is marked, and
-what the paired test of `bench compare` cannot tell from it.
+`bench.report.table_formats` writes them. There is one table a data set, split and protocol. In each
+column the best of every share of the labels is marked, and what the paired test of `bench compare`
+cannot tell from it.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ class Number:
         low: lower end of its interval; NaN for none.
         high: upper end.
         rank: "best", "tie" (not told from the best) or "".
-        p_value: of the difference to the best, after Holm; NaN for the best, and where nothing was tested.
+        p_value: of the difference to the best, after Holm; NaN for the best, and where nothing was
+            tested.
     """
 
     value: float | None
@@ -81,8 +83,14 @@ def score_tables(stock: Stock, metrics: Sequence[str] | None = None) -> list[Sco
         InputError: nothing is stored, or no cell has a metric.
     """
     if not stock.results:
-        reason = f" ({len(stock.left_out)} files cannot be used: {stock.left_out[0]})" if stock.left_out else ""
-        raise InputError(f"no results in {stock.folder}{reason}: `bench run` computes them, --results names another")
+        reason = (
+            f" ({len(stock.left_out)} files cannot be used: {stock.left_out[0]})"
+            if stock.left_out
+            else ""
+        )
+        raise InputError(
+            f"no results in {stock.folder}{reason}: `bench run` computes them, --results names another"
+        )
     known = sorted({metric for result in stock.results for metric in result.metrics})
     for metric in metrics or ():
         if metric not in known:
@@ -91,7 +99,9 @@ def score_tables(stock: Stock, metrics: Sequence[str] | None = None) -> list[Sco
     for setting in stock.settings:
         found = places(result for result in stock.results if fits(result, setting))
         names = place_names(stock.places)
-        tables += [_table(stock, names[place], setting, own, metrics) for place, own in found.items()]
+        tables += [
+            _table(stock, names[place], setting, own, metrics) for place, own in found.items()
+        ]
     tables[-1].notes += left_out(stock)
     return tables
 
@@ -106,14 +116,23 @@ def _table(
     rows: list[list[str | Number]] = []
     notes: list[str] = []
     for fraction in fractions:
-        at = {name: by_series[name][fraction] for name in ordered(list(by_series)) if fraction in by_series[name]}
+        at = {
+            name: by_series[name][fraction]
+            for name in ordered(list(by_series))
+            if fraction in by_series[name]
+        }
         absent = [name for name in by_series if name not in at]
         numbers = {metric: _numbers(stock, at, metric, notes) for metric in shown}
         for name, cells in at.items():
-            draws, seeds = ({getattr(cell.spec, what) for cell in cells} for what in ("draw", "seed"))
+            draws, seeds = (
+                {getattr(cell.spec, what) for cell in cells} for what in ("draw", "seed")
+            )
             row: list[str | Number] = [name, _fraction(fraction), str(len(draws)), str(len(seeds))]
             rows.append([*row, *(numbers[metric][name] for metric in shown)])
-        rows += [[name, _fraction(fraction), "0", "0", *(Number(None) for _ in shown)] for name in ordered(absent)]
+        rows += [
+            [name, _fraction(fraction), "0", "0", *(Number(None) for _ in shown)]
+            for name in ordered(absent)
+        ]
     notes = [*protocol(own), _TEST_WORDS, *dict.fromkeys(notes)]
     columns = ["method", "labels", "draws", "seeds", *(metric_title(metric) for metric in shown)]
     return ScoreTable(f"{where}: {setting.words}", columns, rows, notes, words=1)
@@ -131,7 +150,9 @@ def _fraction(fraction: float) -> str:
     return percent(fraction) if fraction <= 1 else f"{fraction:g} tracks"
 
 
-def _numbers(stock: Stock, at: dict[str, list[Result]], metric: str, notes: list[str]) -> dict[str, Number]:
+def _numbers(
+    stock: Stock, at: dict[str, list[Result]], metric: str, notes: list[str]
+) -> dict[str, Number]:
     """The scores of one column at one share of the labels, ranked."""
     scores = {name: stock.score(cells, metric) for name, cells in at.items()}
     known = {name: score for name, score in scores.items() if score is not None}
@@ -139,9 +160,15 @@ def _numbers(stock: Stock, at: dict[str, list[Result]], metric: str, notes: list
         return {name: Number(None) for name in at}
     best = max(known, key=lambda name: known[name].value)
     others = [name for name in known if name != best]
-    tested = {name: _p_value(stock, at[best], at[name], best, name, metric, notes) for name in others}
+    tested = {
+        name: _p_value(stock, at[best], at[name], best, name, metric, notes) for name in others
+    }
     certain = [name for name in others if not np.isnan(tested[name])]
-    adjusted = dict(zip(certain, holm(np.array([tested[name] for name in certain])), strict=True)) if certain else {}
+    adjusted = (
+        dict(zip(certain, holm(np.array([tested[name] for name in certain])), strict=True))
+        if certain
+        else {}
+    )
     found = {}
     for name, score in scores.items():
         if score is None:
@@ -154,8 +181,8 @@ def _numbers(stock: Stock, at: dict[str, list[Result]], metric: str, notes: list
 
 
 def _p_value(
-    stock: Stock, best: Sequence[Result], other: Sequence[Result], first: str, second: str, metric: str,
-    notes: list[str],
+    stock: Stock, best: Sequence[Result], other: Sequence[Result], first: str, second: str,
+    metric: str, notes: list[str],
 ) -> float:  # fmt: skip
     """Of the difference to the best; NaN, with a note, where the two cannot be compared."""
     sides = (first, stock.cells(best)), (second, stock.cells(other))
@@ -177,14 +204,26 @@ def _p_value(
 
 
 def reference_tables(rows: Sequence[Published]) -> list[ScoreTable]:
-    """Published numbers, one table a paper and test set; what all rows of a table share stands below it."""
+    """Published numbers, one table a paper and test set.
+
+    What all rows of a table share stands below it.
+    """
     groups: dict[tuple[str, str, str], list[Published]] = {}
     for row in rows:
         groups.setdefault((row.paper, row.evaluated_on, row.split), []).append(row)
     return [_reference_table(several) for several in groups.values()]
 
 
-_REFERENCE_COLUMNS = ("exhibit", "method", "here", "encoder", "pretrained on", "probe", "labels", "sure")
+_REFERENCE_COLUMNS = (
+    "exhibit",
+    "method",
+    "here",
+    "encoder",
+    "pretrained on",
+    "probe",
+    "labels",
+    "sure",
+)
 
 
 def _reference_table(rows: Sequence[Published]) -> ScoreTable:
@@ -192,7 +231,14 @@ def _reference_table(rows: Sequence[Published]) -> ScoreTable:
     metrics = [metric for metric in METRICS if any(row.metric == metric for row in rows)]
     by_words: dict[tuple[str, ...], dict[str, str]] = {}
     for row in rows:
-        words = (row.exhibit, row.published_as, row.method or "-", row.encoder_as, row.pretrain_as, row.probe_as)
+        words = (
+            row.exhibit,
+            row.published_as,
+            row.method or "-",
+            row.encoder_as,
+            row.pretrain_as,
+            row.probe_as,
+        )
         key = (*words, percent(row.label_fraction), row.certainty)
         by_words.setdefault(key, {})[row.metric] = _published(row)
     kept = [
@@ -210,12 +256,23 @@ def _reference_table(rows: Sequence[Published]) -> ScoreTable:
         for words, numbers in by_words.items()
     ]
     where = f"split {first.split}" if first.split else "split not stated, or none of ours"
-    kinds = "; ".join(f"{kind}: {MEANING[kind]}" for kind in dict.fromkeys(row.certainty for row in rows))
+    kinds = "; ".join(
+        f"{kind}: {MEANING[kind]}" for kind in dict.fromkeys(row.certainty for row in rows)
+    )
     notes = [f"All rows: {'; '.join(shared)}."] if shared else []
     notes.append(f"Sources: {'; '.join(dict.fromkeys(row.source for row in rows))}.")
     notes.append(f"How sure: {kinds}. ± is the standard deviation over bootstrap resamples.")
-    columns = [*(_REFERENCE_COLUMNS[place] for place in kept), *(metric_title(metric) for metric in metrics)]
-    return ScoreTable(f"{first.work}, {first.year}: {first.evaluated_on}, {where}", columns, body, notes, len(kept))
+    columns = [
+        *(_REFERENCE_COLUMNS[place] for place in kept),
+        *(metric_title(metric) for metric in metrics),
+    ]
+    return ScoreTable(
+        f"{first.work}, {first.year}: {first.evaluated_on}, {where}",
+        columns,
+        body,
+        notes,
+        len(kept),
+    )
 
 
 def _published(row: Published) -> str:

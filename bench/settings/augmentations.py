@@ -1,10 +1,11 @@
 """Specs of augmentation chains: each transform with its probability and ranges, and the published chains by name.
 
-A chain is applied in the order of `AugmentSpec`'s fields, which is CLMR's; a probability of 0 leaves a transform out.
-What is computed lies in `bench.data.augment`.
+A chain is applied in the order of `AugmentSpec`'s fields, which is CLMR's; a probability of 0
+leaves a transform out. What is computed lies in `bench.data.augment`.
 
-Sources of CLMR's numbers: "v1" and "v2" are the branches of the authors' code (config.yaml and the library of
-augmentations), "thesis" is J. Spijkervet, "Contrastive learning of musical representations", MSc, Amsterdam 2020.
+Sources of CLMR's numbers: "v1" and "v2" are the branches of the authors' code (config.yaml and the
+library of augmentations), "thesis" is J. Spijkervet, "Contrastive learning of musical
+representations", MSc, Amsterdam 2020.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -46,8 +47,8 @@ class NoiseSpec(Transform):
     """Additive white Gaussian noise.
 
     Attributes:
-        kind: "relative": its deviation is U(low_ratio, high_ratio) times the item's; "level": it lies `level_db` below
-            the item's power.
+        kind: "relative": its deviation is U(low_ratio, high_ratio) times the item's; "level": it
+            lies `level_db` below the item's power.
         low_ratio: least ratio of the deviations.
         high_ratio: greatest ratio of the deviations.
         level_db: signal-to-noise ratio of "level", in dB.
@@ -228,8 +229,9 @@ class AugmentSpec(Spec):
 WAVEFORM = ("polarity", "noise", "gain", "filter", "delay", "pitch_shift", "reverb")
 SPECTROGRAM = ("log_mel", "mixup", "resize_crop")
 
-# v2: probabilities of config.yaml:36-44; ranges of the authors' library, torchaudio_augmentations/augmentations/:
-# noise.py, gain.py, filter.py, delay.py (arange leaves 500 ms out), pitch_shift.py, reverb.py (whole numbers, to 99).
+# v2: probabilities of config.yaml:36-44; ranges of the authors' library,
+# torchaudio_augmentations/augmentations/: noise.py, gain.py, filter.py, delay.py (arange leaves 500
+# ms out), pitch_shift.py, reverb.py (whole numbers, to 99).
 _CLMR: dict[str, dict[str, Any]] = {
     "polarity": {"probability": 0.8},
     "noise": {"probability": 0.01},
@@ -244,7 +246,8 @@ _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "none": {},
     "log_mel": {"log_mel": {"probability": 1.0}},
     "clmr": _CLMR,
-    # v1 (audio.py): no noise (and 80 dB below, where it is switched on), a softer echo, reverb from 1 to 100.
+    # v1 (audio.py): no noise (and 80 dB below, where it is switched on), a softer echo, reverb from
+    # 1 to 100.
     "clmr_v1": {
         **_CLMR,
         "noise": {"probability": 0.0, "kind": "level"},
@@ -255,7 +258,8 @@ _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             **{f"high_{name}": 100 for name in ("reverberance", "damping", "room")},
         },
     },
-    # thesis: its text says [-6, 0] dB where both versions of the code say U(-20, -1) dB; else as v2.
+    # thesis: its text says [-6, 0] dB where both versions of the code say U(-20, -1) dB; else as
+    # v2.
     "clmr_thesis": {**_CLMR, "gain": {"probability": 0.3, "low_db": -6.0, "high_db": 0.0}},
     # BYOL-A: train.py, AugmentationModule, "the same parameter with the paper".
     "byol_a": {"mixup": {"probability": 1.0}, "resize_crop": {"probability": 1.0}},
@@ -275,4 +279,7 @@ def preset(name: str) -> dict[str, Any]:
     """
     if name not in _PRESETS:
         raise unknown("augmentation", name, presets())
-    return {"name": name, **{transform: dict(values) for transform, values in _PRESETS[name].items()}}
+    return {
+        "name": name,
+        **{transform: dict(values) for transform, values in _PRESETS[name].items()},
+    }

@@ -25,7 +25,8 @@ class Command:
 
     Attributes:
         words: of the command line, from "bench" on.
-        exact: whether the command resolves to the very spec with the recipes and plug-ins that are here.
+        exact: whether the command resolves to the very spec with the recipes and plug-ins that are
+            here.
         notes: what a reader must know beside it.
     """
 
@@ -40,10 +41,11 @@ class Command:
 
 
 def command_for(spec: RunSpec) -> Command:
-    """The shortest command whose last cell has this spec; with every setting where the recipe is not known here.
+    """The shortest command whose last cell has this spec.
 
-    Draws and probe seeds are counted from 0 on the command line, so the cells before it are computed as well. Sections
-    and settings are those of the spec itself: none is known by name but the plug-ins and `labels.subset`.
+    With every setting where the recipe is not known here. Draws and probe seeds are counted from 0
+    on the command line, so the cells before it are computed as well. Sections and settings are
+    those of the spec itself: none is known by name but the plug-ins and `labels.subset`.
     """
     given, settings, exact = _shortest(canonical(spec.model_copy(update=_ANY_PLACE)))
     notes = list(_notes(spec))
@@ -82,7 +84,10 @@ def _choices(spec: RunSpec, names: dict[str, str]) -> Iterator[dict[str, str]]:
 
 
 def _settings(spec: RunSpec, given: dict[str, str]) -> Settings | None:
-    """The settings that make a spec of what its recipe and plug-ins give; None where they cannot."""
+    """The settings that make a spec of what its recipe and plug-ins give.
+
+    None where they cannot.
+    """
     settings: Settings = {}
     try:
         for _ in range(_ROUNDS):
@@ -90,7 +95,8 @@ def _settings(spec: RunSpec, given: dict[str, str]) -> Settings | None:
             if canonical(found) == canonical(spec):
                 return settings
             differing = _differences(spec, found)
-            # A name, as of a chain of augmentations, brings its settings with it: what they are is seen afterwards.
+            # A name, as of a chain of augmentations, brings its settings with it: what they are is
+            # seen afterwards.
             named = {name: value for name, value in differing.items() if name.endswith(".name")}
             settings = {**settings, **(named or differing)}
     except InputError:
@@ -119,7 +125,10 @@ def _others(spec: RunSpec) -> dict[str, Any]:
 
 
 def _differences(spec: RunSpec, base: RunSpec | None) -> Settings:
-    """Every setting in which a spec differs from another, by its dotted name; all of them without another."""
+    """Every setting in which a spec differs from another, by its dotted name.
+
+    All of them without another.
+    """
     mine, theirs = spec.model_dump(mode="json"), base.model_dump(mode="json") if base else {}
     known = flat(theirs)
     found: Settings = {}
@@ -139,7 +148,11 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Every setting of a spec by its dotted name; what is in lists stays together."""
     found: dict[str, Any] = {}
     for name, value in tree.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {prefix + name: value}
+        found |= (
+            flat(value, f"{prefix}{name}.")
+            if isinstance(value, dict) and value
+            else {prefix + name: value}
+        )
     return found
 
 

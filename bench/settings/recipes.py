@@ -2,10 +2,12 @@
 
 A recipe is a TOML with one table a section of `bench.settings.specs.RunSpec`, and:
     [about]: summary, paper, cost, for `bench list recipes`.
-    [experiment]: which methods, probes and labelled shares the published experiment has (`ExperimentSpec`).
-    [for.NAME.SECTION]: settings that hold only where NAME is what the encoder takes ("waveform", "log_mel"), the
-        encoder, the data set, the data set that is pretrained on (its [for.NAME.pretrain_dataset] alone), or
-        "transfer" (another data set is pretrained on than is probed), or the method. Later ones win over earlier ones.
+    [experiment]: which methods, probes and labelled shares the published experiment has
+    (`ExperimentSpec`). [for.NAME.SECTION]: settings that hold only where NAME is what the encoder
+    takes ("waveform", "log_mel"), the
+        encoder, the data set, the data set that is pretrained on (its [for.NAME.pretrain_dataset]
+        alone), or "transfer" (another data set is pretrained on than is probed), or the method.
+        Later ones win over earlier ones.
 """
 
 import math
@@ -24,7 +26,12 @@ SECTIONS = (
     *("method", "encoder", "dataset", "pretrain_dataset", "views", "augment", "train", "embed"),
     *("labels", "probe", "finetune", "score"),
 )
-PLUGINS = {"method": "methods", "encoder": "encoders", "dataset": "datasets", "pretrain_dataset": "datasets"}
+PLUGINS = {
+    "method": "methods",
+    "encoder": "encoders",
+    "dataset": "datasets",
+    "pretrain_dataset": "datasets",
+}
 _LEAST_PROBE = 0.1
 _KEYWORDS = ("waveform", "log_mel", "transfer")
 Tree = dict[str, Any]
@@ -42,11 +49,16 @@ def read_recipe(name: str) -> Tree:
     except FileNotFoundError as error:
         raise InputError(f"no such recipe file: {path}") from error
     except OSError as error:
-        raise InputError(f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(
+            f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable TOML ({error})") from error
     _check_tables(recipe, path, [*SECTIONS, "about", "experiment", "for"])
-    known = [*_KEYWORDS, *(one for kind in ("methods", "encoders", "datasets") for one in registry.names(kind))]
+    known = [
+        *_KEYWORDS,
+        *(one for kind in ("methods", "encoders", "datasets") for one in registry.names(kind)),
+    ]
     for one, table in recipe.get("for", {}).items():
         if one not in known:
             raise unknown(f"name in [for.NAME] of the recipe {path}", one, known)
@@ -73,9 +85,13 @@ def experiment(name: str) -> ExperimentSpec:
         setting = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             raise unknown(
-                f"setting in [experiment] of the recipe {name}", setting, ExperimentSpec.model_fields
+                f"setting in [experiment] of the recipe {name}",
+                setting,
+                ExperimentSpec.model_fields,
             ) from error
-        raise InputError(f"recipe {name}, experiment.{setting} = {first['input']!r}: {first['msg'].lower()}") from error
+        raise InputError(
+            f"recipe {name}, experiment.{setting} = {first['input']!r}: {first['msg'].lower()}"
+        ) from error
 
 
 def settings(recipe: Tree, names: Sequence[str], pretrain_dataset: str) -> Tree:
@@ -89,27 +105,39 @@ def settings(recipe: Tree, names: Sequence[str], pretrain_dataset: str) -> Tree:
     tree: Tree = {section: merged({}, recipe.get(section, {})) for section in SECTIONS}
     tables = recipe.get("for", {})
     if pretrain_dataset not in names:
-        merge_sections(tree, {"pretrain_dataset": tables.get(pretrain_dataset, {}).get("pretrain_dataset", {})})
+        merge_sections(
+            tree, {"pretrain_dataset": tables.get(pretrain_dataset, {}).get("pretrain_dataset", {})}
+        )
     for name in names:
         merge_sections(tree, tables.get(name, {}))
     return tree
 
 
 def scaled(tree: Tree, scale: float) -> None:
-    """Shrinks (or stretches) the budget of training, looks at it included, in place; probes keep a tenth at least."""
+    """Shrinks (or stretches) the budget of training, looks at it included, in place.
+
+    Probes keep a tenth at least.
+    """
     if scale == 1:
         return
     train, tuning, probe = tree["train"], tree["finetune"], tree["probe"]
     train["steps"] = _count(train.get("steps", TrainSpec().steps), scale)
-    train["diagnose_times"] = _count(train.get("diagnose_times", TrainSpec().diagnose_times), min(1.0, scale))
-    probe["steps"] = _count(probe.get("steps", ProbeSpec().steps), min(1.0, max(scale, _LEAST_PROBE)))
+    train["diagnose_times"] = _count(
+        train.get("diagnose_times", TrainSpec().diagnose_times), min(1.0, scale)
+    )
+    probe["steps"] = _count(
+        probe.get("steps", ProbeSpec().steps), min(1.0, max(scale, _LEAST_PROBE))
+    )
     tuning["steps"] = _count(tuning.get("steps", FinetuneSpec().steps), scale)
     epochs = train.get("epochs", TrainSpec().epochs)
     train["epochs"] = scale * epochs if _is_number(epochs) else epochs
 
 
 def _count(value: Any, scale: float) -> Any:
-    """A count times the scale, 1 at least; what is no count stays as it is, for its section's spec to refuse."""
+    """A count times the scale, 1 at least.
+
+    What is no count stays as it is, for its section's spec to refuse.
+    """
     return max(1, round(scale * value)) if _is_number(value) and value > 0 else value
 
 
@@ -142,7 +170,9 @@ def check_names(tree: Tree, where: object) -> None:
     """Refuses names of plug-ins where only their settings belong: a name has a flag of its own, which is checked."""
     for section in PLUGINS:
         if "name" in tree.get(section, {}):
-            raise InputError(f"{where}: {section}.name is no setting; name it by --{section.replace('_', '-')}")
+            raise InputError(
+                f"{where}: {section}.name is no setting; name it by --{section.replace('_', '-')}"
+            )
 
 
 def _check_tables(tree: Tree, path: Path, known: Sequence[str]) -> None:
@@ -150,4 +180,6 @@ def _check_tables(tree: Tree, path: Path, known: Sequence[str]) -> None:
         if section not in known:
             raise unknown(f"section of the recipe {path}", section, known)
         if not isinstance(table, dict):
-            raise InputError(f"{path}: '{section}' must be a table, as in [{section}]; found {table!r}")
+            raise InputError(
+                f"{path}: '{section}' must be a table, as in [{section}]; found {table!r}"
+            )

@@ -49,11 +49,17 @@ def resolve(request: Request) -> RunSpec:
             f"method '{request.method}' learns nothing and takes no --weights: leave one out, or give --method imported"
         )
     if about.encoder and request.encoder not in (None, about.encoder):
-        raise InputError(f"method '{request.method}' is its own encoder: leave --encoder {request.encoder} out")
+        raise InputError(
+            f"method '{request.method}' is its own encoder: leave --encoder {request.encoder} out"
+        )
     if about.uses_labels and request.pretrain_dataset not in (None, request.dataset):
-        raise InputError(f"method '{request.method}' learns from the labels of --dataset: leave --pretrain-dataset out")
+        raise InputError(
+            f"method '{request.method}' learns from the labels of --dataset: leave --pretrain-dataset out"
+        )
     recipe = recipes.read_recipe(request.recipe)
-    encoder = about.encoder or request.encoder or recipe.get("encoder", {}).get("name", DEFAULT_ENCODER)
+    encoder = (
+        about.encoder or request.encoder or recipe.get("encoder", {}).get("name", DEFAULT_ENCODER)
+    )
     if encoder != recipe.get("encoder", {}).get("name", DEFAULT_ENCODER):
         recipe = {**recipe, "encoder": {}}  # the recipe's settings are another encoder's
     takes = registry.describe("encoders", encoder).get("INPUT", "log_mel")
@@ -68,7 +74,9 @@ def resolve(request: Request) -> RunSpec:
     tree["augment"] = _augment(tree["augment"], request.overrides.get("augment", {}))
     if "steps" in request.overrides.get("train", {}):
         tree["train"]["epochs"] = 0.0  # of two budgets the one that was given
-    recipes.merge_sections(tree, {section: over for section, over in request.overrides.items() if section != "augment"})
+    recipes.merge_sections(
+        tree, {section: over for section, over in request.overrides.items() if section != "augment"}
+    )
     if about.uses_labels or not about.trains:
         tree["pretrain_dataset"] = tree["dataset"]
     elif request.pretrain_dataset is None:
@@ -100,7 +108,9 @@ def _augment(recipe: Tree, given: Tree) -> Tree:
 
 def untrained(request: Request) -> Request:
     """The same request for `random_init`, which every table puts a score beside."""
-    overrides = {section: values for section, values in request.overrides.items() if section != "method"}
+    overrides = {
+        section: values for section, values in request.overrides.items() if section != "method"
+    }
     own_encoder = traits(request.method).encoder is not None
     encoder = None if own_encoder else request.encoder
     return replace(request, method="random_init", overrides=overrides, encoder=encoder, weights="")

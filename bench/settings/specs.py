@@ -1,7 +1,8 @@
-"""The specs: frozen, typed, checked descriptions of each stage. Unknown keys are errors; the digest is canonical.
+"""The specs: frozen, typed, checked descriptions of each stage.
 
-A spec says everything that its stage's product depends on, so its digest names the product on disk. Nothing heavy is
-imported here: a finished cell is found again without torch.
+Unknown keys are errors; the digest is canonical. A spec says everything that its stage's product
+depends on, so its digest names the product on disk. Nothing heavy is imported here: a finished cell
+is found again without torch.
 """
 
 import hashlib
@@ -21,7 +22,8 @@ NotNegative = Annotated[float, Field(ge=0)]
 class PlugIn(Spec):
     """A method, encoder or data set by name, with the settings that were given for it.
 
-    Its own `Settings` checks them when its file is loaded; here they are only carried, so that planning stays light.
+    Its own `Settings` checks them when its file is loaded; here they are only carried, so that
+    planning stays light.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -38,11 +40,15 @@ class ViewsSpec(Spec):
     """How views are cut from a track.
 
     Attributes:
-        mode: "segments" cuts two different segments of one track; "independent" cuts two wherever they fall, as CLMR
-            does; "same" cuts one and gives it to every view, for tasks whose views differ by augmentation alone.
-        min_gap_seconds: least silence between the end of one segment and the start of the other, in seconds.
-        splits: which tracks are pretrained on: the training split alone, or every track of the data set.
-        exclude: hash of a list of tracks that are not pretrained on (`bench data leaks` writes them); "" for none.
+        mode: "segments" cuts two different segments of one track; "independent" cuts two wherever
+            they fall, as CLMR does; "same" cuts one and gives it to every view, for tasks whose
+            views differ by augmentation alone.
+        min_gap_seconds: least silence between the end of one segment and the start of the other, in
+            seconds.
+        splits: which tracks are pretrained on: the training split alone, or every track of the data
+            set.
+        exclude: hash of a list of tracks that are not pretrained on (`bench data leaks` writes
+            them); "" for none.
     """
 
     mode: Literal["segments", "independent", "same"] = "segments"
@@ -58,8 +64,10 @@ class TrainSpec(Spec):
         steps: optimiser steps, the budget.
         epochs: the budget as passes over the tracks; above 0 it takes the place of `steps`.
         batch_size: tracks a step.
-        optimiser: "adamw", "adam" (weight decay as a part of the gradient), or "lars" with a momentum of 0.9.
-        schedule: of the learning rate after the warm-up: half a "cosine" to the final one, or "constant".
+        optimiser: "adamw", "adam" (weight decay as a part of the gradient), or "lars" with a
+            momentum of 0.9.
+        schedule: of the learning rate after the warm-up: half a "cosine" to the final one, or
+            "constant".
         learning_rate: peak of the schedule.
         final_learning_rate: where the cosine ends.
         warmup: share of the steps that the linear warm-up takes.
@@ -69,8 +77,10 @@ class TrainSpec(Spec):
         clip_norm: largest norm of the gradient; 0 for no clipping.
         precision: "auto" is bfloat16 where the device has it and float32 elsewhere.
         checkpoint_seconds: time between checkpoints, in seconds.
-        diagnose_times: how often in a run the signs of collapse are measured (and validation scored, with labels).
-        patience: with labels, looks at the valid split without a better score after which training stops; 0 for never.
+        diagnose_times: how often in a run the signs of collapse are measured (and validation
+            scored, with labels).
+        patience: with labels, looks at the valid split without a better score after which training
+            stops; 0 for never.
     """
 
     steps: int = Field(400, ge=1)
@@ -111,13 +121,15 @@ class LabelsSpec(Spec):
     """Which training tracks are labelled at a fraction; the same for every method.
 
     Attributes:
-        scheme: "balanced" gives every tag a positive as early as possible and then keeps the tags' numbers of positives
-            as even as can be; "uniform" draws tracks at random, as Deezer's comparison does.
+        scheme: "balanced" gives every tag a positive as early as possible and then keeps the tags'
+            numbers of positives as even as can be; "uniform" draws tracks at random, as Deezer's
+            comparison does.
         by: "track", or "group": all tracks of a group (artist or album) or none.
-        of: what a fraction is a share of: the training split, or the whole data set, as in CLMR's 259 songs for 1 % of
-            25 863. A fraction of 1 is the whole training split in both.
+        of: what a fraction is a share of: the training split, or the whole data set, as in CLMR's
+            259 songs for 1 % of 25 863. A fraction of 1 is the whole training split in both.
         seed: of the draws.
-        subset: hash of an imported subset, which then takes the place of scheme, fraction and draw; "" for none.
+        subset: hash of an imported subset, which then takes the place of scheme, fraction and draw;
+            "" for none.
     """
 
     scheme: Literal["balanced", "uniform"] = "balanced"
@@ -128,18 +140,21 @@ class LabelsSpec(Spec):
 
 
 class ProbeSpec(Spec):
-    """The probe on frozen embeddings; what is chosen (see below) is chosen by macro mAP on the valid split.
+    """The probe on frozen embeddings.
+
+    What is chosen (see below) is chosen by macro mAP on the valid split.
 
     Attributes:
-        kind: "linear"; "mlp" with one hidden layer; "knn", nearest neighbours by cosine; "finetune", which trains the
-            encoder further (see `FinetuneSpec`).
+        kind: "linear"; "mlp" with one hidden layer; "knn", nearest neighbours by cosine;
+            "finetune", which trains the encoder further (see `FinetuneSpec`).
         hidden: width of the hidden layer of "mlp".
         batch_norm: whether the hidden layer is batch-normalised before its ReLU.
         dropout: share of the hidden units that a step leaves out.
-        train_on: "tracks" trains on mean embeddings; "segments" on one random segment of each track a step, as Deezer
-            and CLMR do.
-        aggregation: how segments become the score of a track, and what probes are chosen by: "mean_embedding" (Deezer)
-            or "mean_probability" (CLMR). The scores under the other one are reported beside it, from the same probes.
+        train_on: "tracks" trains on mean embeddings; "segments" on one random segment of each track
+            a step, as Deezer and CLMR do.
+        aggregation: how segments become the score of a track, and what probes are chosen by:
+            "mean_embedding" (Deezer) or "mean_probability" (CLMR). The scores under the other one
+            are reported beside it, from the same probes.
         learning_rates: grid of AdamW's learning rate.
         weight_decays: grid of AdamW's weight decay.
         steps: optimiser steps of each probe.
@@ -162,14 +177,18 @@ class ProbeSpec(Spec):
     batch_size: int = Field(256, ge=1)
     evaluate_every: int = Field(20, ge=1)
     patience: int = Field(10, ge=0)
-    neighbours: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 5, 10, 20, 50, 100), min_length=1)
+    neighbours: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 5, 10, 20, 50, 100), min_length=1
+    )
     memory_mb: float = Field(1024.0, gt=0)
 
     _no_value_twice = field_validator("learning_rates", "weight_decays", "neighbours")(_once)
 
 
 class FinetuneSpec(Spec):
-    """Fine-tuning of the encoder with a linear classifier on the labelled tracks; chosen on the valid split.
+    """Fine-tuning of the encoder with a linear classifier on the labelled tracks.
+
+    Chosen on the valid split.
 
     Attributes:
         learning_rates: grid of the peak learning rate.
@@ -200,8 +219,8 @@ class ScoreSpec(Spec):
         confidence: coverage of the interval.
         seed: of the resamples; the same for every method, so that scores can be compared pairwise.
         by: what is resampled: tracks, or groups (artists or albums) with all their tracks.
-        untagged: whether test tracks without any tag are scored; the scores under the other convention are reported
-            beside it, from the same logits.
+        untagged: whether test tracks without any tag are scored; the scores under the other
+            convention are reported beside it, from the same logits.
     """
 
     resamples: int = Field(1000, ge=0)
@@ -232,8 +251,10 @@ class RunSpec(Spec):
 
     Attributes:
         augment: what is done to the views.
-        weights: hash of the imported weights that the encoder starts from; "" for freshly drawn ones.
-        scale: the share of the recipe's budget of pretraining that this cell was given; 1 is the recipe.
+        weights: hash of the imported weights that the encoder starts from; "" for freshly drawn
+            ones.
+        scale: the share of the recipe's budget of pretraining that this cell was given; 1 is the
+            recipe.
         fraction: share of the labels, above 0 and at most 1; or, above 1, a whole number of tracks.
         draw: which draw of the labelled tracks.
         seed: of pretraining.
@@ -269,7 +290,10 @@ class RunSpec(Spec):
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: the same text for the same content. Specs are written as their fields."""
+    """JSON with sorted keys and no spaces: the same text for the same content.
+
+    Specs are written as their fields.
+    """
 
     def plain(item: Any) -> Any:
         if isinstance(item, BaseModel):

@@ -21,7 +21,11 @@ class Traits:
 def traits(method: str) -> Traits:
     """Reads a method's constants without importing it."""
     about = registry.describe("methods", method)
-    trains, labels, views = about.get("TRAINS", True), about.get("USES_LABELS", False), about.get("VIEWS", 2)
+    trains, labels, views = (
+        about.get("TRAINS", True),
+        about.get("USES_LABELS", False),
+        about.get("VIEWS", 2),
+    )
     restores = about.get("RESTORES", False)
     return Traits(bool(trains), bool(labels), int(views), bool(restores), about.get("ENCODER"))
 

@@ -63,7 +63,8 @@ def fetch(dataset: PlugIn, root: Path, workers: int, keep_archives: bool) -> lis
     """Downloads what is openly downloadable of a data set into `root`; returns notes.
 
     Raises:
-        InputError: nothing can be downloaded (says what to do instead), or a file cannot be had whole.
+        InputError: nothing can be downloaded (says what to do instead), or a file cannot be had
+            whole.
     """
     files = files_of(dataset)
     if not files:
@@ -94,11 +95,14 @@ def verify(dataset: PlugIn, data: Prepared) -> list[tuple[str, str, str, bool]]:
     for split in SPLITS:
         found = int((data.tracks["split"] == split).sum())
         expected = published.get(split)
-        # Files that cannot be read are named apart; a complete data set with three broken files is still complete.
+        # Files that cannot be read are named apart; a complete data set with three broken files is
+        # still complete.
         right = expected is None or found <= expected <= found + len(left_out)
         rows.append((f"{split} tracks", str(found), _expected(expected), right))
     tags = published.get("tags")
-    rows.append((data.facts["kind"], str(len(data.tags)), _expected(tags), tags in (None, len(data.tags))))
+    rows.append(
+        (data.facts["kind"], str(len(data.tags)), _expected(tags), tags in (None, len(data.tags)))
+    )
     rows.append(("tag-track pairs", str(int(data.labels.sum())), "-", True))
     rows.append(("files that cannot be used", str(len(left_out)), "0", not left_out))
     rows.append(("samples on the disk", *_whole(data)))
@@ -120,7 +124,11 @@ def _whole(data: Prepared) -> tuple[str, str, bool]:
             except (OSError, ValueError):
                 wrong += 1
             report(row + 1, len(data.audio.frames), "")
-    return f"{len(data.audio.frames) - wrong} tracks", f"{len(data.audio.frames)} tracks", wrong == 0
+    return (
+        f"{len(data.audio.frames) - wrong} tracks",
+        f"{len(data.audio.frames)} tracks",
+        wrong == 0,
+    )
 
 
 def leaks(first: Prepared, second: Prepared) -> Leaks:
@@ -132,11 +140,15 @@ def leaks(first: Prepared, second: Prepared) -> Leaks:
 
 def held_out(found: Leaks) -> Leaks:
     """The leaks into the valid and test splits of the second set: those that make scores too high."""
-    return replace(found, rows=tuple(row for row in found.rows if row.second_split in ("valid", "test")))
+    return replace(
+        found, rows=tuple(row for row in found.rows if row.second_split in ("valid", "test"))
+    )
 
 
 def sample(data: Prepared, tracks: int, seconds: float, seed: int, out: Path) -> int:
-    """Writes some tracks as FLAC with a CSV, balanced over tags, in each split the same share; returns their number.
+    """Writes some tracks as FLAC with a CSV, balanced over tags, in each split the same share.
+
+    Returns their number.
 
     Args:
         data: the prepared data set.
@@ -189,5 +201,7 @@ def _drawn(data: Prepared, split: str, share: float, seed: int) -> NDArray[np.in
     rows = data.rows(split)
     if not len(rows):
         return rows
-    order = labelled_order(np.asarray(data.labels[rows]), LabelsSpec().scheme, 0, seed, f"sample {split}")
+    order = labelled_order(
+        np.asarray(data.labels[rows]), LabelsSpec().scheme, 0, seed, f"sample {split}"
+    )
     return np.sort(rows[order[: max(1, round(share * len(rows)))]])

@@ -1,7 +1,8 @@
-"""From flags to specs, and from specs to the names of products on disk. Light: a finished cell is found without torch.
+"""From flags to specs, and from specs to the names of products on disk.
 
-A product's key is the digest of exactly what it depends on: the part of the spec that matters to its stage, the keys or
-data hashes of what it is made from, and the code that makes it (without comments and docstrings).
+Light: a finished cell is found without torch. A product's key is the digest of exactly what it
+depends on: the part of the spec that matters to its stage, the keys or data hashes of what it is
+made from, and the code that makes it (without comments and docstrings).
 """
 
 from collections.abc import Iterable
@@ -45,11 +46,24 @@ _CODE = {
             "bench.stages.pretrain.batches",
             "bench.stages.pretrain.diagnostics",
         ),
-        *("bench.stages.pretrain.processes", "bench.stages.pretrain.batch_norm", "bench.core.world"),
+        *(
+            "bench.stages.pretrain.processes",
+            "bench.stages.pretrain.batch_norm",
+            "bench.core.world",
+        ),
         *("bench.data.views", "bench.data.frontend", "bench.data.pcm", "bench.data.augment"),
         *(
             f"bench.data.augment.{name}"
-            for name in ("chain", "draw", "filters", "fourier", "level", "pitch", "reverb", "spectrogram")
+            for name in (
+                "chain",
+                "draw",
+                "filters",
+                "fourier",
+                "level",
+                "pitch",
+                "reverb",
+                "spectrogram",
+            )
         ),
         *(
             "bench.heads",
@@ -115,7 +129,13 @@ def states(spec: RunSpec, store: Store, results_folder: Path) -> list[tuple[str,
         if stage == "prepare" or key != keys.prepare
     ]
     if not keys.known:
-        return [*found, *((stage, "missing (depends on prepare)") for stage in ("pretrain", "embed", "probe", "score"))]
+        return [
+            *found,
+            *(
+                (stage, "missing (depends on prepare)")
+                for stage in ("pretrain", "embed", "probe", "score")
+            ),
+        ]
     found += [
         ("pretrain", _state(store, "pretrained", keys.pretrain)),
         ("embed", _state(store, "embedded", keys.embed)),
@@ -143,7 +163,8 @@ class Keys:
         """Reads what is known on disk.
 
         Raises:
-            InputError: there are no weights to import; said here, before an hour of preparing, not after.
+            InputError: there are no weights to import; said here, before an hour of preparing, not
+                after.
         """
         self._code: dict[frozenset[str], str] = {}  # shared by the keys beside these
         self._spec = spec
@@ -157,7 +178,9 @@ class Keys:
             )
         self.prepare = prepare_key(spec.dataset, spec.encoder, store)
         same = spec.pretrain_dataset == spec.dataset
-        self.prepare_pretrain = self.prepare if same else prepare_key(spec.pretrain_dataset, spec.encoder, store)
+        self.prepare_pretrain = (
+            self.prepare if same else prepare_key(spec.pretrain_dataset, spec.encoder, store)
+        )
         self.data = data_hash(store, self.prepare)
         self.pretrain_data = self.data if same else data_hash(store, self.prepare_pretrain)
 
@@ -203,10 +226,16 @@ class Keys:
             parts += [spec.views, spec.augment, train, self.pretrain_data]
         if about.uses_labels:
             parts += [self.data, spec.labels, spec.fraction, spec.draw, spec.embed]
-        plugins = (registry.find("methods", spec.method.name), registry.find("encoders", spec.encoder.name))
+        plugins = (
+            registry.find("methods", spec.method.name),
+            registry.find("encoders", spec.encoder.name),
+        )
         modules = {*_CODE["pretrain"], "bench.encoders", *(found.module for found in plugins)}
         if about.uses_labels:
-            modules |= {*_CODE["embed"], *_CODE["probe"]}  # the labelled tracks, and the look at the valid split
+            modules |= {
+                *_CODE["embed"],
+                *_CODE["probe"],
+            }  # the labelled tracks, and the look at the valid split
         return digest([parts, self._digest_of(modules)])
 
     @cached_property
@@ -245,7 +274,9 @@ def prepare_key(dataset: PlugIn, encoder: PlugIn, store: Store) -> str:
 
 def prepared_key(dataset: PlugIn, rate: int, store: Store) -> str:
     """Key of a data set's PCM store at a sample rate, in Hz."""
-    return digest([locations.identity(dataset, store), rate, registry.code_digest(*_CODE["prepare"])])
+    return digest(
+        [locations.identity(dataset, store), rate, registry.code_digest(*_CODE["prepare"])]
+    )
 
 
 def data_hash(store: Store, key: str) -> str | None:

@@ -39,7 +39,9 @@ class Parts:
     encoder_settings: Any
     traits: Traits
 
-    def build(self, spec: RunSpec, outputs: int, multi_label: bool, start: Path | None = None) -> Method:
+    def build(
+        self, spec: RunSpec, outputs: int, multi_label: bool, start: Path | None = None
+    ) -> Method:
         """The method on its encoder; every method of one seed starts from the same one.
 
         Args:
@@ -85,7 +87,11 @@ def frontend_of(method: Method) -> nn.Module:
 def encoder_tensors(path: Path) -> dict[str, torch.Tensor]:
     """The encoder's tensors of a file of weights."""
     stored = safetensors.torch.load_file(path)
-    return {name.removeprefix("encoder."): value for name, value in stored.items() if name.startswith("encoder.")}
+    return {
+        name.removeprefix("encoder."): value
+        for name, value in stored.items()
+        if name.startswith("encoder.")
+    }
 
 
 def _fill(encoder: Encoder, path: Path) -> None:
@@ -93,11 +99,18 @@ def _fill(encoder: Encoder, path: Path) -> None:
         encoder.load_state_dict(encoder_tensors(path))
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]]
-        raise InputError(f"weights {path.stem} do not fit the encoder: {' '.join(lines)[:300]}") from error
+        raise InputError(
+            f"weights {path.stem} do not fit the encoder: {' '.join(lines)[:300]}"
+        ) from error
 
 
-def load(parts: Parts, spec: RunSpec, outputs: int, multi_label: bool, folder: Path, device: torch.device) -> Method:
-    """The frozen encoder (and classifier) of a pretraining product; heads of the pretext task are freshly drawn."""
+def load(
+    parts: Parts, spec: RunSpec, outputs: int, multi_label: bool, folder: Path, device: torch.device
+) -> Method:
+    """The frozen encoder (and classifier) of a pretraining product.
+
+    Heads of the pretext task are freshly drawn.
+    """
     method = parts.build(spec, outputs if parts.traits.uses_labels else 0, multi_label)
     stored = safetensors.torch.load_file(folder / "weights.safetensors")
     missing, unexpected = method.load_state_dict(stored, strict=False)
@@ -109,7 +122,9 @@ def load(parts: Parts, spec: RunSpec, outputs: int, multi_label: bool, folder: P
 
 def pick_device(name: str) -> torch.device:
     """The device of a name; "auto" is a GPU where there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    return torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    )
 
 
 def device_name(device: torch.device) -> str:

@@ -18,7 +18,9 @@ from bench.stages.score.stage import score_cell
 from bench.stages.session import Place, Session
 
 
-def rescore(folder: Path, store: Store, settings: dict[str, Any]) -> Iterator[tuple[results.Result | None, str]]:
+def rescore(
+    folder: Path, store: Store, settings: dict[str, Any]
+) -> Iterator[tuple[results.Result | None, str]]:
     """Scores every stored cell with other settings, and writes the results beside the old ones.
 
     Args:
@@ -52,9 +54,16 @@ def rescore(folder: Path, store: Store, settings: dict[str, Any]) -> Iterator[tu
 
 
 def _one(
-    old: results.Result, settings: dict[str, Any], session: Session, opened: dict[str, Prepared], known: set[str]
+    old: results.Result,
+    settings: dict[str, Any],
+    session: Session,
+    opened: dict[str, Prepared],
+    known: set[str],
 ) -> tuple[results.Result | None, str]:
-    """The cell scored anew; None with the reason where that cannot be, or without where it is there already."""
+    """The cell scored anew.
+
+    None with the reason where that cannot be, or without where it is there already.
+    """
     score = ScoreSpec.model_validate({**old.spec.score.model_dump(), **settings})
     spec = old.spec.model_copy(update={"score": score})
     cell = cell_key(old.products["probe"], spec.score)

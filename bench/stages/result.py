@@ -15,7 +15,9 @@ _AGGREGATION = {
 }
 
 
-def result_of(cell: Cell, scored: Scored, runs: dict[str, Any], counted: dict[str, int]) -> results.Result:
+def result_of(
+    cell: Cell, scored: Scored, runs: dict[str, Any], counted: dict[str, int]
+) -> results.Result:
     """The result of a cell.
 
     Args:
@@ -24,7 +26,13 @@ def result_of(cell: Cell, scored: Scored, runs: dict[str, Any], counted: dict[st
         runs: the `run.json` of each stage.
         counted: "short_tracks" and "leaked_tracks".
     """
-    spec, parts, data, probe, run = cell.spec, cell.parts, cell.data, runs["probe"], runs["pretrain"]
+    spec, parts, data, probe, run = (
+        cell.spec,
+        cell.parts,
+        cell.data,
+        runs["probe"],
+        runs["pretrain"],
+    )
     keys = cell.keys
     return results.Result(
         cell=keys.cell,
@@ -33,12 +41,16 @@ def result_of(cell: Cell, scored: Scored, runs: dict[str, Any], counted: dict[st
             "method": parts.method_settings.model_dump(mode="json"),
             "encoder": parts.encoder_settings.model_dump(mode="json"),
             "dataset": dataset_settings(spec.dataset, "dataset").model_dump(mode="json"),
-            "pretrain_dataset": dataset_settings(spec.pretrain_dataset, "pretrain_dataset").model_dump(mode="json"),
+            "pretrain_dataset": dataset_settings(
+                spec.pretrain_dataset, "pretrain_dataset"
+            ).model_dump(mode="json"),
         },
         protocol={
             "split": data.facts["split_name"],
             "probe": probe["kind"],
-            "trained_on": "segments" if probe["kind"] in ("end_to_end", "finetune") else spec.probe.train_on,
+            "trained_on": "segments"
+            if probe["kind"] in ("end_to_end", "finetune")
+            else spec.probe.train_on,
             "aggregation": f"{_AGGREGATION[spec.probe.aggregation]} {parts.encoder_settings.seconds:g} s segments",
             "untagged": spec.score.untagged,
             "labels": _labels_in_words(spec),
@@ -77,7 +89,12 @@ def result_of(cell: Cell, scored: Scored, runs: dict[str, Any], counted: dict[st
             )
         },
         probe={"chosen": probe["chosen"], "sweep": probe["sweep"], "subset": cell.labels.subset},
-        products={"prepare": keys.prepare, "pretrain": keys.pretrain, "embed": keys.embed, "probe": keys.probe},
+        products={
+            "prepare": keys.prepare,
+            "pretrain": keys.pretrain,
+            "embed": keys.embed,
+            "probe": keys.probe,
+        },
         seconds={stage: float(found["seconds"]) for stage, found in runs.items()},
         code=results.code_version(),
         versions={"python": platform.python_version(), **results.library_versions()},

@@ -1,9 +1,9 @@
 """Scores a cell's probe on test tracks that were made worse: the encoder and the probe stay those of clean tracks.
 
-The test tracks are degraded and embedded anew. The probe is fitted again on the clean labelled tracks, which gives the
-same weights, and scores every version of the test tracks; nothing is chosen by them. Results go beside the cells, into
-the folder `robustness` of the results, the clean score among them, and share the cells' resamples, so that each change
-of a score has a paired interval.
+The test tracks are degraded and embedded anew. The probe is fitted again on the clean labelled
+tracks, which gives the same weights, and scores every version of the test tracks; nothing is chosen
+by them. Results go beside the cells, into the folder `robustness` of the results, the clean score
+among them, and share the cells' resamples, so that each change of a score has a paired interval.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,9 +42,9 @@ _CODE = (
     *("bench.stages.robustness", "bench.data.degrade", "bench.stages.embed.segments"),
     *("bench.data.augment.level", "bench.data.augment.pitch", "bench.data.augment.fourier"),
 )
-_DIFFERENCE = (
-    0.05  # of logits: on a GPU, products of other shapes may round otherwise (see `bench.stages.probe.probes`)
-)
+# of logits: on a GPU, products of other shapes may round otherwise (see
+# `bench.stages.probe.probes`)
+_DIFFERENCE = 0.05
 Levels = Mapping[str, Sequence[float] | None]
 """Kind of `bench.data.degrade.KINDS` -> levels; None for the usual ones."""
 
@@ -78,7 +78,9 @@ class _Opened:
         return load(self.parts, self.spec, len(data.tags), data.kind == "tags", folder, self.device)
 
 
-def robustness(runs: Sequence[Result], levels: Levels, place: Place) -> Iterator[tuple[list[Result], str]]:
+def robustness(
+    runs: Sequence[Result], levels: Levels, place: Place
+) -> Iterator[tuple[list[Result], str]]:
     """Scores cells on degraded test tracks; what is stored of that is not computed again.
 
     Args:
@@ -87,12 +89,15 @@ def robustness(runs: Sequence[Result], levels: Levels, place: Place) -> Iterator
         place: where to compute and to store.
 
     Yields:
-        For each cell (the clean score, then one for each degradation in order; ""), or ([], why it is left out).
+        For each cell (the clean score, then one for each degradation in order; ""), or ([], why it
+        is left out).
 
     Raises:
         InputError: a level that there is not, or a GPU is asked for where there is none.
     """
-    wanted = [_degradations(old, levels) for old in runs]  # all of them, before anything is computed
+    wanted = [
+        _degradations(old, levels) for old in runs
+    ]  # all of them, before anything is computed
     session, device = Session(place), device_of(place)
     for old, degradations in zip(runs, wanted, strict=True):
         name = results.file_stem(old.spec, old.cell)
@@ -106,14 +111,20 @@ def _degradations(old: Result, levels: Levels) -> list[Degradation]:
     rate = sample_rate(old.spec.encoder)
     found = []
     for kind, given in levels.items():
-        own = usual(kind, rate) if given is None else [Degradation(kind, level) for level in dict.fromkeys(given)]
+        own = (
+            usual(kind, rate)
+            if given is None
+            else [Degradation(kind, level) for level in dict.fromkeys(given)]
+        )
         for one in own:
             one.check(rate)
         found += own
     return found
 
 
-def _of_cell(old: Result, degradations: Sequence[Degradation], session: Session, device: torch.device) -> list[Result]:
+def _of_cell(
+    old: Result, degradations: Sequence[Degradation], session: Session, device: torch.device
+) -> list[Result]:
     keys: dict[Degradation | None, str] = {None: digest([old.cell, CLEAN])}
     keys |= {one: digest([_embed_key(old, one), old.cell]) for one in degradations}
     place = session.place
@@ -123,7 +134,9 @@ def _of_cell(old: Result, degradations: Sequence[Degradation], session: Session,
             found[one] = known
     if None not in found:
         found[None] = _result(old, keys[None], None, {})
-        results.write(place.results, found[None], results.read_values(results.path_of(place.results, old)))
+        results.write(
+            place.results, found[None], results.read_values(results.path_of(place.results, old))
+        )
     missing = [one for one in degradations if one not in found]
     if missing:
         cell = _open(old, session, device)
@@ -132,7 +145,9 @@ def _of_cell(old: Result, degradations: Sequence[Degradation], session: Session,
         for one in missing:
             embedded = place.store.folder("degraded", _embed_key(old, one))
             scored = score_cell(cell.spec, cell.data, counts, embedded, folder / _name(one))
-            found[one] = _result(old, keys[one], one, {**scored.fields, "counts": {**old.counts, **scored.counts}})
+            found[one] = _result(
+                old, keys[one], one, {**scored.fields, "counts": {**old.counts, **scored.counts}}
+            )
             results.write(place.results, found[one], scored.values)
     return [found[one] for one in keys]
 
@@ -144,7 +159,9 @@ def _open(old: Result, session: Session, device: torch.device) -> _Opened:
         InputError: it was fine-tuned, or a product is no longer in home.
     """
     if old.protocol["probe"] == "finetune":
-        raise InputError("fine-tuned encoders are not kept, so that there is nothing to score other audio with")
+        raise InputError(
+            "fine-tuned encoders are not kept, so that there is nothing to score other audio with"
+        )
     folders = results.product_folders(old, session.place.store)
     data = open_prepared(folders["prepare"])
     return _Opened(old, old.spec, check(old.spec), data, folders, data.rows("test"), device)
@@ -166,7 +183,9 @@ def _probed(cell: _Opened, degradations: Sequence[Degradation], place: Place) ->
     def make(folder: Path) -> None:
         if cell.parts.traits.uses_labels:
             rows = np.arange(len(cell.rows))
-            logits = [classified(cell.method, cell.data, one, rows, cell.device) for one in versions]
+            logits = [
+                classified(cell.method, cell.data, one, rows, cell.device) for one in versions
+            ]
         else:
             logits = _refitted(cell, versions, place, folder)
         for one, values in zip(degradations, logits, strict=True):
@@ -185,10 +204,22 @@ def _embedded(cell: _Opened, degradation: Degradation, place: Place) -> Embeddin
         hashes = cell.data.tracks["audio_hash"].to_numpy(str)[cell.rows]
         keys = [int(digest([one, "noise of robustness"]), 16) % 2**32 for one in hashes]
         audio = DegradedAudio(cell.data.audio, cell.rows, keys, degradation)
-        frontend, seconds = frontend_of(cell.method).to(cell.device), cell.parts.encoder_settings.seconds
+        frontend, seconds = (
+            frontend_of(cell.method).to(cell.device),
+            cell.parts.encoder_settings.seconds,
+        )
         rows = np.arange(len(cell.rows))
         with progress(f"embed {cell.spec.method.name}, {degradation.words}", "tracks") as report:
-            made = embed(cell.method.encoder, frontend, audio, rows, seconds, cell.spec.embed, cell.device, report)
+            made = embed(
+                cell.method.encoder,
+                frontend,
+                audio,
+                rows,
+                seconds,
+                cell.spec.embed,
+                cell.device,
+                report,
+            )
         for name in ("segments", "first", "tracks"):
             write_array(folder / f"{name}.npy", getattr(made, name))
         write_array(folder / "nearest.npy", nearest(made.tracks, max(RECALL_AT)))
@@ -211,7 +242,9 @@ def _refitted(
     path = folder / "segments.npy"
     everything = _behind(open_embeddings(cell.folders["embed"]), versions, path)
     behind = len(everything.tracks) - len(data.tracks)
-    targets = np.concatenate([labels.targets, np.zeros((behind, *labels.targets.shape[1:]), labels.targets.dtype)])
+    targets = np.concatenate(
+        [labels.targets, np.zeros((behind, *labels.targets.shape[1:]), labels.targets.dtype)]
+    )
     test = np.concatenate([cell.rows, np.arange(behind) + len(data.tracks)])
     with progress(f"{spec.probe.kind} probe of {spec.method.name}", "steps") as report:
         ((_, made),) = fit_all(
@@ -227,11 +260,17 @@ def _refitted(
                 "libraries or hardware; `bench run` scores the cell anew"
             )
     starts = range(tests, tests * (1 + len(versions)), tests)
-    return [{name: made.logits[name][start : start + tests] for name in AGGREGATIONS} for start in starts]
+    return [
+        {name: made.logits[name][start : start + tests] for name in AGGREGATIONS}
+        for start in starts
+    ]
 
 
 def _behind(clean: Embeddings, versions: Sequence[Embeddings], path: Path) -> Embeddings:
-    """The tracks of all versions behind the clean ones; the segments of a large data set do not fit into memory."""
+    """The tracks of all versions behind the clean ones.
+
+    The segments of a large data set do not fit into memory.
+    """
     parts = [clean, *versions]
     sizes = [len(one.segments) for one in parts]
     shape = (sum(sizes), clean.segments.shape[1])
@@ -240,11 +279,18 @@ def _behind(clean: Embeddings, versions: Sequence[Embeddings], path: Path) -> Em
     for one, end in zip(parts, np.cumsum(sizes), strict=True):
         segments[end - len(one.segments) : end] = one.segments
         first.append(np.asarray(one.first[1:]) + end - len(one.segments))
-    return Embeddings(segments, np.concatenate(first), np.concatenate([one.tracks for one in parts]))
+    return Embeddings(
+        segments, np.concatenate(first), np.concatenate([one.tracks for one in parts])
+    )
 
 
-def _result(old: Result, key: str, degradation: Degradation | None, changes: dict[str, Any]) -> Result:
-    """The cell's result on other audio; what is the same as the cell's own and large is left to that."""
+def _result(
+    old: Result, key: str, degradation: Degradation | None, changes: dict[str, Any]
+) -> Result:
+    """The cell's result on other audio.
+
+    What is the same as the cell's own and large is left to that.
+    """
     audio: dict[str, Any] = {"kind": CLEAN, "level": 0.0, "unit": "", "of": old.cell}
     if degradation is not None:
         unit = KINDS[degradation.kind].unit

@@ -86,9 +86,13 @@ def assist(place: Place) -> None:
             _await_prepared(spec, place)
             cell = session.cell(0, spec)
             if cell.keys.pretrain != order["key"]:
-                raise InputError(f"process {rank} has other code or data than process 0: its product would be another")
+                raise InputError(
+                    f"process {rank} has other code or data than process 0: its product would be another"
+                )
             if device.type != order["device"]:
-                raise InputError(f"process 0 trains on {order['device']}, process {rank} has {device.type}")
+                raise InputError(
+                    f"process 0 trains on {order['device']}, process {rank} has {device.type}"
+                )
         with suppress(DivergedError):  # process 0 says it
             _pretrain(place, cell, device, place.store.folder("pretrained", cell.keys.pretrain))
 
@@ -124,12 +128,17 @@ def _together(session: Session, cells: Sequence[Cell]) -> Iterator[tuple[int, re
         return
     first = waiting[0]
     device = device_of(session.place)
-    leaked = _leaked(first) if first.parts.traits.trains and not first.parts.traits.uses_labels else 0
+    leaked = (
+        _leaked(first) if first.parts.traits.trains and not first.parts.traits.uses_labels else 0
+    )
     if leaked:
         where = f"valid or test tracks of {first.spec.dataset.name}"
         say(f"{first.spec.pretrain_dataset.name}: {leaked} of the tracks pretrained on are {where}")
     frames = round(first.parts.encoder_settings.seconds * first.data.audio.sample_rate)
-    counted = {"short_tracks": int((first.data.audio.frames < frames).sum()), "leaked_tracks": leaked}
+    counted = {
+        "short_tracks": int((first.data.audio.frames < frames).sum()),
+        "leaked_tracks": leaked,
+    }
     folders = {"prepare": session.place.store.folder("prepared", first.keys.prepare)}
     folders |= _encoded(session.place, first, device)
     for cell, folder in _probed(session.place.store, waiting, folders, device):
@@ -167,10 +176,17 @@ def _encoded(place: Place, cell: Cell, device: torch.device) -> dict[str, Path]:
 
 
 def _pretrained(place: Place, cell: Cell, device: torch.device) -> Path:
-    pretrained = place.store.produce("pretrained", cell.keys.pretrain, partial(_pretrain, place, cell, device))
-    (pretrained / "state.pt").unlink(missing_ok=True)  # not before: a kill would have cost the whole training
+    pretrained = place.store.produce(
+        "pretrained", cell.keys.pretrain, partial(_pretrain, place, cell, device)
+    )
+    (pretrained / "state.pt").unlink(
+        missing_ok=True
+    )  # not before: a kill would have cost the whole training
     run = read_json(pretrained / "run.json")
-    tell([*run["notes"], *([run["warning"]] if run["warning"] else [])], f"pretrain {cell.spec.method.name}")
+    tell(
+        [*run["notes"], *([run["warning"]] if run["warning"] else [])],
+        f"pretrain {cell.spec.method.name}",
+    )
     return pretrained
 
 
@@ -178,7 +194,9 @@ def _embedded(store: Store, cell: Cell, pretrained: Path, device: torch.device) 
     return store.produce(
         "embedded",
         cell.keys.embed,
-        lambda folder: embed_all(cell.parts, cell.spec, _load(cell, pretrained, device), cell.data, device, folder),
+        lambda folder: embed_all(
+            cell.parts, cell.spec, _load(cell, pretrained, device), cell.data, device, folder
+        ),
     )
 
 
@@ -191,7 +209,11 @@ def _pretrain(place: Place, cell: Cell, device: torch.device, folder: Path) -> N
         tracks = len(labels.rows if labels else cell.rows)
         processes.world.part(batch_size(spec, tracks, labels is not None))
         if processes.first:
-            order = {"spec": spec.model_dump(mode="json"), "key": cell.keys.pretrain, "device": device.type}
+            order = {
+                "spec": spec.model_dump(mode="json"),
+                "key": cell.keys.pretrain,
+                "device": device.type,
+            }
             processes.announce(order)
     with processes.training():
         pretrain(parts, spec, cell.audio, cell.rows, labels, device, folder, start, processes)
@@ -200,7 +222,10 @@ def _pretrain(place: Place, cell: Cell, device: torch.device, folder: Path) -> N
 def _probed(
     store: Store, cells: Sequence[Cell], folders: dict[str, Path], device: torch.device
 ) -> Iterator[tuple[Cell, Path]]:
-    """Makes, or finds, the logits of cells of the same embeddings; yields each folder as it is finished."""
+    """Makes, or finds, the logits of cells of the same embeddings.
+
+    Yields each folder as it is finished.
+    """
     first = cells[0]
     embedded = open_embeddings(folders["embed"])
     together: dict[str, list[Cell]] = {}
@@ -208,9 +233,17 @@ def _probed(
         if store.has("probed", cell.keys.probe):
             yield cell, store.folder("probed", cell.keys.probe)
         elif first.parts.traits.uses_labels:
-            yield cell, store.produce("probed", cell.keys.probe, partial(_end_to_end, cell, folders, embedded, device))
+            yield (
+                cell,
+                store.produce(
+                    "probed", cell.keys.probe, partial(_end_to_end, cell, folders, embedded, device)
+                ),
+            )
         elif cell.spec.probe.kind == "finetune":
-            yield cell, store.produce("probed", cell.keys.probe, partial(_finetune, cell, folders, device))
+            yield (
+                cell,
+                store.produce("probed", cell.keys.probe, partial(_finetune, cell, folders, device)),
+            )
         else:
             together.setdefault(digest(cell.spec.probe), []).append(cell)
     for alike in together.values():
@@ -220,30 +253,48 @@ def _probed(
             yield alike[index], store.produce("probed", alike[index].keys.probe, made.write)
 
 
-def _end_to_end(cell: Cell, folders: dict[str, Path], embedded: Embeddings, device: torch.device, folder: Path) -> None:
+def _end_to_end(
+    cell: Cell, folders: dict[str, Path], embedded: Embeddings, device: torch.device, folder: Path
+) -> None:
     end_to_end(_load(cell, folders["pretrain"], device), cell.data, embedded, device).write(folder)
 
 
 def _finetune(cell: Cell, folders: dict[str, Path], device: torch.device, folder: Path) -> None:
     module = registry.load("methods", "supervised")
-    supervised = replace(cell.parts, method=module, method_settings=module.Settings(), traits=traits("supervised"))
-    finetune(supervised, cell.parts, cell.spec, cell.data, cell.labels, folders["pretrain"], device, folder).write(
-        folder
+    supervised = replace(
+        cell.parts, method=module, method_settings=module.Settings(), traits=traits("supervised")
     )
+    finetune(
+        supervised,
+        cell.parts,
+        cell.spec,
+        cell.data,
+        cell.labels,
+        folders["pretrain"],
+        device,
+        folder,
+    ).write(folder)
     for states in folder.glob(f"{STATES}_*"):  # not before: a kill would have cost the whole tuning
         shutil.rmtree(states)
 
 
 def _load(cell: Cell, pretrained: Path, device: torch.device) -> Any:
-    return load(cell.parts, cell.spec, len(cell.data.tags), cell.data.kind == "tags", pretrained, device)
+    return load(
+        cell.parts, cell.spec, len(cell.data.tags), cell.data.kind == "tags", pretrained, device
+    )
 
 
-def _score(session: Session, cell: Cell, folders: dict[str, Path], counted: dict[str, int]) -> results.Result:
+def _score(
+    session: Session, cell: Cell, folders: dict[str, Path], counted: dict[str, int]
+) -> results.Result:
     """Scores the logits of a cell and writes its result."""
     counts = session.counts(cell.data, cell.spec.score)
     scored = score_cell(cell.spec, cell.data, counts, folders["embed"], folders["probe"])
     result = result_of(
-        cell, scored, {stage: read_json(folder / "run.json") for stage, folder in folders.items()}, counted
+        cell,
+        scored,
+        {stage: read_json(folder / "run.json") for stage, folder in folders.items()},
+        counted,
     )
     session.place.guard()
     results.write(session.place.results, result, scored.values)

@@ -50,8 +50,14 @@ def check(spec: RunSpec) -> Parts:
     Raises:
         InputError: an unknown setting or a value out of range.
     """
-    method, encoder = registry.load("methods", spec.method.name), registry.load("encoders", spec.encoder.name)
-    for section, dataset in (("dataset", spec.dataset), ("pretrain_dataset", spec.pretrain_dataset)):
+    method, encoder = (
+        registry.load("methods", spec.method.name),
+        registry.load("encoders", spec.encoder.name),
+    )
+    for section, dataset in (
+        ("dataset", spec.dataset),
+        ("pretrain_dataset", spec.pretrain_dataset),
+    ):
         dataset_settings(dataset, section)
     return Parts(
         method,
@@ -105,11 +111,15 @@ class Session:
         parts = check(spec)
         data = self.prepared(spec.dataset, spec.encoder, "dataset")
         same = spec.pretrain_dataset == spec.dataset or not parts.traits.trains
-        audio = data if same else self.prepared(spec.pretrain_dataset, spec.encoder, "pretrain_dataset")
+        audio = (
+            data if same else self.prepared(spec.pretrain_dataset, spec.encoder, "pretrain_dataset")
+        )
         require_scorable(data, spec.score)
         rows = pretraining_rows(audio, spec, self.place.store)
         if parts.traits.trains and len(rows) < 2:
-            raise InputError(f"{spec.pretrain_dataset.name}: {len(rows)} tracks to pretrain on; at least 2 are needed")
+            raise InputError(
+                f"{spec.pretrain_dataset.name}: {len(rows)} tracks to pretrain on; at least 2 are needed"
+            )
         imported = stored(self.place.store.home, spec.labels.subset) if spec.labels.subset else []
         labels = labelled(data, spec, imported)
         return Cell(index, spec, parts, data, audio, rows, Keys(spec, self.place.store), labels)
@@ -125,7 +135,9 @@ class Session:
         """The resamples of a test split."""
         key = digest([data.facts["tracks_hash"], spec])
         if key not in self._counts:
-            self._counts = {key: test_split(data).resamples(spec)}  # of one data set: 50 MB for 12 000 tracks
+            self._counts = {
+                key: test_split(data).resamples(spec)
+            }  # of one data set: 50 MB for 12 000 tracks
         return self._counts[key]
 
 

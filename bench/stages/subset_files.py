@@ -18,8 +18,8 @@ from bench.stages.probe.labelled import pool
 
 
 def export(
-    dataset: str, recipe: str, sets: Sequence[tuple[float, int, dict[str, Any]]], settings: Tree, home: Path,
-    out: Path,
+    dataset: str, recipe: str, sets: Sequence[tuple[float, int, dict[str, Any]]], settings: Tree,
+    home: Path, out: Path,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Writes labelled subsets of a data set, one file each; equal subsets are one file.
 
@@ -35,7 +35,8 @@ def export(
         The content of each file.
 
     Raises:
-        InputError: an unknown name or setting, a fraction that cannot be drawn, or a folder that cannot be written.
+        InputError: an unknown name or setting, a fraction that cannot be drawn, or a folder that
+            cannot be written.
     """
     specs = [_spec(dataset, recipe, settings, *one) for one in sets]
     require_writable(home, out)
@@ -76,14 +77,17 @@ def import_files(
         (file, hash, tracks).
 
     Raises:
-        InputError: a file is no subset, was changed, or names tracks that are not in the training split.
+        InputError: a file is no subset, was changed, or names tracks that are not in the training
+            split.
     """
     texts = []
     for path in files:
         try:
             texts.append(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read {path}: give files that `bench subsets export` wrote") from error
+            raise InputError(
+                f"cannot read {path}: give files that `bench subsets export` wrote"
+            ) from error
     found = [subsets.parse(text, str(path)) for text, path in zip(texts, files, strict=True)]
     spec = _spec(dataset, recipe, settings, 1.0, 0, {})
     require_writable(home)
@@ -98,10 +102,14 @@ def import_files(
         yield path, name, len(ids)
 
 
-def _spec(dataset: str, recipe: str, settings: Tree, fraction: float, draw: int, labels: dict[str, Any]) -> RunSpec:
+def _spec(
+    dataset: str, recipe: str, settings: Tree, fraction: float, draw: int, labels: dict[str, Any]
+) -> RunSpec:
     """A cell of the data set; of its method nothing is used."""
     joined = {**settings, "labels": {**settings.get("labels", {}), **labels}}
-    spec = resolve(Request("random_init", fraction, draw, recipe=recipe, dataset=dataset, overrides=joined))
+    spec = resolve(
+        Request("random_init", fraction, draw, recipe=recipe, dataset=dataset, overrides=joined)
+    )
     if spec.labels.subset:
         raise InputError("labels.subset names an imported subset; leave it out here")
     return spec

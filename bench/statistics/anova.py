@@ -1,7 +1,8 @@
 """Analysis of variance of a balanced grid: A crossed with B, and C nested in their pairs.
 
-Searle, Casella and McCulloch, "Variance Components", 1992, chapters 3 and 4. Arrays over sources are in the order A, B,
-AB, C; in a grid of scores these are pretraining seeds, label draws, both, and probe seeds.
+Searle, Casella and McCulloch, "Variance Components", 1992, chapters 3 and 4. Arrays over sources
+are in the order A, B, AB, C; in a grid of scores these are pretraining seeds, label draws, both,
+and probe seeds.
 """
 
 import numpy as np
@@ -15,9 +16,15 @@ def levels_of_mean(shape: tuple[int, int, int]) -> NDArray[np.float64]:
 
 
 def degrees_of_freedom(shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """(4,) degrees of freedom of the mean squares of A, B, AB and C; 0 where a source has one level."""
+    """(4,) degrees of freedom of the mean squares of A, B, AB and C.
+
+    0 where a source has one level.
+    """
     seeds, draws, probes = shape
-    return np.array([seeds - 1, draws - 1, (seeds - 1) * (draws - 1), seeds * draws * (probes - 1)], dtype=np.float64)
+    return np.array(
+        [seeds - 1, draws - 1, (seeds - 1) * (draws - 1), seeds * draws * (probes - 1)],
+        dtype=np.float64,
+    )
 
 
 def mean_squares(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -38,7 +45,9 @@ def mean_squares(values: NDArray[np.float64]) -> NDArray[np.float64]:
     grand = seed.mean(axis=0, keepdims=True)
     deviations = (seed - grand, draw - grand, pair - seed - draw + grand, values - pair)
     repeats = (draws * probes, seeds * probes, probes, 1)
-    sums = np.stack([n * (part**2).sum(axis=(0, 1, 2)) for n, part in zip(repeats, deviations, strict=True)])
+    sums = np.stack(
+        [n * (part**2).sum(axis=(0, 1, 2)) for n, part in zip(repeats, deviations, strict=True)]
+    )
     squares = sums / np.maximum(degrees_of_freedom((seeds, draws, probes)), 1)[:, None]
     return np.where(squares > rounding, squares, 0.0)
 
@@ -46,8 +55,9 @@ def mean_squares(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def coefficients(shape: tuple[int, int, int]) -> NDArray[np.float64]:
     """The components of A, B, AB and C as linear combinations of the four mean squares.
 
-    E MS_A = C + nc AB + nb nc A, E MS_B = C + nc AB + na nc B, E MS_AB = C + nc AB, E MS_C = C. A mean square without
-    degrees of freedom cannot be subtracted: what it holds then stays in the component above it.
+    E MS_A = C + nc AB + nb nc A, E MS_B = C + nc AB + na nc B, E MS_AB = C + nc AB, E MS_C = C. A
+    mean square without degrees of freedom cannot be subtracted: what it holds then stays in the
+    component above it.
 
     Returns:
         (4, 4); the row of a source with one level is NaN.
@@ -66,12 +76,16 @@ def coefficients(shape: tuple[int, int, int]) -> NDArray[np.float64]:
 
 
 def satterthwaite(
-    parts: NDArray[np.float64], squares: NDArray[np.float64], shape: tuple[int, int, int], variance: float
+    parts: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    variance: float,
 ) -> float:
     """Degrees of freedom of the variance of the mean; infinite where no mean square enters it.
 
     Args:
-        parts: (components, 4) combinations of mean squares of the components above zero, over their levels.
+        parts: (components, 4) combinations of mean squares of the components above zero, over their
+            levels.
         squares: (4,) mean squares.
         shape: of the grid.
         variance: of the mean, the test sample included.

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from bench.core.errors import InputError
 
 Cell = tuple[int, int, int, float, NDArray[np.float64] | None]
-"""Pretraining seed, label draw, probe seed, score, and the score in each resample, (resamples,) or None."""
+"""Pretraining seed, label draw, probe seed, score, and the score in each resample, (resamples,) or
+None.
+"""
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,12 @@ class Grid:
 
     Attributes:
         scores: (pretraining seeds, label draws, probe seeds).
-        resampled: (pretraining seeds, label draws, probe seeds, resamples); None where a cell has none.
+        resampled: (pretraining seeds, label draws, probe seeds, resamples); None where a cell has
+            none.
         seeds: pretraining seeds, ascending.
         draws: label draws, ascending.
-        left_out: (pretraining seed, label draw, probe seed) of the cells that are not in the grid, ascending.
+        left_out: (pretraining seed, label draw, probe seed) of the cells that are not in the grid,
+            ascending.
         note: one sentence on what was left out; empty where nothing was.
     """
 
@@ -37,8 +41,9 @@ class Grid:
 def balanced_grid(cells: Sequence[Cell]) -> Grid:
     """Picks the pretraining seeds and label draws whose pairs all have equally many probe seeds, the most cells.
 
-    Of equally large grids the one wins in which more axes have several levels, so that more sources are known. Probe
-    seeds are nested, so those of two pairs need not have the same numbers; the lowest of each pair are kept.
+    Of equally large grids the one wins in which more axes have several levels, so that more sources
+    are known. Probe seeds are nested, so those of two pairs need not have the same numbers; the
+    lowest of each pair are kept.
 
     Args:
         cells: in any order, all scored on the same test tracks and resamples.
@@ -70,7 +75,9 @@ def _pairs(cells: Sequence[Cell]) -> dict[tuple[int, int], list[Cell]]:
         raise InputError("no cell to take a grid from; give one or more")
     (place, count), *_ = Counter(cell[:3] for cell in cells).most_common(1)
     if count > 1:
-        raise InputError(f"(pretraining seed, label draw, probe seed) {place} is there {count} times; give it once")
+        raise InputError(
+            f"(pretraining seed, label draw, probe seed) {place} is there {count} times; give it once"
+        )
     lengths = {len(cell[4]) for cell in cells if cell[4] is not None}
     if len(lengths) > 1:
         raise InputError(f"cells have {sorted(lengths)} resamples; score all of them with as many")
@@ -103,7 +110,8 @@ def _size(grid: tuple[tuple[int, ...], tuple[int, ...], int]) -> tuple[int, int]
 def _intersections(sets: Iterable[set[int]]) -> set[frozenset[int]]:
     """All intersections of one or more sets but the empty one: nothing else can be the label draws of a largest grid.
 
-    Seeds that miss the same cells give the same set, so that there are few of them in any grid that was meant whole.
+    Seeds that miss the same cells give the same set, so that there are few of them in any grid that
+    was meant whole.
     """
     found: set[frozenset[int]] = set()
     for one in map(frozenset, sets):
@@ -111,11 +119,16 @@ def _intersections(sets: Iterable[set[int]]) -> set[frozenset[int]]:
     return found - {frozenset()}
 
 
-def _note(shape: tuple[int, int, int], total: int, left_out: tuple[tuple[int, int, int], ...]) -> str:
+def _note(
+    shape: tuple[int, int, int], total: int, left_out: tuple[tuple[int, int, int], ...]
+) -> str:
     named = ", ".join(f"({seed}, {draw}, {probe})" for seed, draw, probe in left_out[:5])
     more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
     words = ("pretraining seed", "label draw", "probe seed")
-    levels = " x ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in zip(shape, words, strict=True))
+    levels = " x ".join(
+        f"{count} {word}{'' if count == 1 else 's'}"
+        for count, word in zip(shape, words, strict=True)
+    )
     return (
         f"largest balanced grid: {levels}, {total - len(left_out)} of {total} cells; left out (pretraining seed, "
         f"label draw, probe seed): {named}{more}"

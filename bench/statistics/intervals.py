@@ -1,11 +1,12 @@
 """Bootstrap intervals from a metric's value, its values in the resamples, and its influence values.
 
-Average precision is biased upwards in a finite test set, since the precision at a positive counts the positive itself,
-and once more in each resample, where a track drawn twice lifts its own rank. Percentiles of the resamples carry both
-biases into the interval; reflecting them (`basic`) or correcting their median (`bca`) sees but half of the first. So
-`interval`, the default, takes a bias that is estimated apart (`bench.statistics.metrics.precision_bias`) and a jackknife
-standard error. In a paired difference the biases nearly cancel, and `percentile` serves. How often each kind holds the
-truth is printed by `tests/benchmarks/bench_coverage.py`.
+Average precision is biased upwards in a finite test set, since the precision at a positive counts
+the positive itself, and once more in each resample, where a track drawn twice lifts its own rank.
+Percentiles of the resamples carry both biases into the interval; reflecting them (`basic`) or
+correcting their median (`bca`) sees but half of the first. So `interval`, the default, takes a bias
+that is estimated apart (`bench.statistics.metrics.precision_bias`) and a jackknife standard error.
+In a paired difference the biases nearly cancel, and `percentile` serves. How often each kind holds
+the truth is printed by `tests/benchmarks/bench_coverage.py`.
 """
 
 from statistics import NormalDist
@@ -36,8 +37,8 @@ def percentile(resampled: NDArray[np.float64], confidence: float) -> tuple[float
 def basic(value: float, resampled: NDArray[np.float64], confidence: float) -> tuple[float, float]:
     """Quantiles reflected about the value, 2 v - q, for metrics in [0, 1] (Davison and Hinkley 1997, section 5.2).
 
-    Where the bias is so large that the value itself falls outside, the interval is widened to it: no coverage is lost,
-    and a score outside its own interval helps no reader.
+    Where the bias is so large that the value itself falls outside, the interval is widened to it:
+    no coverage is lost, and a score outside its own interval helps no reader.
 
     Args:
         value: the metric of the test tracks themselves.
@@ -58,18 +59,21 @@ def bca(
 ) -> tuple[float, float]:
     """The bias-corrected and accelerated interval (Efron, "Better Bootstrap Confidence Intervals", JASA 82, 1987).
 
-    Quantiles of the resampled values at levels moved by the median bias of the resamples and by the skewness of the
-    influence. Where the value lies outside all resamples it is taken to lie half a resample inside.
+    Quantiles of the resampled values at levels moved by the median bias of the resamples and by the
+    skewness of the influence. Where the value lies outside all resamples it is taken to lie half a
+    resample inside.
 
     Args:
         value: the metric of the test tracks themselves.
-        resampled: (resamples,) its value in each resample; those without a value (NaN) are left out.
-        influence: (tracks,) or (groups,), what was resampled: derivative of the metric by each one's weight, or its
-            jackknife values.
+        resampled: (resamples,) its value in each resample; those without a value (NaN) are left
+            out.
+        influence: (tracks,) or (groups,), what was resampled: derivative of the metric by each
+            one's weight, or its jackknife values.
         confidence: coverage, such as 0.95.
 
     Returns:
-        The lower and the upper end, inside the range of the resamples; both NaN where no resample has a value.
+        The lower and the upper end, inside the range of the resamples; both NaN where no resample
+        has a value.
     """
     known = resampled[~np.isnan(resampled)]
     if not known.size:
@@ -110,15 +114,17 @@ def interval(
 ) -> tuple[float, float]:
     """The default interval of a score in [0, 1]: bias-corrected, symmetric on the logit scale.
 
-    value - bias, plus and minus a normal quantile of jackknife standard errors, carried to the logit scale and back by
-    the delta method, which keeps it in [0, 1] and makes its two misses more alike (for ROC-AUC: Pepe, "The Statistical
-    Evaluation of Medical Tests", 2003, section 5.2; for the area under the precision-recall curve, where percentiles of
-    the bootstrap were found wanting too: Boyd, Eng and Page, ECML 2013). The jackknife's standard error is too large
-    rather than too small (Efron and Stein 1981). Where the bias is larger than that, the interval is widened to the
+    value - bias, plus and minus a normal quantile of jackknife standard errors, carried to the
+    logit scale and back by the delta method, which keeps it in [0, 1] and makes its two misses more
+    alike (for ROC-AUC: Pepe, "The Statistical Evaluation of Medical Tests", 2003, section 5.2; for
+    the area under the precision-recall curve, where percentiles of the bootstrap were found wanting
+    too: Boyd, Eng and Page, ECML 2013). The jackknife's standard error is too large rather than too
+    small (Efron and Stein 1981). Where the bias is larger than that, the interval is widened to the
     value, since a score outside its own interval helps no reader.
 
-    Measured by `tests/benchmarks/bench_coverage.py`, % of nominal 95 % intervals of macro ROC-AUC / average precision
-    over 50 tags that hold the truth (2000 test sets in the first two rows, standard error 0.5; 400 in the others, 1.1):
+    Measured by `tests/benchmarks/bench_coverage.py`, % of nominal 95 % intervals of macro ROC-AUC /
+    average precision over 50 tags that hold the truth (2000 test sets in the first two rows,
+    standard error 0.5; 400 in the others, 1.1):
 
     | tags                           | tracks | percentile  | basic       | bca         | interval    |
     |---|---|---|---|---|---|
@@ -134,18 +140,20 @@ def interval(
     | 0.5-30 %                       |    400 | 94.0 /  6.2 | 86.8 / 84.0 | 89.5 / 23.0 | 92.8 / 96.5 |
     | 0.5-30 %                       |   4000 | 94.5 / 44.5 | 93.5 / 92.5 | 94.8 / 75.0 | 94.8 / 96.2 |
 
-    Too low remains the ROC-AUC of test sets where many tags have one or two positives (200 tracks): one positive says
-    nothing about the spread of positives.
+    Too low remains the ROC-AUC of test sets where many tags have one or two positives (200 tracks):
+    one positive says nothing about the spread of positives.
 
     Args:
         value: the metric of the test tracks themselves.
-        resampled: (resamples,) its value in each resample; those without a value (NaN) are left out.
-        influence: (tracks,) or (groups,), what was resampled: jackknife values of the metric, such as the mean over
-            tags of `ranking_jackknife`; influences will do for metrics that no rare tag is part of.
+        resampled: (resamples,) its value in each resample; those without a value (NaN) are left
+            out.
+        influence: (tracks,) or (groups,), what was resampled: jackknife values of the metric, such
+            as the mean over tags of `ranking_jackknife`; influences will do for metrics that no
+            rare tag is part of.
         confidence: coverage, such as 0.95.
-        bias: how far the value is expected to lie above the truth, such as the mean of `precision_bias`; 0 for ROC-AUC
-            and accuracy. Where not given, the mean of the resamples less the value, which for average precision is but
-            half of it.
+        bias: how far the value is expected to lie above the truth, such as the mean of
+            `precision_bias`; 0 for ROC-AUC and accuracy. Where not given, the mean of the resamples
+            less the value, which for average precision is but half of it.
 
     Returns:
         The lower and the upper end, inside [0, 1]; both NaN where no resample has a value.

@@ -9,9 +9,10 @@ from bench.core.errors import InputError
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Holm's step-down adjustment: comparing the result with alpha keeps the family-wise error rate at alpha.
 
-    The i-th smallest of m p-values is multiplied by m - i + 1; the products are made monotone by a running maximum and
-    cut at 1 (Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6,
-    1979; as adjusted p-values: Wright, Biometrics 48, 1992). It holds for tests that depend on one another in any way.
+    The i-th smallest of m p-values is multiplied by m - i + 1; the products are made monotone by a
+    running maximum and cut at 1 (Holm, "A simple sequentially rejective multiple test procedure",
+    Scandinavian Journal of Statistics 6, 1979; as adjusted p-values: Wright, Biometrics 48, 1992).
+    It holds for tests that depend on one another in any way.
 
     Args:
         p_values: (comparisons,); NaN marks a comparison that was not made and is not counted.

@@ -7,7 +7,10 @@ from bench.core.randomness import raw
 from bench.statistics.intervals import by_group
 
 _BYTES = 2**15
-"""Random bytes that are held at once, each the swaps of eight tracks; what is looked up for them stays in the cache."""
+"""Random bytes that are held at once, each the swaps of eight tracks.
+
+What is looked up for them stays in the cache.
+"""
 
 
 def permutation_p(
@@ -18,17 +21,18 @@ def permutation_p(
 ) -> float:
     """Two-sided p-value of a difference under swaps of the two methods on random tracks.
 
-    If the methods are alike, which of the two gave which scores of a track is chance, and swapping them there leaves
-    the distribution of the difference as it is (Pitman, "Significance Tests Which May be Applied to Samples From any
-    Populations", 1937; Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005). In the metric's linear
-    approximation a swap turns the sign of the track's contribution, which takes a multiplication instead of scoring
-    everything anew. The observed difference counts as one of the permutations, p = (b + 1) / (m + 1), so that p is
-    never zero and the test never too liberal (Phipson and Smyth, "Permutation P-values Should Never Be Zero", SAGMB 9,
-    2010).
+    If the methods are alike, which of the two gave which scores of a track is chance, and swapping
+    them there leaves the distribution of the difference as it is (Pitman, "Significance Tests Which
+    May be Applied to Samples From any Populations", 1937; Good, "Permutation, Parametric and
+    Bootstrap Tests of Hypotheses", 2005). In the metric's linear approximation a swap turns the
+    sign of the track's contribution, which takes a multiplication instead of scoring everything
+    anew. The observed difference counts as one of the permutations, p = (b + 1) / (m + 1), so that
+    p is never zero and the test never too liberal (Phipson and Smyth, "Permutation P-values Should
+    Never Be Zero", SAGMB 9, 2010).
 
     Args:
-        contributions: (tracks,) difference / tracks + (influence of the track on the first method's metric - on the
-            second's); their sum is the difference, since influences sum to zero.
+        contributions: (tracks,) difference / tracks + (influence of the track on the first method's
+            metric - on the second's); their sum is the difference, since influences sum to zero.
         permutations: number of random swaps.
         seed: of the swaps, which are the same on every machine.
         groups: (tracks,) group of each track; all tracks of a group are swapped together.
@@ -52,7 +56,12 @@ def permutation_p(
     chunk = max(1, _BYTES // len(eights))
     for step, start in enumerate(range(0, permutations, chunk)):
         drawn = min(chunk, permutations - start)
-        swaps = raw(seed, "permutation", step, drawn * words).astype("<u8").view(np.uint8).reshape(drawn, -1)
+        swaps = (
+            raw(seed, "permutation", step, drawn * words)
+            .astype("<u8")
+            .view(np.uint8)
+            .reshape(drawn, -1)
+        )
         # A swap turns the sign: the sum is the total less twice what is swapped.
         differences = total - 2 * sums[swaps + first].sum(1)
         larger += int((np.abs(differences) >= limit).sum())

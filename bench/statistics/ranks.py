@@ -22,15 +22,17 @@ class Friedman:
         average_ranks: (methods,) 1 is best.
         statistic: Friedman's chi-square, corrected for ties, with methods - 1 degrees of freedom.
         p_value: of it.
-        f_statistic: Iman and Davenport's F with methods - 1 and (methods - 1) (datasets - 1) degrees of freedom;
-            infinite where all data sets rank the methods alike.
+        f_statistic: Iman and Davenport's F with methods - 1 and (methods - 1) (datasets - 1)
+            degrees of freedom; infinite where all data sets rank the methods alike.
         f_p_value: of it; the less conservative of the two, and the one that Demsar advises.
         critical_difference: average ranks that differ by at least this differ at `alpha` (Nemenyi).
-        groups: sets of two or more methods (columns of the scores, best first) that do not differ from one another,
-            each as large as can be; they may overlap. A method in no group differs from all others.
+        groups: sets of two or more methods (columns of the scores, best first) that do not differ
+            from one another, each as large as can be; they may overlap. A method in no group
+            differs from all others.
         alpha: family-wise level of the critical difference.
-        smallest_p: the p-value of the strongest evidence there is, the same ranking on every data set, methods! to the
-            power 1 - datasets (without ties); neither p-value is given as less.
+        smallest_p: the p-value of the strongest evidence there is, the same ranking on every data
+            set, methods! to the power 1 - datasets (without ties); neither p-value is given as
+            less.
         weak: why the test can say little; empty where nothing speaks against it.
     """
 
@@ -49,18 +51,20 @@ class Friedman:
 def friedman(scores: NDArray[np.float64], *, alpha: float = 0.05) -> Friedman:
     """Tests whether methods rank alike over data sets, and which of them differ.
 
-    Friedman, "The use of ranks to avoid the assumption of normality implicit in the analysis of variance", JASA 32,
-    1937; with ties as in Conover, "Practical Nonparametric Statistics", 3rd edition 1999, section 5.8. F: Iman and
-    Davenport, Communications in Statistics A9, 1980. Their use on data sets: Demsar, "Statistical comparisons of
-    classifiers over multiple data sets", JMLR 7, 2006, section 3.2.2; he takes chi-square and F as good above some 10
-    data sets and 5 methods. Data sets must be independent: draws, fractions or splits of one data set are not.
+    Friedman, "The use of ranks to avoid the assumption of normality implicit in the analysis of
+    variance", JASA 32, 1937; with ties as in Conover, "Practical Nonparametric Statistics", 3rd
+    edition 1999, section 5.8. F: Iman and Davenport, Communications in Statistics A9, 1980. Their
+    use on data sets: Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR
+    7, 2006, section 3.2.2; he takes chi-square and F as good above some 10 data sets and 5 methods.
+    Data sets must be independent: draws, fractions or splits of one data set are not.
 
     Args:
         scores: (datasets, methods), higher is better; equal scores share the mean of their ranks.
         alpha: level of the critical difference.
 
     Raises:
-        InputError: fewer than two data sets or methods, a score that is no number, or alpha outside (0, 1).
+        InputError: fewer than two data sets or methods, a score that is no number, or alpha outside
+            (0, 1).
     """
     _check(scores)
     datasets, methods = scores.shape
@@ -70,9 +74,18 @@ def friedman(scores: NDArray[np.float64], *, alpha: float = 0.05) -> Friedman:
     statistic = _chi_square(ranks)
     smallest = math.exp((1 - datasets) * math.lgamma(methods + 1))
     remaining = datasets * (methods - 1) - statistic
-    # Rounding may leave a little where nothing remains; the smallest step of the statistic is far above it.
-    f_statistic = (datasets - 1) * statistic / remaining if remaining > 1e-9 * datasets * methods else math.inf
-    f_p = float(fdtrc(methods - 1, (methods - 1) * (datasets - 1), f_statistic)) if f_statistic < math.inf else 0.0
+    # Rounding may leave a little where nothing remains; the smallest step of the statistic is far
+    # above it.
+    f_statistic = (
+        (datasets - 1) * statistic / remaining
+        if remaining > 1e-9 * datasets * methods
+        else math.inf
+    )
+    f_p = (
+        float(fdtrc(methods - 1, (methods - 1) * (datasets - 1), f_statistic))
+        if f_statistic < math.inf
+        else 0.0
+    )
     return Friedman(
         average_ranks=average,
         statistic=statistic,
@@ -90,8 +103,9 @@ def friedman(scores: NDArray[np.float64], *, alpha: float = 0.05) -> Friedman:
 def critical_difference(methods: int, datasets: int, *, alpha: float = 0.05) -> float:
     """Nemenyi's critical difference of average ranks, q_alpha sqrt(k (k + 1) / (6 N)).
 
-    q_alpha is the quantile of the range of k standard normals (the studentised range with infinite degrees of freedom)
-    divided by sqrt 2 (Demsar 2006, section 3.2.2 and table 5a; Nemenyi, thesis, Princeton 1963).
+    q_alpha is the quantile of the range of k standard normals (the studentised range with infinite
+    degrees of freedom) divided by sqrt 2 (Demsar 2006, section 3.2.2 and table 5a; Nemenyi, thesis,
+    Princeton 1963).
 
     Args:
         methods: k, two or more.
@@ -103,7 +117,9 @@ def critical_difference(methods: int, datasets: int, *, alpha: float = 0.05) -> 
     """
     for name, count in (("method", methods), ("data set", datasets)):
         if count < 2:
-            raise InputError(f"ranks of {count} {name}{'' if count == 1 else 's'} say nothing; give two or more")
+            raise InputError(
+                f"ranks of {count} {name}{'' if count == 1 else 's'} say nothing; give two or more"
+            )
     if not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha:g}; it must lie between 0 and 1, such as 0.05")
     quantile = float(studentized_range.ppf(1 - alpha, methods, np.inf)) / math.sqrt(2)
@@ -123,10 +139,11 @@ def _check(scores: NDArray[np.float64]) -> None:
 
 
 def _chi_square(ranks: NDArray[np.float64]) -> float:
-    """Friedman's statistic of (datasets, methods) midranks; 0 where every data set ties all methods.
+    """Friedman's statistic of (datasets, methods) midranks.
 
-    (k - 1) times the ratio of the spread of the rank sums to the spread of the ranks, which is the usual formula with
-    its correction for ties (Conover 1999, section 5.8).
+    0 where every data set ties all methods. (k - 1) times the ratio of the spread of the rank sums
+    to the spread of the ranks, which is the usual formula with its correction for ties (Conover
+    1999, section 5.8).
     """
     datasets, methods = ranks.shape
     centre = (methods + 1) / 2

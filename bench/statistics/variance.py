@@ -1,31 +1,37 @@
 r"""Where the spread of a method's scores comes from: pretraining seed, label draw, probe seed, test sample.
 
-The score of pretraining seed a, label draw b and probe seed c on a sample t of test tracks is taken as
+The score of pretraining seed a, label draw b and probe seed c on a sample t of test tracks is taken
+as
 
     y_abct = mu + A_a + B_b + (AB)_ab + C_c(ab) + T_t + (AT)_at + (BT)_bt + (ABT)_abt + (CT)_c(ab)t
 
-with independent random effects of mean zero. Label draws are the same labelled tracks for every pretraining seed
-(crossed); probe seeds are nested in the pair, as one seed starts another probe on another embedding.
+with independent random effects of mean zero. Label draws are the same labelled tracks for every
+pretraining seed (crossed); probe seeds are nested in the pair, as one seed starts another probe on
+another embedding.
 
-All cells of a grid are scored on one test sample. Their spread therefore holds each effect together with its
-interaction with that sample, A + AT, B + BT and so on: an analysis of variance of y estimates var A + var AT. These
-sums are what the components below are. They belong together: another pretraining seed brings a new A and a new AT.
-What the spread between cells cannot show is T, which raises or lowers all of them alike.
+All cells of a grid are scored on one test sample. Their spread therefore holds each effect together
+with its interaction with that sample, A + AT, B + BT and so on: an analysis of variance of y
+estimates var A + var AT. These sums are what the components below are. They belong together:
+another pretraining seed brings a new A and a new AT. What the spread between cells cannot show is
+T, which raises or lowers all of them alike.
 
-The bootstrap shows T. A resample of the tracks shifts y_abc by T* + (AT)* + (BT)* + (ABT)* + (CT)*, new drawings of
-the terms with t alone and with the same variances (up to (tracks - 1) / tracks). An analysis of variance of the
-resampled scores themselves would estimate var A + 2 var AT, the interaction of the sample and that of the resample; so
-the analysis is of the shifts, y*_abc less its mean over the resamples, and estimates var AT, var BT, var ABT, var CT.
-The variance of the resampled mean of the grid is var T + var AT / na + var BT / nb + ...; less these terms it is var T,
+The bootstrap shows T. A resample of the tracks shifts y_abc by T* + (AT)* + (BT)* + (ABT)* + (CT)*,
+new drawings of the terms with t alone and with the same variances (up to (tracks - 1) / tracks). An
+analysis of variance of the resampled scores themselves would estimate var A + 2 var AT, the
+interaction of the sample and that of the resample; so the analysis is of the shifts, y*_abc less
+its mean over the resamples, and estimates var AT, var BT, var ABT, var CT. The variance of the
+resampled mean of the grid is var T + var AT / na + var BT / nb + ...; less these terms it is var T,
 so that no interaction is counted twice.
 
-So the variance of a single score, everything drawn anew, is the sum of the components, and that of the grand mean
+So the variance of a single score, everything drawn anew, is the sum of the components, and that of
+the grand mean
 
     (A + AT) / na + (B + BT) / nb + (AB + ABT) / (na nb) + (C + CT) / (na nb nc) + T.
 
-Components are the solutions of the expected mean squares of a balanced grid (Searle, Casella and McCulloch, "Variance
-Components", 1992, chapters 3 and 4); a negative one is set to zero, and said. A source with one level is not known; its
-interaction with the test sample then stays in T, so that an interval says what it can of that one level.
+Components are the solutions of the expected mean squares of a balanced grid (Searle, Casella and
+McCulloch, "Variance Components", 1992, chapters 3 and 4); a negative one is set to zero, and said.
+A source with one level is not known; its interaction with the test sample then stays in T, so that
+an interval says what it can of that one level.
 """
 
 from dataclasses import dataclass
@@ -36,7 +42,13 @@ from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from bench.core.errors import InputError
-from bench.statistics.anova import coefficients, degrees_of_freedom, levels_of_mean, mean_squares, satterthwaite
+from bench.statistics.anova import (
+    coefficients,
+    degrees_of_freedom,
+    levels_of_mean,
+    mean_squares,
+    satterthwaite,
+)
 
 PRETRAINING_SEED, LABEL_DRAW, SEED_BY_DRAW, PROBE_SEED, TEST_SAMPLE = SOURCES = (
     "pretraining seed",
@@ -45,7 +57,9 @@ PRETRAINING_SEED, LABEL_DRAW, SEED_BY_DRAW, PROBE_SEED, TEST_SAMPLE = SOURCES = 
     "probe seed",
     "test sample",
 )
-"""A, B, AB, C and T of the model, the order of arrays over sources (without T in `bench.statistics.anova`)."""
+"""A, B, AB, C and T of the model, the order of arrays over sources (without T in
+`bench.statistics.anova`).
+"""
 
 
 @dataclass(frozen=True)
@@ -54,21 +68,25 @@ class Source:
 
     Attributes:
         name: one of `SOURCES`.
-        variance: of a single score, in squared units of the metric, never negative. It includes the interaction with
-            the test sample; that of the test sample is what is common to all cells.
+        variance: of a single score, in squared units of the metric, never negative. It includes the
+            interaction with the test sample; that of the test sample is what is common to all
+            cells.
         deviation: its square root.
         share: of the summed variance of the known sources.
         of_mean: what the source adds to the variance of the grand mean.
-        estimate: the variance before a negative one is set to zero: without bias, for averages over data sets.
-        interaction: the part of the variance that is interaction with the test sample, and that more test tracks would
-            lower; negative by chance where it is small. NaN without resamples, and for the test sample itself.
-        degrees: degrees of freedom of the source's mean square. With few the variance is known to its order of
-            magnitude only: with 1, 2 and 5 the 95 % interval of a mean square reaches from 0.20, 0.27 and 0.39 to
-            1018, 39 and 6 times the estimate. Infinite for the test sample.
+        estimate: the variance before a negative one is set to zero: without bias, for averages over
+            data sets.
+        interaction: the part of the variance that is interaction with the test sample, and that
+            more test tracks would lower; negative by chance where it is small. NaN without
+            resamples, and for the test sample itself.
+        degrees: degrees of freedom of the source's mean square. With few the variance is known to
+            its order of magnitude only: with 1, 2 and 5 the 95 % interval of a mean square reaches
+            from 0.20, 0.27 and 0.39 to 1018, 39 and 6 times the estimate. Infinite for the test
+            sample.
         truncated: the estimate was negative.
         missing: why the source is not known; empty where it is.
-        within: the source in whose variance this one is counted where it is not known apart; empty where it is known,
-            or not counted at all.
+        within: the source in whose variance this one is counted where it is not known apart; empty
+            where it is known, or not counted at all.
     """
 
     name: str
@@ -92,9 +110,10 @@ class VarianceComponents:
         shape: pretraining seeds, label draws and probe seeds of the grid.
         mean: of the scores of the grid.
         sources: in the order of `SOURCES`.
-        cell_variance: bootstrap variance of a cell's score, averaged over the cells: the test sample with all its
-            interactions; NaN without resamples.
-        resampled_variance: bootstrap variance of the mean of the grid, which is all that a bootstrap interval counts.
+        cell_variance: bootstrap variance of a cell's score, averaged over the cells: the test
+            sample with all its interactions; NaN without resamples.
+        resampled_variance: bootstrap variance of the mean of the grid, which is all that a
+            bootstrap interval counts.
         standard_error: of the mean, all known sources counted; NaN where none is known.
         degrees: its degrees of freedom after Satterthwaite.
         low: lower end of the t interval of the mean.
@@ -102,8 +121,10 @@ class VarianceComponents:
         confidence: coverage of the interval.
         p_value: two-sided, that the mean is zero: for differences.
         bias: mean of the resampled means less the mean; NaN without resamples.
-        largest: name of the source that rules a single score; empty where none is known or nothing varies.
-        largest_of_mean: name of the source that rules the standard error, of which more levels help most.
+        largest: name of the source that rules a single score; empty where none is known or nothing
+            varies.
+        largest_of_mean: name of the source that rules the standard error, of which more levels help
+            most.
     """
 
     shape: tuple[int, int, int]
@@ -145,27 +166,30 @@ def variance_components(
 ) -> VarianceComponents:
     """Estimates the sources of variance of a balanced grid of scores, and an interval of their mean.
 
-    The interval holds the mean over all pretraining seeds, label draws, probe seeds and test samples that might have
-    been, as far as these sources are known. Its degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946)
-    for the mean squares that enter the standard error, and never fewer than the fewest of those that raise it, as mean
-    squares that are subtracted could bring them below one. The test sample counts as known exactly, since it rests on
-    all test tracks.
+    The interval holds the mean over all pretraining seeds, label draws, probe seeds and test
+    samples that might have been, as far as these sources are known. Its degrees of freedom are
+    Satterthwaite's (Biometrics Bulletin 2, 1946) for the mean squares that enter the standard
+    error, and never fewer than the fewest of those that raise it, as mean squares that are
+    subtracted could bring them below one. The test sample counts as known exactly, since it rests
+    on all test tracks.
 
-    The same function serves the differences of two methods, cell by cell and resample by resample: give y_A - y_B.
+    The same function serves the differences of two methods, cell by cell and resample by resample:
+    give y_A - y_B.
 
     Args:
         scores: (pretraining seeds, label draws, probe seeds), all on the same test tracks.
-        resampled: (pretraining seeds, label draws, probe seeds, resamples) the scores in each resample of the test
-            tracks, the same resamples in all cells. A resample without a value (NaN) in a cell is left out for all;
-            with fewer than two the test sample is not known.
+        resampled: (pretraining seeds, label draws, probe seeds, resamples) the scores in each
+            resample of the test tracks, the same resamples in all cells. A resample without a value
+            (NaN) in a cell is left out for all; with fewer than two the test sample is not known.
         confidence: coverage of the interval.
-        correct_bias: subtract the bootstrap's bias from the centre of the interval (Davison and Hinkley 1997,
-            section 5.2), and widen it to hold the mean, as `bench.statistics.intervals.basic` does: for scores of a biased
-            metric, such as macro average precision of rare tags; not for differences, in which the bias cancels.
+        correct_bias: subtract the bootstrap's bias from the centre of the interval (Davison and
+            Hinkley 1997, section 5.2), and widen it to hold the mean, as
+            `bench.statistics.intervals.basic` does: for scores of a biased metric, such as macro
+            average precision of rare tags; not for differences, in which the bias cancels.
 
     Raises:
-        InputError: arrays of the wrong shape, a score that is no number, a confidence outside (0, 1), or a bias to
-            correct without resamples.
+        InputError: arrays of the wrong shape, a score that is no number, a confidence outside (0,
+            1), or a bias to correct without resamples.
     """
     _check(scores, resampled, confidence)
     shape: tuple[int, int, int] = scores.shape
@@ -173,7 +197,9 @@ def variance_components(
     squares = mean_squares(scores[..., None])[:, 0]
     sample = _test_sample(scores, resampled)
     if correct_bias and np.isnan(sample.bias):
-        raise InputError("no two resamples have a value in every cell, so that there is no bias to correct")
+        raise InputError(
+            "no two resamples have a value in every cell, so that there is no bias to correct"
+        )
     estimates = np.append(rows @ squares, sample.variance)
     variances = np.where(estimates < 0, 0.0, estimates)  # keeps NaN
     of_mean = variances / np.append(levels, 1)
@@ -187,7 +213,9 @@ def variance_components(
     return VarianceComponents(
         shape=shape,
         mean=mean,
-        sources=_sources(shape, variances, of_mean, estimates, np.append(sample.interactions, np.nan)),
+        sources=_sources(
+            shape, variances, of_mean, estimates, np.append(sample.interactions, np.nan)
+        ),
         cell_variance=sample.of_cell,
         resampled_variance=sample.of_mean,
         standard_error=error,
@@ -213,7 +241,10 @@ class _TestSample(NamedTuple):
 
 
 def _test_sample(scores: NDArray[np.float64], resampled: NDArray[np.float64] | None) -> _TestSample:
-    """The bootstrap's part of the model, from the shifts of the scores in each resample; NaN without resamples."""
+    """The bootstrap's part of the model, from the shifts of the scores in each resample.
+
+    NaN without resamples.
+    """
     kept = np.empty((*scores.shape, 0)) if resampled is None else resampled
     kept = kept[..., ~np.isnan(kept).any(axis=(0, 1, 2))]
     count = kept.shape[-1]
@@ -236,20 +267,33 @@ def _sum_of_known(variances: NDArray[np.float64]) -> float:
     return float("nan") if np.isnan(variances).all() else float(np.nansum(variances))
 
 
-def _check(scores: NDArray[np.float64], resampled: NDArray[np.float64] | None, confidence: float) -> None:
+def _check(
+    scores: NDArray[np.float64], resampled: NDArray[np.float64] | None, confidence: float
+) -> None:
     if scores.ndim != 3 or not scores.size:
-        raise InputError(f"scores have the shape {scores.shape}; give (pretraining seeds, label draws, probe seeds)")
+        raise InputError(
+            f"scores have the shape {scores.shape}; give (pretraining seeds, label draws, probe seeds)"
+        )
     if not np.isfinite(scores).all():
         place = tuple(int(index) for index in np.argwhere(~np.isfinite(scores))[0])
-        raise InputError(f"the score of cell {place} is not a number; take the largest grid without it")
+        raise InputError(
+            f"the score of cell {place} is not a number; take the largest grid without it"
+        )
     if resampled is not None and (resampled.ndim != 4 or resampled.shape[:3] != scores.shape):
-        raise InputError(f"resamples have the shape {resampled.shape}; they must be {(*scores.shape, 'resamples')}")
+        raise InputError(
+            f"resamples have the shape {resampled.shape}; they must be {(*scores.shape, 'resamples')}"
+        )
     if not 0 < confidence < 1:
         raise InputError(f"confidence is {confidence:g}; it must lie between 0 and 1, such as 0.95")
 
 
-def _interval(mean: float, error: float, degrees: float, confidence: float) -> tuple[float, float, float]:
-    """Ends of the t interval, and the two-sided p-value of a mean of zero; all NaN for an unknown error."""
+def _interval(
+    mean: float, error: float, degrees: float, confidence: float
+) -> tuple[float, float, float]:
+    """Ends of the t interval, and the two-sided p-value of a mean of zero.
+
+    All NaN for an unknown error.
+    """
     half = float(stdtrit(degrees, (1 + confidence) / 2)) * error
     if error > 0:
         return mean - half, mean + half, float(2 * stdtr(degrees, -abs(mean) / error))
@@ -285,8 +329,13 @@ def _sources(
     )
 
 
-def _missing(shape: tuple[int, int, int], *, test_sample: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Why each source is not known, and in which other source it is counted; empty texts where it is known."""
+def _missing(
+    shape: tuple[int, int, int], *, test_sample: bool
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Why each source is not known, and in which other source it is counted.
+
+    Empty texts where it is known.
+    """
     seeds, draws, probes = shape
     one_seed = "not known: one pretraining seed" if seeds == 1 else ""
     one_draw = "not known: one label draw" if draws == 1 else ""
@@ -297,7 +346,8 @@ def _missing(shape: tuple[int, int, int], *, test_sample: bool) -> tuple[dict[st
         PROBE_SEED: "not known: one probe seed" if probes == 1 else "",
         TEST_SAMPLE: "" if test_sample else "not known: no resamples",
     }
-    # An interaction or error that cannot be told apart stays in the variance of the source above it.
+    # An interaction or error that cannot be told apart stays in the variance of the source above
+    # it.
     above = [name for name in (SEED_BY_DRAW, PRETRAINING_SEED, LABEL_DRAW) if not missing[name]]
     stays = {SEED_BY_DRAW, PROBE_SEED} if above else set()
     return missing, {name: above[0] if missing[name] and name in stays else "" for name in SOURCES}

@@ -1,7 +1,7 @@
 """The grid of a sweep as cells: every combination of the axes that a recipe can make sense of, once.
 
-What does not depend on the labelled tracks and seeds is resolved once for all cells that share it, so that thousands of
-cells cost little.
+What does not depend on the labelled tracks and seeds is resolved once for all cells that share it,
+so that thousands of cells cost little.
 """
 
 import itertools
@@ -30,7 +30,8 @@ class Cell:
 
     Attributes:
         id: digest of what is asked for, whatever the code.
-        base: digest of the combination that it is one of; cells of one combination differ in what stands below.
+        base: digest of the combination that it is one of; cells of one combination differ in what
+            stands below.
         spec: what is computed.
         axes: its value on every axis of AXES, as the sweep file says it.
         group: cells of one group share their pretraining.
@@ -54,7 +55,8 @@ def cells(sweep: Sweep) -> list[Cell]:
     """Every cell of a sweep, in the order of its axes; one that several grids have, once.
 
     Raises:
-        InputError: an unknown name, a setting that cannot be, or excludes that leave nothing or meet nothing.
+        InputError: an unknown name, a setting that cannot be, or excludes that leave nothing or
+            meet nothing.
     """
     spec = sweep.spec
     grids: list[tuple[tuple[str | int, ...], AxesSpec]] = [(("axes",), spec.axes)]
@@ -68,10 +70,15 @@ def cells(sweep: Sweep) -> list[Cell]:
         for cell in _grid(sweep, axes, used):
             found.setdefault(cell.id, cell)
             if len(found) > MOST_CELLS:
-                raise sweep.error(f"more than {MOST_CELLS} cells: make several sweeps of it, with fewer values", *where)
+                raise sweep.error(
+                    f"more than {MOST_CELLS} cells: make several sweeps of it, with fewer values",
+                    *where,
+                )
     for place, met in enumerate(used):
         if not met:
-            raise sweep.error("this exclude meets no cell of the grid: which value has none?", "exclude", place)
+            raise sweep.error(
+                "this exclude meets no cell of the grid: which value has none?", "exclude", place
+            )
     if not found:
         raise sweep.error("the excludes leave no cell: take one out", "exclude", 0)
     return list(found.values())
@@ -87,9 +94,13 @@ def _check_names(sweep: Sweep, where: tuple[str | int, ...], axes: AxesSpec) -> 
                 continue
             place = where if axis in sweep.spec.axes.model_fields_set or where[0] == "also" else ()
             if own_file and not Path(name).exists():
-                raise sweep.error(f"no such file: {name}; looked for from {Path.cwd()}", *place, axis)
+                raise sweep.error(
+                    f"no such file: {name}; looked for from {Path.cwd()}", *place, axis
+                )
             if not own_file and name not in registry.names(kind):
-                raise sweep.error(str(unknown(kind.removesuffix("s"), name, registry.names(kind))), *place, axis)
+                raise sweep.error(
+                    str(unknown(kind.removesuffix("s"), name, registry.names(kind))), *place, axis
+                )
 
 
 def _grid(sweep: Sweep, axes: AxesSpec, used: list[bool]) -> Iterator[Cell]:
@@ -100,19 +111,32 @@ def _grid(sweep: Sweep, axes: AxesSpec, used: list[bool]) -> Iterator[Cell]:
             raise sweep.error(f"recipe {recipe} names no methods: give methods", "axes")
         for method, encoder in itertools.product(methods, axes.encoders or (None,)):
             about = traits(method)
-            if about.encoder is not None:  # a method that is its own encoder has one cell, whatever the axis says
+            if (
+                about.encoder is not None
+            ):  # a method that is its own encoder has one cell, whatever the axis says
                 encoder = None
-            kinds = axes.probes or (() if "kind" in sweep.spec.settings.get("probe", {}) else published.probes)
+            kinds = axes.probes or (
+                () if "kind" in sweep.spec.settings.get("probe", {}) else published.probes
+            )
             for given, kind in itertools.product(axes.pretrain_datasets, (kinds or (None,))):
-                # Where nothing is pretrained on other data, or the probe is the method's own, one of an axis is all.
+                # Where nothing is pretrained on other data, or the probe is the method's own, one
+                # of an axis is all.
                 if about.uses_labels and kind != (kinds or (None,))[0]:
                     continue
-                pretrain = None if given in ("same", dataset) or about.uses_labels or not about.trains else given
-                if pretrain is None and given not in ("same", dataset) and given != axes.pretrain_datasets[0]:
+                pretrain = (
+                    None
+                    if given in ("same", dataset) or about.uses_labels or not about.trains
+                    else given
+                )
+                if (
+                    pretrain is None
+                    and given not in ("same", dataset)
+                    and given != axes.pretrain_datasets[0]
+                ):
                     continue
                 request = Request(
-                    method, 1.0, recipe=recipe, dataset=dataset, pretrain_dataset=pretrain, encoder=encoder,
-                    scale=sweep.spec.scale, overrides=_settings(sweep, kind),
+                    method, 1.0, recipe=recipe, dataset=dataset, pretrain_dataset=pretrain,
+                    encoder=encoder, scale=sweep.spec.scale, overrides=_settings(sweep, kind),
                 )  # fmt: skip
                 try:
                     spec = resolve(request)
@@ -122,21 +146,29 @@ def _grid(sweep: Sweep, axes: AxesSpec, used: list[bool]) -> Iterator[Cell]:
                 draws = axes.draws or (1 if axes.fractions else published.draws)
                 seeds = 1 if about.uses_labels else axes.probe_seeds
                 named = (method, spec.encoder.name, recipe, dataset, given)
-                yield from _points(sweep, spec, about, named, shares, draws, axes.seeds, seeds, used)
+                yield from _points(
+                    sweep, spec, about, named, shares, draws, axes.seeds, seeds, used
+                )
 
 
 def _points(
-    sweep: Sweep, spec: RunSpec, about: Traits, named: tuple[str, ...], shares: tuple[float, ...], draws: int,
-    seeds: tuple[int, ...], probe_seeds: int, used: list[bool],
+    sweep: Sweep, spec: RunSpec, about: Traits, named: tuple[str, ...], shares: tuple[float, ...],
+    draws: int, seeds: tuple[int, ...], probe_seeds: int, used: list[bool],
 ) -> Iterator[Cell]:  # fmt: skip
     """The cells of one combination."""
     base = digest(spec)
     for share in shares:
         if share > 1 and not share.is_integer():
-            raise sweep.error(f"fraction {share:g}: above 1 it must be a whole number of tracks", "axes", "fractions")
+            raise sweep.error(
+                f"fraction {share:g}: above 1 it must be a whole number of tracks",
+                "axes",
+                "fractions",
+            )
     exclude = sweep.spec.exclude
     relevant = [(place, one) for place, one in enumerate(exclude) if _fits(one, named, AXES[:5])]
-    relevant = [(place, one) for place, one in relevant if one.probe is None or spec.probe.kind in one.probe]
+    relevant = [
+        (place, one) for place, one in relevant if one.probe is None or spec.probe.kind in one.probe
+    ]
     for seed in seeds:
         shared = group_key(spec, seed) if not about.uses_labels else ""
         for share in shares:
@@ -149,7 +181,12 @@ def _points(
                         used[place] = True
                     if out:
                         continue
-                    update = {"fraction": share, "draw": draw, "seed": seed, "probe_seed": probe_seed}
+                    update = {
+                        "fraction": share,
+                        "draw": draw,
+                        "seed": seed,
+                        "probe_seed": probe_seed,
+                    }
                     id_ = digest([base, share, draw, seed, probe_seed], 12)
                     yield Cell(id_, base, spec.model_copy(update=update), axes, group)
 
@@ -171,7 +208,9 @@ def _settings(sweep: Sweep, kind: str | None) -> dict[str, dict[str, Any]]:
     if kind is None:
         return settings
     if "kind" in settings.get("probe", {}):
-        raise sweep.error("probe.kind is given twice, here and by axes.probes", "settings", "probe", "kind")
+        raise sweep.error(
+            "probe.kind is given twice, here and by axes.probes", "settings", "probe", "kind"
+        )
     return {**settings, "probe": {**settings.get("probe", {}), "kind": kind}}
 
 

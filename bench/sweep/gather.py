@@ -61,7 +61,9 @@ class _Stored:
     def of_spec(self, spec: RunSpec) -> Result | None:
         """The latest result of a cell, whatever code made it."""
         wanted = digest(spec)
-        alike = [one for one in self._alike.get(file_stem(spec, ""), ()) if digest(one.spec) == wanted]
+        alike = [
+            one for one in self._alike.get(file_stem(spec, ""), ()) if digest(one.spec) == wanted
+        ]
         return self._take(max(alike, key=lambda one: one.created, default=None))
 
     def rest(self) -> list[Result]:
@@ -79,7 +81,8 @@ def gather(home: Path, results_folder: Path, files: Sequence[str] = (), rest: st
     Args:
         home: that sweeps were launched from.
         results_folder: results folder.
-        files: sweep files; without any, every sweep in home is taken, and every result that stands in none.
+        files: sweep files; without any, every sweep in home is taken, and every result that stands
+            in none.
         rest: name of the experiment of those results.
 
     Raises:
@@ -92,8 +95,12 @@ def gather(home: Path, results_folder: Path, files: Sequence[str] = (), rest: st
         sweep = read_sweep(file)
         folder = folder_of(home, sweep.name, sweep.identity)
         launched = (folder.path / "cells.json").is_file()
-        cells = _launched(folder, stored) if launched else _never_launched(sweep, file, home, stored)
-        found[sweep.name] = _joined(found.get(sweep.name), Experiment(sweep.name, cells, (folder.path.name,)))
+        cells = (
+            _launched(folder, stored) if launched else _never_launched(sweep, file, home, stored)
+        )
+        found[sweep.name] = _joined(
+            found.get(sweep.name), Experiment(sweep.name, cells, (folder.path.name,))
+        )
     for folder in [] if files else _folders(home):
         name = folder.path.name.rpartition("-")[0]
         try:
@@ -112,7 +119,9 @@ def gather(home: Path, results_folder: Path, files: Sequence[str] = (), rest: st
 
 def _folders(home: Path) -> list[SweepFolder]:
     """The sweeps that were launched from a home, the latest launch last."""
-    paths = sorted(home.resolve().glob("sweeps/*/cells.json"), key=lambda path: path.stat().st_mtime)
+    paths = sorted(
+        home.resolve().glob("sweeps/*/cells.json"), key=lambda path: path.stat().st_mtime
+    )
     return [SweepFolder(path.parent) for path in paths]
 
 
@@ -123,7 +132,11 @@ def _joined(first: Experiment | None, second: Experiment) -> Experiment:
     cells = {cell.id: cell for cell in first.cells}
     for cell in second.cells:
         before = cells.get(cell.id)
-        if before is None or STATES.index(cell.state) <= STATES.index(before.state) or before.state not in _KEPT:
+        if (
+            before is None
+            or STATES.index(cell.state) <= STATES.index(before.state)
+            or before.state not in _KEPT
+        ):
             cells[cell.id] = cell
     return Experiment(second.name, list(cells.values()), first.sweeps + second.sweeps)
 
@@ -137,23 +150,36 @@ def _launched(folder: SweepFolder, stored: _Stored) -> list[Cell]:
     try:
         return _as_it_is(folder, stored)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"the sweep in {folder.path} cannot be read ({type(error).__name__}: {error})") from error
+        raise InputError(
+            f"the sweep in {folder.path} cannot be read ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _as_it_is(folder: SweepFolder, stored: _Stored) -> list[Cell]:
     state = read_status(folder, stored.folder)
-    stored.look()  # at what was done after the results were read, which takes seconds where there are many
+    # at what was done after the results were read, which takes seconds where there are many
+    stored.look()
     states = {one.id: one for one in state.cells}
     listed = [one for one in (folder.cells or {"cells": []})["cells"] if one["id"] in states]
     asked = _asked(folder, {one["job"] for one in listed})
-    shared = {job: _at_work(folder, job, state.jobs) for job, now in state.jobs.items() if now.state == "queued"}
+    shared = {
+        job: _at_work(folder, job, state.jobs)
+        for job, now in state.jobs.items()
+        if now.state == "queued"
+    }
     found = []
     for one in listed:
         now, (spec, group) = states[one["id"]], asked.get(one["id"], (None, ""))
         result = None
         name, why = now.state, now.why
         if name == "done":
-            result = stored.of_stem(one["stem"]) if one["stem"] else stored.of_spec(spec) if spec else None
+            result = (
+                stored.of_stem(one["stem"])
+                if one["stem"]
+                else stored.of_spec(spec)
+                if spec
+                else None
+            )
             if result is None:
                 name, why = "missing", "its result cannot be read"
         job = state.jobs.get(one["job"]) if name not in ("done", "missing") else None
@@ -178,7 +204,10 @@ def _as_it_is(folder: SweepFolder, stored: _Stored) -> list[Cell]:
 
 
 def _at_work(folder: SweepFolder, job: str, states: dict[str, JobState]) -> str:
-    """Of the jobs that this one waits for, and these for, one that trains or embeds; "" for none."""
+    """Of the jobs that this one waits for, and these for, one that trains or embeds.
+
+    "" for none.
+    """
     waited_for, reached = folder.job(job).get("needs", []), set[str]()
     while waited_for:
         one = waited_for.pop()
@@ -197,7 +226,9 @@ def _asked(folder: SweepFolder, jobs: Iterable[str]) -> dict[str, tuple[RunSpec,
     """What the cells of jobs are, and the groups that share a pretraining; by the cells' ids."""
     found: dict[str, tuple[RunSpec, str]] = {}
     for job in jobs:
-        with suppress(OSError, ValueError, KeyError):  # another version's; then the results alone say what they are
+        with suppress(
+            OSError, ValueError, KeyError
+        ):  # another version's; then the results alone say what they are
             content: Tree = folder.job(job)
             specs = {base: RunSpec.model_validate(tree) for base, tree in content["bases"].items()}
             for cell in content["cells"]:
@@ -213,7 +244,20 @@ def _never_launched(sweep: Sweep, file: str, home: Path, stored: _Stored) -> lis
         if result:
             path = results.path_of(stored.folder, result)
             tags = {"sweep": folder_of(home, sweep.name, sweep.identity).path.name}
-            found.append(Cell(one.id, one.label, "done", "", result.cell, result, path, one.spec, one.group, tags=tags))
+            found.append(
+                Cell(
+                    one.id,
+                    one.label,
+                    "done",
+                    "",
+                    result.cell,
+                    result,
+                    path,
+                    one.spec,
+                    one.group,
+                    tags=tags,
+                )
+            )
     if not found:
         raise InputError(
             f"sweep {file} was not launched from {home}, and none of its cells is stored in {stored.folder}: "

@@ -1,4 +1,7 @@
-"""One attempt at a job: what a node runs. It writes its status and heartbeat, holds leases, and stops when told to."""
+"""One attempt at a job: what a node runs.
+
+It writes its status and heartbeat, holds leases, and stops when told to.
+"""
 
 import os
 import signal
@@ -39,7 +42,9 @@ class _FencedStore(Store):
     def __init__(self, home: Path, attempt: "_Attempt", job: Tree) -> None:
         super().__init__(home)
         self._guard, self._folder = attempt.guard, attempt.folder
-        self._others = {product: stage for stage, product in PRODUCTS.items() if stage not in job["stages"]}
+        self._others = {
+            product: stage for stage, product in PRODUCTS.items() if stage not in job["stages"]
+        }
 
     @property
     def worker(self) -> str:
@@ -94,7 +99,10 @@ class _Attempt:
             raise Stopped(progress.stopping())
 
     def beat(self) -> None:
-        """Shows life as long as this process has a right to; ends it where another attempt has taken over."""
+        """Shows life as long as this process has a right to.
+
+        Ends it where another attempt has taken over.
+        """
         while not self._over.wait(HEARTBEAT_SECONDS):
             if not all(one.held for one in self.leases):
                 say("another attempt has taken over, since this one had not been heard of: ending")
@@ -122,11 +130,12 @@ def run_job(folder: Path, name: str, launch: str, *, own_process: bool = True) -
         folder: of the sweep.
         name: of the job.
         launch: number of the launch that started it.
-        own_process: whether the process is the attempt's alone: its output goes to the attempt's log, it runs frozen
-            code, and signals tell it to stop.
+        own_process: whether the process is the attempt's alone: its output goes to the attempt's
+            log, it runs frozen code, and signals tell it to stop.
 
     Returns:
-        Exit status: 0 when all is done or in other hands, 1 when something failed or what others need is not there.
+        Exit status: 0 when all is done or in other hands, 1 when something failed or what others
+        need is not there.
     """
     sweep = SweepFolder(folder)
     job = sweep.job(name)
@@ -170,14 +179,16 @@ def run_job(folder: Path, name: str, launch: str, *, own_process: bool = True) -
 def assist_job(folder: Path, name: str) -> int:
     """Takes part in the pretrainings of a job's attempt, as one of its tasks after the first.
 
-    It writes nothing but what it prints, and its end is no failure: what keeps it from its part, the first task learns.
+    It writes nothing but what it prints, and its end is no failure: what keeps it from its part,
+    the first task learns.
 
     Args:
         folder: of the sweep.
         name: of the job.
 
     Returns:
-        Exit status: 0, or Slurm would take the whole job for failed, whatever the first task says of it.
+        Exit status: 0, or Slurm would take the whole job for failed, whatever the first task says
+        of it.
     """
     from bench.stages.pretrain.processes import joined
     from bench.stages.run import assist
@@ -188,7 +199,14 @@ def assist_job(folder: Path, name: str) -> int:
     progress.ask_to_stop("")
     try:
         with _signals(folder), joined(World.from_environment(), job["device"]) as processes:
-            assist(Place(Store(Path(job["home"])), Path(job["results"]), job["device"], processes=processes))
+            assist(
+                Place(
+                    Store(Path(job["home"])),
+                    Path(job["results"]),
+                    job["device"],
+                    processes=processes,
+                )
+            )
     except Stopped:
         pass
     except (InputError, LostProcessError) as error:
@@ -213,7 +231,9 @@ def _joined(job: Tree) -> Iterator["Processes | None"]:
 
 def _work(job: Tree, attempt: _Attempt, name: str) -> int:
     os.chdir(job["cwd"])
-    with _joined(job) as processes:  # the others wait to be told what to train, or that there is nothing
+    with _joined(
+        job
+    ) as processes:  # the others wait to be told what to train, or that there is nothing
         return _compute_free(job, attempt, name, processes)
 
 
@@ -221,23 +241,37 @@ def _compute_free(job: Tree, attempt: _Attempt, name: str, processes: "Processes
     """Computes what no other attempt is at."""
     taken, others = _take(job, attempt, Path(job["home"]))
     if others:
-        say(f"{name}: {len(others)} of {len(job['leases'])} parts are in work by {others[0]}: left to it")
+        say(
+            f"{name}: {len(others)} of {len(job['leases'])} parts are in work by {others[0]}: left to it"
+        )
     missed = set(job["leases"]) - taken
     cells = [cell for cell in job["cells"] if not missed & {cell["group"], f"cell-{cell['id']}"}]
     if not taken or (job["kind"] == "cells" and not cells):
-        attempt.write(state="left", note=f"left to {others[0]}: launch again when that has ended", ended=now())
-        # Jobs that need this one's product are not to start before it is there; a data set they wait for themselves.
+        attempt.write(
+            state="left", note=f"left to {others[0]}: launch again when that has ended", ended=now()
+        )
+        # Jobs that need this one's product are not to start before it is there; a data set they
+        # wait for themselves.
         return 0 if job["kind"] == "prepare" or "probe" in job["stages"] else 1
-    failed = _prepare(job, attempt) if job["kind"] == "prepare" else _compute(job, attempt, cells, processes)
-    note = f"{failed[0]}" + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "") if failed else ""
+    failed = (
+        _prepare(job, attempt)
+        if job["kind"] == "prepare"
+        else _compute(job, attempt, cells, processes)
+    )
+    note = (
+        f"{failed[0]}" + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "")
+        if failed
+        else ""
+    )
     attempt.write(state="failed" if failed else "done", note=note, ended=now())
     return 1 if failed else 0
 
 
 def _take(job: Tree, attempt: _Attempt, home: Path) -> tuple[set[str], list[str]]:
-    """Takes the leases of a job; returns the names of those it got, and the attempts that hold the others.
+    """Takes the leases of a job.
 
-    Slurm can put a job in line again, since it lost a node, while the process there lives. The new attempt waits until
+    Returns the names of those it got, and the attempts that hold the others. Slurm can put a job in
+    line again, since it lost a node, while the process there lives. The new attempt waits until
     that one has ended or is taken for dead, for nobody else would do its work.
     """
     taken: set[str] = set()
@@ -267,8 +301,13 @@ def _prepare(job: Tree, attempt: _Attempt) -> list[str]:
     return []
 
 
-def _compute(job: Tree, attempt: _Attempt, cells: list[Tree], processes: "Processes | None") -> list[str]:
-    """The stages of a job for cells; what goes wrong with one group does not keep the next from its turn."""
+def _compute(
+    job: Tree, attempt: _Attempt, cells: list[Tree], processes: "Processes | None"
+) -> list[str]:
+    """The stages of a job for cells.
+
+    What goes wrong with one group does not keep the next from its turn.
+    """
     from bench.stages.run import encode, run
     from bench.stages.session import Place
 
@@ -294,7 +333,9 @@ def _compute(job: Tree, attempt: _Attempt, cells: list[Tree], processes: "Proces
             attempt.guard()  # a worker may have been told to stop, too
             failed.append(str(error))
         except Exception as error:
-            if len(job["groups"]) == 1 or isinstance(error, lease.LostLeaseError | LostProcessError | OSError):
+            if len(job["groups"]) == 1 or isinstance(
+                error, lease.LostLeaseError | LostProcessError | OSError
+            ):
                 raise
             traceback.print_exc()
             failed.append(f"{type(error).__name__}: {error}")
@@ -305,14 +346,27 @@ def _stopped(attempt: _Attempt, why: str, job: Tree) -> int:
     """Says that a checkpoint was written, and has Slurm put the job in line again where it is to go on."""
     requeue = why in ("USR2",) and bool(attempt.status["slurm"])
     if requeue and attempt.status["restarts"] >= job["requeues"]:
-        attempt.write(state="stopped", note=f"put in line {job['requeues']} times (site.requeues)", ended=now())
+        attempt.write(
+            state="stopped",
+            note=f"put in line {job['requeues']} times (site.requeues)",
+            ended=now(),
+        )
         return 1
     if not requeue:
-        attempt.write(state="stopped", note=f"told to stop ({why}); goes on from its checkpoint", ended=now())
+        attempt.write(
+            state="stopped", note=f"told to stop ({why}); goes on from its checkpoint", ended=now()
+        )
         return 1
-    attempt.write(state="requeued", note="told to make room; goes on from its checkpoint", ended=now())
+    attempt.write(
+        state="requeued", note="told to make room; goes on from its checkpoint", ended=now()
+    )
     attempt.end()
-    done = subprocess.run(["scontrol", "requeue", attempt.status["slurm"]], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["scontrol", "requeue", attempt.status["slurm"]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:  # it may be doing so already: Slurm's word on the job tells
         say(f"Slurm would not put it in line again: {done.stderr.strip()}")
         return 1
@@ -329,9 +383,9 @@ def _nothing() -> Iterator[None]:
 def _signals(folder: Path) -> Iterator[None]:
     """USR2 and SIGTERM ask for a checkpoint.
 
-    Slurm sends SIGTERM before it cancels a job and before it preempts one, which it puts in line again only if the job
-    has not ended by itself. So on Slurm a job that is not cancelled by `bench cancel` writes its checkpoint and goes on
-    for as long as it is let.
+    Slurm sends SIGTERM before it cancels a job and before it preempts one, which it puts in line
+    again only if the job has not ended by itself. So on Slurm a job that is not cancelled by `bench
+    cancel` writes its checkpoint and goes on for as long as it is let.
     """
 
     def handle(number: int, _: FrameType | None) -> None:
@@ -351,15 +405,17 @@ def _signals(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _signals_of_a_job(folder: Path, job: Tree) -> Iterator[None]:
-    """As `_signals`; and what Slurm sends to every process of a job is left to this one, for workers would die of it.
+    """As `_signals`.
 
-    What it starts inherits the signals that are blocked here, and works on until this process ends it. The thread of
-    the heartbeat, which was started before, receives them.
+    And what Slurm sends to every process of a job is left to this one, for workers would die of it.
+    What it starts inherits the signals that are blocked here, and works on until this process ends
+    it. The thread of the heartbeat, which was started before, receives them.
     """
     told = {signal.SIGUSR2, signal.SIGTERM}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, told)
     if job["kind"] == "prepare":
-        resource_tracker.ensure_running()  # else the first worker starts it, and Python 3.11 then lets SIGTERM through
+        # else the first worker starts it, and Python 3.11 then lets SIGTERM through
+        resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, told)
     try:
         with _signals(folder):
@@ -381,7 +437,8 @@ def run_task(folder: Path, name: str, launch: str) -> int:
     """What each task of a job does: the first makes the attempt, the others help it to pretrain.
 
     Returns:
-        Exit status. A process that is one of several ends here, by itself (see `bench.core.world.end_process`).
+        Exit status. A process that is one of several ends here, by itself (see
+        `bench.core.world.end_process`).
     """
     world = World.from_environment()
     if world.size == 1:

@@ -66,17 +66,21 @@ def launch(
     plan = make_plan(sweep, home, results)
     check_settings(plan)
     if cluster != "slurm" and sweep.spec.resources.pretrain.nodes > 1:
-        raise sweep.error(f"--cluster {cluster} is one machine: give nodes = 1", "resources", "pretrain", "nodes")
+        raise sweep.error(
+            f"--cluster {cluster} is one machine: give nodes = 1", "resources", "pretrain", "nodes"
+        )
     if cluster == "slurm":
         _warn_of_early_signals(sweep)
     if cluster == "inline" and sweep.spec.resources.pretrain.tasks > 1:
-        say("--cluster inline: one process in place of the tasks; the weights are the same, up to rounding")
+        say(
+            "--cluster inline: one process in place of the tasks; the weights are the same, up to rounding"
+        )
     require_writable(home, results)
     with plan.folder.launching():
         names = [job.name for job in plan.jobs if not job.done]
         states = job_states(plan.folder, names, max_age=0.0)
-        # Anew, for another launch may have changed what is there; and after that look, lest a job that ends meanwhile
-        # seems to have left nothing.
+        # Anew, for another launch may have changed what is there; and after that look, lest a job
+        # that ends meanwhile seems to have left nothing.
         plan = make_plan(sweep, home, results)
         chosen, active, left = _choose(plan, states, only)
         if not chosen:
@@ -117,7 +121,9 @@ def _warn_of_early_signals(sweep: Sweep) -> None:
             say(str(sweep.error(text, "resources", stage, "hours")))
 
 
-def _choose(plan: Plan, known: dict[str, JobState], only: Sequence[str]) -> tuple[list[Job], int, int]:
+def _choose(
+    plan: Plan, known: dict[str, JobState], only: Sequence[str]
+) -> tuple[list[Job], int, int]:
     """The jobs to start, how many are under way, how many are left out."""
     waiting = [job for job in plan.jobs if not job.done]
     found = {job.name: known.get(job.name, JobState("missing")) for job in waiting}
@@ -129,11 +135,18 @@ def _choose(plan: Plan, known: dict[str, JobState], only: Sequence[str]) -> tupl
             wanted.append(job.name)
     chosen = dict.fromkeys(wanted)
     while wanted:
-        needs = [one for one in by_name[wanted.pop()].needs if one not in chosen and states[one] not in ACTIVE]
+        needs = [
+            one
+            for one in by_name[wanted.pop()].needs
+            if one not in chosen and states[one] not in ACTIVE
+        ]
         chosen |= dict.fromkeys(needs)
         wanted += needs
     active = sum(states[job.name] in ACTIVE for job in waiting)
-    left = sum("probe" in job.stages and job.name not in chosen and states[job.name] not in ACTIVE for job in waiting)
+    left = sum(
+        "probe" in job.stages and job.name not in chosen and states[job.name] not in ACTIVE
+        for job in waiting
+    )
     slurm.cancel([found[name].slurm for name in chosen if found[name].stuck])
     return [job for job in waiting if job.name in chosen], active, left
 
@@ -143,7 +156,9 @@ def _as_selected(state: JobState) -> str:
     return "missing" if state.state == "done" else state.state
 
 
-def _start(folder: SweepFolder, place: Path, record: Tree, contents: list[Tree], sweep: Sweep) -> None:
+def _start(
+    folder: SweepFolder, place: Path, record: Tree, contents: list[Tree], sweep: Sweep
+) -> None:
     if record["cluster"] == "local":
         record["process"] = local.start(folder, place)
         write_json(place / "launch.json", record)
@@ -171,13 +186,18 @@ def _inline(folder: SweepFolder, place: Path, names: list[str]) -> int:
     """Runs jobs in this process, one after another; returns how many failed."""
     failed: set[str] = set()
     for name in names:
-        if failed & set(folder.job(name)["needs"]) or run_job(folder.path, name, place.name, own_process=False):
+        if failed & set(folder.job(name)["needs"]) or run_job(
+            folder.path, name, place.name, own_process=False
+        ):
             failed.add(name)
     return len(failed)
 
 
 def cancel(folder: SweepFolder) -> int:
-    """Ends what is under way of a sweep; what has been computed stays. Returns how many jobs that were."""
+    """Ends what is under way of a sweep; what has been computed stays.
+
+    Returns how many jobs that were.
+    """
     names = sorted({name for _, record in folder.launches() for name in record["jobs"]})
     states = job_states(folder, names, max_age=0.0)
     active = {name: state for name, state in states.items() if state.state in ACTIVE}

@@ -1,8 +1,8 @@
 """Leases: of all attempts at a group of cells, in whatever sweep, at most one is at work.
 
-A lease is a numbered file, and the highest number holds. It is taken by creating the next number, which the file system
-grants to one process alone, on network disks too; so who was taken for dead and wakes up sees a higher number than its
-own, and may no longer write.
+A lease is a numbered file, and the highest number holds. It is taken by creating the next number,
+which the file system grants to one process alone, on network disks too; so who was taken for dead
+and wakes up sees a higher number than its own, and may no longer write.
 """
 
 import os
@@ -92,7 +92,9 @@ def holder(home: Path, group: str) -> Tree | None:
 
 def _highest(folder: Path) -> int:
     try:
-        return max((int(entry.name) for entry in os.scandir(folder) if entry.name.isdigit()), default=0)
+        return max(
+            (int(entry.name) for entry in os.scandir(folder) if entry.name.isdigit()), default=0
+        )
     except OSError:
         return 0
 

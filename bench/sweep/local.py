@@ -1,8 +1,9 @@
 """The scheduler of `--cluster local`: a process of its own that runs a launch's jobs, a few at a time.
 
-It leads a session of its own, so that a closed terminal does not end it, and leaves the same files as Slurm's jobs do.
-Of all launches from one home together no more jobs run than there are places, and no two on one GPU: a place is a
-locked file, and the job holds the lock for as long as it lives, also when its scheduler was killed.
+It leads a session of its own, so that a closed terminal does not end it, and leaves the same files
+as Slurm's jobs do. Of all launches from one home together no more jobs run than there are places,
+and no two on one GPU: a place is a locked file, and the job holds the lock for as long as it lives,
+also when its scheduler was killed.
 """
 
 import fcntl
@@ -36,7 +37,10 @@ class _Child:
     helpers: "list[subprocess.Popen[bytes]]"
 
     def ended(self) -> int | None:
-        """Its exit status; None while it is at work. Helpers that outlive the first task are ended."""
+        """Its exit status; None while it is at work.
+
+        Helpers that outlive the first task are ended.
+        """
         status = self.process.poll()
         if status is not None:
             for helper in self.helpers:
@@ -92,7 +96,9 @@ def schedule(folder: SweepFolder, launch: Path) -> None:
                 ended[name] = 1
                 print(f"{name}: not started: {never}", flush=True)
                 with suppress(OSError):
-                    write_json(launch / f"{name}.exit.json", {"code": 1, "signal": "", "note": never})
+                    write_json(
+                        launch / f"{name}.exit.json", {"code": 1, "signal": "", "note": never}
+                    )
             elif None not in needs and len(running) < most:
                 own = _take(places, [f"job-{place}" for place in range(most)], 1)
                 if own is None:
@@ -122,11 +128,16 @@ def gpus() -> list[str]:
     if not shutil.which("nvidia-smi"):
         return []
     done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return [str(place) for place, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU ")]
+    return [
+        str(place) for place, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU ")
+    ]
 
 
 def cap(jobs: list[Tree]) -> int:
-    """How many run at once: as many as there are GPUs for those that need one; else as the processor's cores allow."""
+    """How many run at once: as many as there are GPUs for those that need one.
+
+    Else as the processor's cores allow.
+    """
     if any(job["resources"]["gpus"] for job in jobs) and gpus():
         return len(gpus())
     return max(1, (os.cpu_count() or 1) // max(int(job["resources"]["cpus"]) for job in jobs))
@@ -154,7 +165,9 @@ def _take(folder: Path, names: list[str], count: int) -> dict[str, int] | None:
     return None
 
 
-def _start(folder: SweepFolder, name: str, launch: Path, gpus: list[str], places: Iterable[int]) -> _Child:
+def _start(
+    folder: SweepFolder, name: str, launch: Path, gpus: list[str], places: Iterable[int]
+) -> _Child:
     visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
     tasks = int(folder.job(name)["resources"]["tasks"])
     world = {"WORLD_SIZE": str(tasks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
@@ -179,7 +192,10 @@ def _free_port() -> int:
 
 
 def _note_exit(folder: SweepFolder, name: str, launch: Path, pid: int, status: int) -> None:
-    """Says how a process ended, which it cannot say itself when it is killed; maybe before it had made an attempt."""
+    """Says how a process ended, which it cannot say itself when it is killed.
+
+    Maybe before it had made an attempt.
+    """
     ended = {"code": max(status, 0), "signal": signal.Signals(-status).name if status < 0 else ""}
     for attempt in reversed(folder.attempts(name)):
         if attempt.status["process"]["pid"] == pid:
@@ -192,7 +208,9 @@ def exit_in_words(ended: Tree) -> str:
     """How a process ended, for a person."""
     hint = "; the kernel does that when memory runs out" if ended["signal"] == "SIGKILL" else ""
     return (
-        f"killed by {ended['signal']}{hint}" if ended["signal"] else ended.get("note") or f"exit code {ended['code']}"
+        f"killed by {ended['signal']}{hint}"
+        if ended["signal"]
+        else ended.get("note") or f"exit code {ended['code']}"
     )
 
 

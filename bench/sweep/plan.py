@@ -1,4 +1,7 @@
-"""What a sweep would do: cells into jobs, by shared pretraining; what is there already, what is made again and why."""
+"""What a sweep would do: cells into jobs, by shared pretraining.
+
+What is there already, what is made again and why.
+"""
 
 import math
 import os
@@ -20,7 +23,8 @@ from bench.sweep.spec import PRODUCTS, STAGES, ResourcesSpec, SiteSpec, Stage, S
 from bench.sweep.state import SweepFolder, Tree, folder_of
 
 _KEYS = (*STAGES, "score")
-# A job takes seconds to start: of very many short pretrainings several share one, but not so many that machines idle.
+# A job takes seconds to start: of very many short pretrainings several share one, but not so many
+# that machines idle.
 _STEPS_WORTH_A_START = 200
 _JOBS_AT_LEAST = 32
 
@@ -81,7 +85,9 @@ class Job:
         shared = self.groups if self.kind == "prepare" or self.stages[0] != "probe" else []
         return [*shared, *(f"cell-{one.cell.id}" for one in self.cells if "probe" in self.stages)]
 
-    def content(self, sweep: Sweep, home: Path, results_folder: Path, code: Path | None, device: str) -> Tree:
+    def content(
+        self, sweep: Sweep, home: Path, results_folder: Path, code: Path | None, device: str
+    ) -> Tree:
         """All that the process needs to know."""
         bases = {one.cell.base: one.cell.spec.model_dump(mode="json") for one in self.cells}
         listed = [
@@ -119,9 +125,17 @@ class Plan:
 
     def record(self) -> Tree:
         """The cells as `cells.json` holds them, for `bench status` and the next plan."""
-        job_of = {one.cell.id: job.name for job in self.jobs if "probe" in job.stages for one in job.cells}
+        job_of = {
+            one.cell.id: job.name for job in self.jobs if "probe" in job.stages for one in job.cells
+        }
         listed = [
-            {"id": one.cell.id, "label": one.cell.label, "job": job_of[one.cell.id], "stem": one.stem, "keys": one.keys}
+            {
+                "id": one.cell.id,
+                "label": one.cell.label,
+                "job": job_of[one.cell.id],
+                "stem": one.stem,
+                "keys": one.keys,
+            }
             for one in self.cells
         ]
         return {"file": str(self.sweep.path.resolve()), "cells": listed}
@@ -181,7 +195,9 @@ def stored_names(results_folder: Path) -> set[str]:
     return {name[:-5] for name in names if name.endswith(".json") and f"{name[:-5]}.npz" in names}
 
 
-def _planned(cell: Cell, keys: Keys, stored: set[str], others: Counter[str], before: Tree | None) -> Planned:
+def _planned(
+    cell: Cell, keys: Keys, stored: set[str], others: Counter[str], before: Tree | None
+) -> Planned:
     if not keys.known:
         return Planned(cell, "", (), False, "its data are not prepared")
     made = (keys.pretrain, keys.embed, keys.probe, keys.cell)
@@ -189,10 +205,20 @@ def _planned(cell: Cell, keys: Keys, stored: set[str], others: Counter[str], bef
     if stem in stored:
         return Planned(cell, stem, made, True, "")
     if before and before["keys"] and before["stem"] in stored:
-        changed = next(stage for stage, old, new in zip(_KEYS, before["keys"], made, strict=True) if old != new)
-        return Planned(cell, stem, made, False, f"made again: code or data of {changed} have changed")
+        changed = next(
+            stage for stage, old, new in zip(_KEYS, before["keys"], made, strict=True) if old != new
+        )
+        return Planned(
+            cell, stem, made, False, f"made again: code or data of {changed} have changed"
+        )
     other = others[stem.rpartition("-")[0]]
-    return Planned(cell, stem, made, False, f"not there ({other} of other settings or code)" if other else "not there")
+    return Planned(
+        cell,
+        stem,
+        made,
+        False,
+        f"not there ({other} of other settings or code)" if other else "not there",
+    )
 
 
 def _jobs(
@@ -201,14 +227,23 @@ def _jobs(
 ) -> list[Job]:  # fmt: skip
     resources, site = sweep.spec.resources, sweep.spec.site
     jobs = [
-        Job(f"prepare-{key[:12]}", "prepare", [f"prepare-{key}"], [], resources.prepare, dataset=dataset, rate=rate)
+        Job(
+            f"prepare-{key[:12]}",
+            "prepare",
+            [f"prepare-{key}"],
+            [],
+            resources.prepare,
+            dataset=dataset,
+            rate=rate,
+        )
         for key, (dataset, rate) in needed.items()
     ]
     groups: dict[str, list[Planned]] = {}
     for one in planned:
         groups.setdefault(one.cell.group, []).append(one)
-    # Groups of one job are of the same data, or the job would wait for more than each of them. Nothing here may depend
-    # on what is there already: a job must have the same name at every launch.
+    # Groups of one job are of the same data, or the job would wait for more than each of them.
+    # Nothing here may depend on what is there already: a job must have the same name at every
+    # launch.
     alike: dict[Any, list[str]] = {}
     for group, members in groups.items():
         spec = members[0].cell.spec
@@ -218,7 +253,13 @@ def _jobs(
         for names in _packs({name: groups[name] for name in names_alike}, site):
             members = [one for name in names for one in groups[name]]
             keys = {(one.cell.base, one.cell.spec.seed): None for one in members if not one.done}
-            wanted = [key for at in keys if at in shared for key in _data_keys(shared[at]) if key in needed]
+            wanted = [
+                key
+                for at in keys
+                if at in shared
+                for key in _data_keys(shared[at])
+                if key in needed
+            ]
             needs = [f"prepare-{key[:12]}" for key in dict.fromkeys(wanted)]
             jobs += _stage_jobs(names, members, needs, resources, site, store)
     return jobs
@@ -235,7 +276,13 @@ def _packs(groups: dict[str, list[Planned]], site: SiteSpec) -> list[list[str]]:
     steps = 0.0
     for name, members in groups.items():
         spec = members[0].cell.spec
-        own = 0 if not traits(spec.method.name).trains else math.inf if spec.train.epochs else spec.train.steps
+        own = (
+            0
+            if not traits(spec.method.name).trains
+            else math.inf
+            if spec.train.epochs
+            else spec.train.steps
+        )
         full = len(packs[-1]) == most if packs else True
         if full or (not site.groups_per_job and steps + own > _STEPS_WORTH_A_START):
             packs.append([])
@@ -246,7 +293,12 @@ def _packs(groups: dict[str, list[Planned]], site: SiteSpec) -> list[list[str]]:
 
 
 def _stage_jobs(
-    groups: list[str], members: list[Planned], needs: list[str], resources: StagesSpec, site: SiteSpec, store: Store
+    groups: list[str],
+    members: list[Planned],
+    needs: list[str],
+    resources: StagesSpec,
+    site: SiteSpec,
+    store: Store,
 ) -> list[Job]:
     """The jobs of groups, one after the other: what is not there of their stages, cut where the machine changes."""
     base = groups[0] if len(groups) == 1 else digest(groups, 12)
@@ -267,13 +319,30 @@ def _stage_jobs(
                 parts.append([stage])
         return parts
 
-    # Not whether there is nothing but probes left now: the job would have another name than that which is at it.
+    # Not whether there is nothing but probes left now: the job would have another name than that
+    # which is at it.
     chunks = site.cells_per_job > 0 and cut(STAGES)[-1] == ["probe"]
     jobs: list[Job] = []
-    for part in cut([stage for stage in STAGES if not _stored(stage, left, store)]) if left else [list(STAGES)]:
-        asks = _together([asked[stage] for stage in part], len(groups) if site.groups_per_job else 1)
+    for part in (
+        cut([stage for stage in STAGES if not _stored(stage, left, store)])
+        if left
+        else [list(STAGES)]
+    ):
+        asks = _together(
+            [asked[stage] for stage in part], len(groups) if site.groups_per_job else 1
+        )
         if part[-1] != "probe":
-            jobs.append(Job(f"{base}-{'-'.join(part)}", "cells", groups, left, asks, needs, stages=tuple(part)))
+            jobs.append(
+                Job(
+                    f"{base}-{'-'.join(part)}",
+                    "cells",
+                    groups,
+                    left,
+                    asks,
+                    needs,
+                    stages=tuple(part),
+                )
+            )
             needs = [jobs[-1].name]
             continue
         most = site.cells_per_job if part == ["probe"] and chunks else len(members)
@@ -287,13 +356,16 @@ def _stage_jobs(
 def _stored(stage: Stage, cells_: list[Planned], store: Store) -> bool:
     """Whether the product of a stage is there for all of them; of the last one, never."""
     place = STAGES.index(stage)
-    return stage != "probe" and all(one.keys and store.has(PRODUCTS[stage], one.keys[place]) for one in cells_)
+    return stage != "probe" and all(
+        one.keys and store.has(PRODUCTS[stage], one.keys[place]) for one in cells_
+    )
 
 
 def _together(stages: list[ResourcesSpec], groups: int) -> ResourcesSpec:
     """The most that one of the stages needs, and the time of all of them.
 
-    Times the groups where the site says how many share a job; those that share one by themselves are short.
+    Times the groups where the site says how many share a job; those that share one by themselves
+    are short.
     """
     tasks = max(one.tasks for one in stages)
     return ResourcesSpec(
@@ -310,7 +382,8 @@ def check_settings(plan_: Plan) -> None:
     """Loads the plug-ins that settings are given for, once a combination, before anything is launched.
 
     Raises:
-        InputError: an unknown setting, a value out of range, or a batch that tasks cannot share equally.
+        InputError: an unknown setting, a value out of range, or a batch that tasks cannot share
+            equally.
     """
     from bench.stages.session import check
 
@@ -326,4 +399,6 @@ def check_settings(plan_: Plan) -> None:
             batch = one.cell.spec.train.batch_size
             if batch % tasks and traits(one.cell.spec.method.name).trains:
                 text = f"a batch of {batch} ({one.cell.label}) cannot be shared equally by {tasks} tasks"
-                raise plan_.sweep.error(f"{text}: change them or train.batch_size", "resources", "pretrain", "tasks")
+                raise plan_.sweep.error(
+                    f"{text}: change them or train.batch_size", "resources", "pretrain", "tasks"
+                )

@@ -1,8 +1,8 @@
 """What Slurm says of a sweep's jobs: one query for all of them, and what it has said is kept, since it forgets.
 
-`squeue --states=all` lists jobs for some minutes after they ended (MinJobAge); `sacct`, where there is one, for longer.
-Answers are matched by the launch's own job name as well as by id, for ids start again from 1 when a cluster's state is
-wiped.
+`squeue --states=all` lists jobs for some minutes after they ended (MinJobAge); `sacct`, where there
+is one, for longer. Answers are matched by the launch's own job name as well as by id, for ids start
+again from 1 when a cluster's state is wiped.
 """
 
 import fcntl
@@ -17,7 +17,15 @@ from bench.core.store import read_json, write_json
 from bench.sweep.state import Tree
 
 QUERY_SECONDS = 30.0
-WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SUSPENDED", "CONFIGURING", "SPECIAL_EXIT")
+WAITING = (
+    "PENDING",
+    "REQUEUED",
+    "REQUEUE_HOLD",
+    "REQUEUE_FED",
+    "SUSPENDED",
+    "CONFIGURING",
+    "SPECIAL_EXIT",
+)
 _STUCK = ("launch failed requeued held", "dependencyneversatisfied")
 AT_WORK = ("RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING")
 _NO_LOG = 53  # what slurmd says of a job whose log it cannot open
@@ -71,17 +79,26 @@ def _asked(path: Path, names: Sequence[str], max_age: float) -> dict[str, Tree]:
         known |= _sacct(names)
     with suppress(OSError):  # a full disk
         answered = kept.get("answered", 0.0) if error else time.time()
-        write_json(path, {"asked": time.time(), "answered": answered, "jobs": known, "error": error})
+        write_json(
+            path, {"asked": time.time(), "answered": answered, "jobs": known, "error": error}
+        )
     return known
 
 
 def silence(folder: Path) -> str:
-    """What there is to say where Slurm has not answered the last time that it was asked of a sweep; "" where it has."""
+    """What there is to say where Slurm has not answered the last time that it was asked of a sweep.
+
+    "" where it has.
+    """
     kept = _kept(folder / "slurm.json")
     if not kept["error"]:
         return ""
     minutes = (time.time() - kept.get("answered", 0.0)) / 60
-    last = f"what stands here of its jobs is {minutes:.0f} min old" if kept.get("answered") else "it never has"
+    last = (
+        f"what stands here of its jobs is {minutes:.0f} min old"
+        if kept.get("answered")
+        else "it never has"
+    )
     return f"{kept['error']}: {last}"
 
 
@@ -96,7 +113,11 @@ def in_words(job: Tree) -> str:
     state = str(job["state"]).split()[0]
     code, _, number = str(job.get("exit") or "0:0").partition(":")
     if state.startswith("CANCELLED"):
-        return "cancelled (scancel)" if job.get("reason") in (None, "", "None") else f"cancelled ({job['reason']})"
+        return (
+            "cancelled (scancel)"
+            if job.get("reason") in (None, "", "None")
+            else f"cancelled ({job['reason']})"
+        )
     words = _IN_WORDS.get(state, state.lower())
     if job.get("reason") == "OutOfMemory":
         words = "out of memory"
@@ -113,7 +134,15 @@ def in_words(job: Tree) -> str:
 
 def _squeue(names: Sequence[str]) -> tuple[dict[str, Tree], str]:
     columns = "JobArrayID:|,Name:|,State:|,Reason:|,exit_code:"
-    command = ["squeue", "--noheader", "--array", "--states=all", f"--name={','.join(names)}", "-O", columns]
+    command = [
+        "squeue",
+        "--noheader",
+        "--array",
+        "--states=all",
+        f"--name={','.join(names)}",
+        "-O",
+        columns,
+    ]
     done = _run(command)
     if done is None:
         return {}, "squeue does not answer"
@@ -129,7 +158,19 @@ def _squeue(names: Sequence[str]) -> tuple[dict[str, Tree], str]:
 
 def _sacct(names: Sequence[str]) -> dict[str, Tree]:
     columns = "JobID,JobName%60,State,Reason,ExitCode"
-    done = _run(["sacct", "--noheader", "-P", "-X", f"--name={','.join(names)}", "-o", columns, "-S", "now-30days"])
+    done = _run(
+        [
+            "sacct",
+            "--noheader",
+            "-P",
+            "-X",
+            f"--name={','.join(names)}",
+            "-o",
+            columns,
+            "-S",
+            "now-30days",
+        ]
+    )
     found = {}
     for line in (done or "").splitlines():
         job, name, state, reason, code = line.split("|")[:5]
@@ -139,6 +180,8 @@ def _sacct(names: Sequence[str]) -> dict[str, Tree]:
 
 def _run(command: list[str]) -> str | None:
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None

@@ -39,7 +39,9 @@ class Sweep:
     @property
     def identity(self) -> str:
         """Digest of what is computed; where and with how many machines does not count."""
-        grid = self.spec.model_dump(mode="json", include={"axes", "also", "exclude", "settings", "scale"})
+        grid = self.spec.model_dump(
+            mode="json", include={"axes", "also", "exclude", "settings", "scale"}
+        )
         return digest(grid, 10)
 
     def error(self, text: str, *where: str | int) -> InputError:
@@ -56,14 +58,17 @@ def read_sweep(name: str) -> Sweep:
     """A sweep by the path of its TOML file, or by the name of a shipped one (with or without `.toml`).
 
     Raises:
-        InputError: no such file, no readable TOML, an unknown key, a wrong value, or a cycle of includes.
+        InputError: no such file, no readable TOML, an unknown key, a wrong value, or a cycle of
+            includes.
     """
     path = Path(name)
     if not path.is_file() and len(path.parts) == 1:
         path = SHIPPED / f"{name.removesuffix('.toml')}.toml"
         if not path.is_file():
             if name.endswith(".toml"):
-                raise InputError(f"no such sweep file: {name}; shipped ones: {', '.join(shipped())}")
+                raise InputError(
+                    f"no such sweep file: {name}; shipped ones: {', '.join(shipped())}"
+                )
             raise unknown("sweep", name, shipped())
     texts: dict[Path, str] = {}
     tree = _tree(path, texts, ())
@@ -85,13 +90,17 @@ def with_site(sweep: Sweep, path: Path) -> Sweep:
     for section in tree:
         if section not in ("site", "resources"):
             place = _place(texts, path, (section,))
-            raise InputError(f"{place}: a site file holds [site] and [resources] alone, not '{section}'")
+            raise InputError(
+                f"{place}: a site file holds [site] and [resources] alone, not '{section}'"
+            )
     below = sweep.spec.model_dump(mode="json", include={"site", "resources"}, exclude_unset=True)
     try:
         laid = SweepSpec.model_validate(_over(below, tree))
     except ValidationError as error:
         raise _explained(error, texts, path) from error
-    return replace(sweep, spec=sweep.spec.model_copy(update={"site": laid.site, "resources": laid.resources}))
+    return replace(
+        sweep, spec=sweep.spec.model_copy(update={"site": laid.site, "resources": laid.resources})
+    )
 
 
 def _tree(path: Path, texts: dict[Path, str], above: tuple[Path, ...]) -> Tree:
@@ -105,17 +114,23 @@ def _tree(path: Path, texts: dict[Path, str], above: tuple[Path, ...]) -> Tree:
     except (OSError, UnicodeDecodeError) as error:
         by = f", included by {above[-1]}" if above else ""
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read the sweep file {path} ({str(reason).lower()}){by}") from error
+        raise InputError(
+            f"cannot read the sweep file {path} ({str(reason).lower()}){by}"
+        ) from error
     try:
         own = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not a readable TOML: {error}") from error
     except RecursionError as error:
-        raise InputError(f"{path}: not a readable TOML: lists or tables stand too deep in each other") from error
+        raise InputError(
+            f"{path}: not a readable TOML: lists or tables stand too deep in each other"
+        ) from error
     includes = own.pop("include", [])
     if not isinstance(includes, list) or not all(isinstance(one, str) for one in includes):
         where = _place({path: text}, path, ("include",))
-        raise InputError(f'{where}: include = {includes!r}: give a list of files, such as include = ["site.toml"]')
+        raise InputError(
+            f'{where}: include = {includes!r}: give a list of files, such as include = ["site.toml"]'
+        )
     tree: Tree = {}
     for one in includes:
         tree = _over(tree, _tree(path.parent / one, texts, (*above, resolved)))
@@ -140,12 +155,20 @@ def _over(tree: Tree, above: Tree, top: bool = True) -> Tree:
 def _explained(error: ValidationError, texts: dict[Path, str], path: Path) -> InputError:
     """The first complaint of pydantic with its place and, for an unknown key, the nearest known one."""
     first = error.errors()[0]
-    where = [part for part in first["loc"] if isinstance(part, int) or not part.startswith("function-")]
+    where = [
+        part for part in first["loc"] if isinstance(part, int) or not part.startswith("function-")
+    ]
     place, name = _place(texts, path, where), ".".join(map(str, where))
     if first["type"] == "extra_forbidden":
         known = ["include"] if len(where) == 1 else []
-        kind = f"key in [{'.'.join(str(part) for part in where[:-1])}]" if len(where) > 1 else "section"
-        return InputError(f"{place}: {unknown(kind, str(where[-1]), [*known, *_known(where[:-1])])}")
+        kind = (
+            f"key in [{'.'.join(str(part) for part in where[:-1])}]"
+            if len(where) > 1
+            else "section"
+        )
+        return InputError(
+            f"{place}: {unknown(kind, str(where[-1]), [*known, *_known(where[:-1])])}"
+        )
     if first["type"] == "too_short":
         return InputError(f"{place}: {name} is empty: give at least one value, or leave it out")
     if first["type"] == "value_error":
@@ -162,7 +185,9 @@ def _known(where: list[str | int]) -> list[str]:
         where = ["axes"]
     model: type[BaseModel] = SweepSpec
     for part in where:
-        inner = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        inner = (
+            model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        )
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner
@@ -173,10 +198,13 @@ _HEADER = re.compile(r"\s*(\[\[?)\s*([\w.\"' -]+?)\s*\]\]?\s*(#.*)?$")
 _KEY = re.compile(r"(\s*)([\w.\"'-]+)\s*=\s*")
 
 
-def _place(texts: dict[Path, str], path: Path, where: tuple[str | int, ...] | list[str | int]) -> str:
-    """The file, line and column where a setting stands; the line of its section, or the file alone, where it has none.
+def _place(
+    texts: dict[Path, str], path: Path, where: tuple[str | int, ...] | list[str | int]
+) -> str:
+    """The file, line and column where a setting stands.
 
-    Which element of a list is wrong is not looked for: the column is that of the value.
+    The line of its section, or the file alone, where it has none. Which element of a list is wrong
+    is not looked for: the column is that of the value.
     """
     for given in range(len(where), 0, -1):
         for file, text in reversed(texts.items()):

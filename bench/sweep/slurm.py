@@ -31,7 +31,8 @@ class SlurmJob:
         if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
             from submitit.helpers import TorchDistributedEnvironment
 
-            # A port for every time that the job is started: at the last one's somebody may still be.
+            # A port for every time that the job is started: at the last one's somebody may still
+            # be.
             times = f"{os.environ['SLURM_JOB_ID']} {os.environ.get('SLURM_RESTART_COUNT', 0)}"
             os.environ["MASTER_PORT"] = str(random.Random(times).randint(20_000, 32_000))
             # Each task sees all GPUs of the job on its node, and takes the one of its number.
@@ -54,15 +55,26 @@ def require_slurm() -> None:
         InputError: there is no Slurm here, or it does not answer.
     """
     try:
-        done = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            ["scontrol", "ping"], capture_output=True, text=True, timeout=30, check=False
+        )
     except (OSError, subprocess.SubprocessError):
-        raise InputError("--cluster slurm: no Slurm here (scontrol is not found); give --cluster local") from None
+        raise InputError(
+            "--cluster slurm: no Slurm here (scontrol is not found); give --cluster local"
+        ) from None
     if "is UP" not in done.stdout:
-        raise InputError("--cluster slurm: slurmctld does not answer: scontrol ping, or give --cluster local")
+        raise InputError(
+            "--cluster slurm: slurmctld does not answer: scontrol ping, or give --cluster local"
+        )
 
 
 def submit(
-    folder: SweepFolder, launch: Path, jobs: list[Tree], site: SiteSpec, name: str, earlier: dict[str, str]
+    folder: SweepFolder,
+    launch: Path,
+    jobs: list[Tree],
+    site: SiteSpec,
+    name: str,
+    earlier: dict[str, str],
 ) -> Iterator[dict[str, str]]:
     """Hands jobs in, as arrays of equal needs.
 
@@ -85,7 +97,9 @@ def submit(
     levels: dict[str, int] = {}
     classes: dict[tuple[Any, ...], list[Tree]] = {}
     for job in jobs:
-        level = levels[job["name"]] = 1 + max((levels.get(one, 0) for one in job["needs"]), default=0)
+        level = levels[job["name"]] = 1 + max(
+            (levels.get(one, 0) for one in job["needs"]), default=0
+        )
         classes.setdefault((level, ResourcesSpec.model_validate(job["resources"])), []).append(job)
     number = 0
     for (_, resources), members in sorted(classes.items(), key=lambda one: one[0][0]):
@@ -132,18 +146,28 @@ def _by_dependency(
 
 
 def _array(
-    folder: SweepFolder, place: Path, launch: str, jobs: list[Tree], resources: ResourcesSpec, dependency: str,
-    site: SiteSpec, name: str,
+    folder: SweepFolder, place: Path, launch: str, jobs: list[Tree], resources: ResourcesSpec,
+    dependency: str, site: SiteSpec, name: str,
 ) -> dict[str, str]:  # fmt: skip
     import submitit
 
-    place.mkdir()  # a folder of its own: submitit names results by the job's id, which may come again
-    executor = submitit.SlurmExecutor(place, max_num_timeout=site.requeues, python=site.python or None)
+    # a folder of its own: submitit names results by the job's id, which may come again
+    place.mkdir()
+    executor = submitit.SlurmExecutor(
+        place, max_num_timeout=site.requeues, python=site.python or None
+    )
     code = environment(Path(jobs[0]["code"]))
-    further = {key: value for key, value in site.parameters.items() if value is not False} | {"requeue": True}
+    further = {key: value for key, value in site.parameters.items() if value is not False} | {
+        "requeue": True
+    }
     if dependency:
         further |= {"dependency": dependency, "kill-on-invalid-dep": "yes"}
-    given = {"partition": site.partition, "account": site.account, "qos": site.qos, "constraint": site.constraint}
+    given = {
+        "partition": site.partition,
+        "account": site.account,
+        "qos": site.qos,
+        "constraint": site.constraint,
+    }
     executor.update_parameters(
         job_name=name,
         time=max(1, math.ceil(resources.hours * 60)),
@@ -155,8 +179,8 @@ def _array(
         stderr_to_stdout=True,
         array_parallelism=site.jobs_at_once or len(jobs),
         setup=[*site.setup, *(f"export {key}={shlex.quote(value)}" for key, value in code.items())],
-        # Since Slurm 22.05 srun does not take the cores of the job over by itself. Tasks whose first one has ended wait
-        # for nothing.
+        # Since Slurm 22.05 srun does not take the cores of the job over by itself. Tasks whose
+        # first one has ended wait for nothing.
         srun_args=["--wait=60", f"--cpus-per-task={resources.cpus // resources.tasks}"],
         additional_parameters=further,
         **({"gpus_per_node": resources.gpus} if resources.gpus else {}),
@@ -164,7 +188,9 @@ def _array(
     )
     try:
         with executor.batch():
-            handed_in = [executor.submit(SlurmJob(str(folder.path), job["name"], launch)) for job in jobs]
+            handed_in = [
+                executor.submit(SlurmJob(str(folder.path), job["name"], launch)) for job in jobs
+            ]
     except submitit.core.utils.FailedJobError as error:
         lines = [line for line in str(error).splitlines() if "error" in line.lower()]
         raise InputError(
@@ -175,7 +201,9 @@ def _array(
 
 def max_array_size() -> int:
     """How many jobs one array may have: indices go from 0 to MaxArraySize - 1."""
-    done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["scontrol", "show", "config"], capture_output=True, text=True, timeout=60, check=False
+    )
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
     return max(1, int(found[1])) if found else 1000
 
@@ -183,4 +211,6 @@ def max_array_size() -> int:
 def cancel(ids: list[str]) -> None:
     """Takes jobs out of the queue, and ends those that run."""
     for first in range(0, len(ids), 500):
-        subprocess.run(["scancel", *ids[first : first + 500]], capture_output=True, timeout=120, check=False)
+        subprocess.run(
+            ["scancel", *ids[first : first + 500]], capture_output=True, timeout=120, check=False
+        )

@@ -64,25 +64,33 @@ def environment(snapshot: Path) -> dict[str, str]:
     others = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
     found = {
         "PYTHONPATH": os.pathsep.join([str(snapshot), *others]),
-        "PYTHONSAFEPATH": "1",  # `python -m` would look into the current folder first, which may be a checkout
+        # `python -m` would look into the current folder first, which may be a checkout
+        "PYTHONSAFEPATH": "1",
         "BENCH_PLUGINS": os.pathsep.join(map(str, plugins)),
     }
-    # As the command `bench` sets them (see `bench.cli.main.main`); here nothing has been loaded yet.
+    # As the command `bench` sets them (see `bench.cli.main.main`); here nothing has been loaded
+    # yet.
     return {**found, "GOMP_SPINCOUNT": "1000", "THP_MEM_ALLOC_ENABLE": "1"}
 
 
 def check(snapshot: Path) -> Tree:
-    """Makes sure that this process runs the copy, and that nobody has changed it; returns where it came from.
+    """Makes sure that this process runs the copy, and that nobody has changed it.
+
+    Returns where it came from.
 
     Raises:
         InputError: it runs other code.
     """
     running = Path(bench.__file__).resolve().parent.parent
     if running != snapshot.resolve():
-        raise InputError(f"this job was to run the code in {snapshot}, and runs that in {running}: look at site.setup")
+        raise InputError(
+            f"this job was to run the code in {snapshot}, and runs that in {running}: look at site.setup"
+        )
     found = digest_of(snapshot)
     if found != snapshot.name:
-        raise InputError(f"the frozen code in {snapshot} was changed after the launch: launch again")
+        raise InputError(
+            f"the frozen code in {snapshot} was changed after the launch: launch again"
+        )
     return dict(read_json(snapshot / _ORIGIN))
 
 
@@ -115,6 +123,8 @@ def _git(root: Path, *arguments: str) -> str | None:
         return None
     try:
         command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None

@@ -31,7 +31,8 @@ class AxesSpec(Spec):
     Attributes:
         methods: names of `bench list methods`.
         encoders: names of `bench list encoders`.
-        recipes: names of `bench list recipes`, or TOML files, relative to the folder that `bench sweep` is called in.
+        recipes: names of `bench list recipes`, or TOML files, relative to the folder that `bench
+            sweep` is called in.
         datasets: probed ones; names of `bench list datasets`, or CSVs, likewise.
         pretrain_datasets: likewise; "same" is the probed one.
         fractions: shares of the labels in (0, 1], or numbers of tracks.
@@ -46,7 +47,9 @@ class AxesSpec(Spec):
     recipes: Names = ("quick",)
     datasets: Names = ("midiband",)
     pretrain_datasets: Names = ("same",)
-    fractions: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] | None = None
+    fractions: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] | None = (
+        None
+    )
     draws: Annotated[int, Field(ge=1, le=1000)] | None = None
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     probes: Annotated[tuple[Probe, ...], Field(min_length=1)] | None = None
@@ -60,7 +63,18 @@ class AxesSpec(Spec):
         return value
 
 
-AXES = ("method", "encoder", "recipe", "dataset", "pretrain_dataset", "fraction", "draw", "seed", "probe", "probe_seed")
+AXES = (
+    "method",
+    "encoder",
+    "recipe",
+    "dataset",
+    "pretrain_dataset",
+    "fraction",
+    "draw",
+    "seed",
+    "probe",
+    "probe_seed",
+)
 """What a cell has a value of on each axis, as `[[exclude]]` names it."""
 
 
@@ -84,20 +98,27 @@ class ExcludeSpec(Spec):
         if isinstance(given, dict):
             if not given:
                 raise ValueError("names no axis, and so would leave every cell out")
-            return {name: value if isinstance(value, list | tuple) else (value,) for name, value in given.items()}
+            return {
+                name: value if isinstance(value, list | tuple) else (value,)
+                for name, value in given.items()
+            }
         return given
 
 
 class ResourcesSpec(Spec):
-    """What one stage needs; a job that does several gets the most of each, and the sum of their hours.
+    """What one stage needs.
+
+    A job that does several gets the most of each, and the sum of their hours.
 
     Attributes:
         gpus: of a node.
         cpus: of a node.
         memory_gb: RAM of a node, in GiB.
-        hours: after which the cluster ends the job; it is put in line again and goes on from its checkpoint.
+        hours: after which the cluster ends the job; it is put in line again and goes on from its
+            checkpoint.
         nodes: that pretraining runs on at the same time.
-        tasks: processes on each node that share a pretraining, each with as many of the node's GPUs and CPUs.
+        tasks: processes on each node that share a pretraining, each with as many of the node's GPUs
+            and CPUs.
     """
 
     gpus: int = Field(0, ge=0, le=64)
@@ -110,7 +131,9 @@ class ResourcesSpec(Spec):
     @model_validator(mode="after")
     def _tasks_share_evenly(self) -> "ResourcesSpec":
         if self.gpus % self.tasks or self.cpus % self.tasks:
-            raise ValueError(f"{self.gpus} GPUs and {self.cpus} CPUs cannot be shared evenly by {self.tasks} tasks")
+            raise ValueError(
+                f"{self.gpus} GPUs and {self.cpus} CPUs cannot be shared evenly by {self.tasks} tasks"
+            )
         return self
 
     @property
@@ -136,7 +159,9 @@ class StagesSpec(Spec):
     def _only_pretraining_is_shared(self) -> "StagesSpec":
         for name in ("prepare", "embed", "probe"):
             if getattr(self, name).processes > 1:
-                raise ValueError(f"{name}: nodes and tasks are of pretrain alone; the other stages are one process")
+                raise ValueError(
+                    f"{name}: nodes and tasks are of pretrain alone; the other stages are one process"
+                )
         return self
 
 
@@ -150,12 +175,15 @@ class SiteSpec(Spec):
         constraint: of Slurm: features that a node must have.
         setup: shell lines before Python starts, such as `module load cuda`.
         python: command of the interpreter on the nodes; "" for the one that submits.
-        stages: "apart": pretrain, embed and probe are jobs of their own, each waiting for the one before; "together":
-            one job; "auto": together where they ask for the same machine in [resources].
-        groups_per_job: pretrainings, with all their cells, that one job computes one after another; 0 packs short ones
-            together where there are very many, since each job takes seconds to start.
+        stages: "apart": pretrain, embed and probe are jobs of their own, each waiting for the one
+            before; "together": one job; "auto": together where they ask for the same machine in
+            [resources].
+        groups_per_job: pretrainings, with all their cells, that one job computes one after another;
+            0 packs short ones together where there are very many, since each job takes seconds to
+            start.
         cells_per_job: where probe is a job of its own (`stages`); 0 for all cells of their groups.
-        jobs_at_once: how many jobs of an array run at the same time; of `--cluster local`, how many in all.
+        jobs_at_once: how many jobs of an array run at the same time; of `--cluster local`, how many
+            in all.
         signal_seconds: how long before its time limit a job is told to write a checkpoint.
         requeues: how often a job may be put in line again after a time limit or a preemption.
         parameters: further options of sbatch, by their long names; those without a value are true.

@@ -1,11 +1,12 @@
 """What is on disk of a sweep: its folder in home, its jobs, and each attempt at one with status, heartbeat and log.
 
-There is no daemon and no database: each file has one writer, is written under a temporary name and renamed, and what
-has become of a job is read from the files that it left.
+There is no daemon and no database: each file has one writer, is written under a temporary name and
+renamed, and what has become of a job is read from the files that it left.
 
     sweeps/NAME-ID/cells.json              the cells, the jobs that compute them, where their results will lie
     sweeps/NAME-ID/jobs/JOB/job.json       what a job computes
-    sweeps/NAME-ID/jobs/JOB/attempts/0001/ status.json, heartbeat, log.txt; exit.json of the process that started it
+    sweeps/NAME-ID/jobs/JOB/attempts/0001/ status.json, heartbeat, log.txt; exit.json of the process
+    that started it
     sweeps/NAME-ID/launches/0001/          launch.json: which jobs were started together, and how
     sweeps/NAME-ID/code/HASH/              the code that they run
 """
@@ -30,7 +31,10 @@ Tree = dict[str, Any]
 
 
 def stale_seconds() -> float:
-    """How old a heartbeat may be, in seconds; BENCH_STALE_SECONDS, where a file system shows changes late."""
+    """How old a heartbeat may be, in seconds.
+
+    BENCH_STALE_SECONDS, where a file system shows changes late.
+    """
     return float(os.environ.get("BENCH_STALE_SECONDS", _STALE_SECONDS))
 
 
@@ -47,9 +51,17 @@ def machine() -> str:
 
 
 def process_start(pid: int) -> str | None:
-    """When a process was started, in the kernel's ticks; None where there is no such process, or none but a zombie."""
+    """When a process was started, in the kernel's ticks.
+
+    None where there is no such process, or none but a zombie.
+    """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        fields = (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()
+        )
     except OSError:
         return None
     return None if fields[0] in "ZX" else fields[19]
@@ -93,7 +105,11 @@ class Attempt:
     def alive(self) -> bool:
         """Whether it is at work: it says so, its heart beats, and its process is not known to be gone."""
         running = self.status.get("state") == "running"
-        return running and beats(self.folder / "heartbeat") and lives(self.status["process"]) is not False
+        return (
+            running
+            and beats(self.folder / "heartbeat")
+            and lives(self.status["process"]) is not False
+        )
 
     @property
     def exit(self) -> Tree:
@@ -103,7 +119,10 @@ class Attempt:
 
 
 def read_attempt(folder: Path) -> Attempt:
-    """An attempt as found on disk; one that was killed before it could say anything has an empty status."""
+    """An attempt as found on disk.
+
+    One that was killed before it could say anything has an empty status.
+    """
     try:
         return Attempt(folder, read_json(folder / "status.json"))
     except (OSError, ValueError):
@@ -136,7 +155,9 @@ class SweepFolder:
     def attempts(self, name: str) -> list[Attempt]:
         """The attempts at a job, in their order."""
         try:
-            folders = sorted(entry.path for entry in os.scandir(self.path / "jobs" / name / "attempts"))
+            folders = sorted(
+                entry.path for entry in os.scandir(self.path / "jobs" / name / "attempts")
+            )
         except OSError:
             return []
         found = [read_attempt(Path(folder)) for folder in folders]
@@ -171,7 +192,9 @@ class SweepFolder:
 def _numbered(parent: Path) -> Path:
     """Makes the folder with the next number; two that want one at the same time get two."""
     parent.mkdir(parents=True, exist_ok=True)
-    number = 1 + max((int(entry.name) for entry in os.scandir(parent) if entry.name.isdigit()), default=0)
+    number = 1 + max(
+        (int(entry.name) for entry in os.scandir(parent) if entry.name.isdigit()), default=0
+    )
     while True:
         folder = parent / f"{number:04}"
         try:
@@ -202,5 +225,7 @@ def require_launched(folder: SweepFolder, name: str) -> Tree:
                 f"sweep {name} as it is now was not launched from this home; with other axes or settings it was "
                 f"({', '.join(others)}): undo the change to see or cancel that, or bench sweep {name} --dry-run"
             )
-        raise InputError(f"sweep {name} was not launched from this home: bench sweep {name} --dry-run shows its plan")
+        raise InputError(
+            f"sweep {name} was not launched from this home: bench sweep {name} --dry-run shows its plan"
+        )
     return cells

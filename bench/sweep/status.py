@@ -41,48 +41,74 @@ class JobState:
     stuck: bool = False
 
 
-def job_states(folder: SweepFolder, names: list[str], max_age: float = queue.QUERY_SECONDS) -> dict[str, JobState]:
-    """The state of jobs; Slurm is asked once for all of them, and not again within `max_age` seconds."""
+def job_states(
+    folder: SweepFolder, names: list[str], max_age: float = queue.QUERY_SECONDS
+) -> dict[str, JobState]:
+    """The state of jobs.
+
+    Slurm is asked once for all of them, and not again within `max_age` seconds.
+    """
     latest: dict[str, tuple[Path, Tree]] = {}
     for path, record in folder.launches():
         latest |= dict.fromkeys(record["jobs"], (path, record))
-    records = {record["name"]: record for _, record in latest.values() if record["cluster"] == "slurm"}
+    records = {
+        record["name"]: record for _, record in latest.values() if record["cluster"] == "slurm"
+    }
     said = queue.ask(folder.path, list(records), max_age) if records else {}
     found: dict[str, JobState] = {}
     for name in names:
         known = latest.get(name)
-        found[name] = _state(folder, name, *known, said) if known else JobState("missing", "never run")
+        found[name] = (
+            _state(folder, name, *known, said) if known else JobState("missing", "never run")
+        )
         if known and found[name].state in _BROKEN:
-            # Its files may have been read before its last word, and its process looked for after that: once more.
+            # Its files may have been read before its last word, and its process looked for after
+            # that: once more.
             found[name] = _state(folder, name, *known, said)
     for name in names:  # those first that others need
         if name in latest and (found[name].attempt is None or found[name].state == "missing"):
             needs = [one for one in folder.job(name)["needs"] if one in found]
             broken = [one for one in needs if found[one].state in _BROKEN]
             ahead = [one for one in needs if found[one].state in ACTIVE]
-            if ahead and not broken and found[name].state == "queued":  # why that waits is what there is to know
+            if (
+                ahead and not broken and found[name].state == "queued"
+            ):  # why that waits is what there is to know
                 need = found[ahead[0]]
-                why = need.why if need.need else f"{ahead[0]}, which it needs, {need.state}: {need.why}"
+                why = (
+                    need.why
+                    if need.need
+                    else f"{ahead[0]}, which it needs, {need.state}: {need.why}"
+                )
                 found[name] = replace(found[name], why=why, need=ahead[0])
             if broken and found[name].state != "done":
                 need = found[broken[0]]
-                why = need.why if need.need else f"{broken[0]}, which it needs, {need.state}: {need.why}"
+                why = (
+                    need.why
+                    if need.need
+                    else f"{broken[0]}, which it needs, {need.state}: {need.why}"
+                )
                 found[name] = JobState(need.state, why, need=broken[0])
     return found
 
 
-def _state(folder: SweepFolder, name: str, launch: Path, record: Tree, said: dict[str, Tree]) -> JobState:
+def _state(
+    folder: SweepFolder, name: str, launch: Path, record: Tree, said: dict[str, Tree]
+) -> JobState:
     slurm = record.get("ids", {}).get(name, "")
     word = said.get(f"{record.get('name')} {slurm}") if slurm else None
     attempts = folder.attempts(name)
-    for one in reversed(attempts):  # not the last alone: a node that Slurm has given up may go on with its job
+    for one in reversed(
+        attempts
+    ):  # not the last alone: a node that Slurm has given up may go on with its job
         if one.alive:  # where Slurm no longer knows it, its id may be another job's by now
             known = slurm if word and word["state"] != "GONE" else ""
             return JobState("running", f"since {one.status['started']}", one, known)
     attempts = [one for one in attempts if one.status["launch"] == launch.name]
     if word and queue.stuck(word):
         last = attempts[-1] if attempts else None
-        return JobState("stopped", f"Slurm holds it back for ever: {word['reason']}", last, slurm, stuck=True)
+        return JobState(
+            "stopped", f"Slurm holds it back for ever: {word['reason']}", last, slurm, stuck=True
+        )
     if not attempts:
         return _not_begun(launch, name, record, word, slurm)
     last = attempts[-1]
@@ -100,7 +126,11 @@ def _state(folder: SweepFolder, name: str, launch: Path, record: Tree, said: dic
         return JobState("queued", note, last, slurm)
     if word and word["state"] in queue.AT_WORK:
         gone = lives(last.status["process"]) is False
-        why = "ends: Slurm has not said how" if gone else "not heard of for a while, but Slurm says that it runs"
+        why = (
+            "ends: Slurm has not said how"
+            if gone
+            else "not heard of for a while, but Slurm says that it runs"
+        )
         return JobState("running", why, last, slurm)
     if _just_gone(last, record):
         return JobState("running", "ends: its scheduler has not said how", last, slurm)
@@ -133,7 +163,11 @@ def _not_begun(launch: Path, name: str, record: Tree, word: Tree | None, slurm: 
         if process is None and young:
             return JobState("queued", "being started")
         alive = lives(process) if process else False
-        return JobState("queued", "waits for its turn") if alive else JobState("missing", "its scheduler has ended")
+        return (
+            JobState("queued", "waits for its turn")
+            if alive
+            else JobState("missing", "its scheduler has ended")
+        )
     if word is None or word["state"] == "GONE":
         if young and word is None:
             return JobState("queued", "just handed in", slurm=slurm)
@@ -143,7 +177,11 @@ def _not_begun(launch: Path, name: str, record: Tree, word: Tree | None, slurm: 
     if word["state"] in queue.AT_WORK:
         return JobState("queued", "starting", slurm=slurm)
     cancelled = word["state"].startswith("CANCELLED")
-    return JobState("stopped" if cancelled else "failed", f"before it began: {queue.in_words(word)}", slurm=slurm)
+    return JobState(
+        "stopped" if cancelled else "failed",
+        f"before it began: {queue.in_words(word)}",
+        slurm=slurm,
+    )
 
 
 def _slurm_log(launch: Path, slurm: str) -> str:
@@ -160,11 +198,16 @@ def _death(last: Attempt, word: Tree | None, slurm_log: str) -> tuple[str, str]:
     if _OUT_OF_MEMORY.search(slurm_log):  # where Slurm counts it as a plain failure
         return "failed", "out of memory: more than [resources] asks for"
     if word and word["state"] not in ("GONE", "COMPLETED", *queue.AT_WORK, *queue.WAITING):
-        return "stopped" if word["state"].startswith("CANCELLED") else "failed", queue.in_words(word)
+        return "stopped" if word["state"].startswith("CANCELLED") else "failed", queue.in_words(
+            word
+        )
     if last.exit:
         return "failed", local.exit_in_words(last.exit)
     if lives(last.status["process"]) is False:
-        return "failed", f"its process is gone without a word (host {last.status['process']['host']})"
+        return (
+            "failed",
+            f"its process is gone without a word (host {last.status['process']['host']})",
+        )
     silent = "" if beats(last.folder / "heartbeat") else ": its heart stopped"
     return "failed", f"died without a word{silent} (host {last.status['process']['host']})"
 
@@ -198,13 +241,16 @@ class Status:
         return Counter(one.state for one in self.cells)
 
 
-def read_status(folder: SweepFolder, results_folder: Path, max_age: float = queue.QUERY_SECONDS) -> Status:
+def read_status(
+    folder: SweepFolder, results_folder: Path, max_age: float = queue.QUERY_SECONDS
+) -> Status:
     """Reads the state of a sweep that was launched; a cell is done when its result is stored."""
     cells = (folder.cells or {"cells": []})["cells"]
     done = _finished(folder, cells, results_folder)
     wanted = dict.fromkeys(cell["job"] for cell in cells if cell["id"] not in done)
     jobs = job_states(folder, _with_needs(folder, list(wanted)), max_age)
-    # A result is stored before its job says that it has ended: whose job has may have got one since the first look.
+    # A result is stored before its job says that it has ended: whose job has may have got one since
+    # the first look.
     ended = {name for name in wanted if jobs[name].state not in ACTIVE}
     done |= _finished(folder, [cell for cell in cells if cell["job"] in ended], results_folder)
     found = []
@@ -221,11 +267,17 @@ def _finished(folder: SweepFolder, cells: list[Tree], results_folder: Path) -> s
     if not cells:
         return set()
     stored = stored_names(results_folder)
-    # Before the data were prepared the name of a result was not known: then the job says what it has finished.
+    # Before the data were prepared the name of a result was not known: then the job says what it
+    # has finished.
     nameless = dict.fromkeys(cell["job"] for cell in cells if not cell["stem"])
-    said = {job: {one for attempt in folder.attempts(job) for one in attempt.status["done"]} for job in nameless}
+    said = {
+        job: {one for attempt in folder.attempts(job) for one in attempt.status["done"]}
+        for job in nameless
+    }
     named = {cell["id"] for cell in cells if cell["stem"] in stored}
-    return named | {cell["id"] for cell in cells if not cell["stem"] and cell["id"] in said[cell["job"]]}
+    return named | {
+        cell["id"] for cell in cells if not cell["stem"] and cell["id"] in said[cell["job"]]
+    }
 
 
 def _with_needs(folder: SweepFolder, names: list[str]) -> list[str]:
@@ -245,7 +297,10 @@ def _with_needs(folder: SweepFolder, names: list[str]) -> list[str]:
 
 
 def log_of(folder: SweepFolder, job: str, lines: int) -> str:
-    """The end of what a job printed; of the one that it needs and that failed, where that kept it from starting."""
+    """The end of what a job printed.
+
+    Of the one that it needs and that failed, where that kept it from starting.
+    """
     states = job_states(folder, _with_needs(folder, [job]))
     while states[job].need:
         job = states[job].need
@@ -257,17 +312,24 @@ def log_end(folder: SweepFolder, job: str, state: JobState, lines: int) -> str:
 
     Where a job of several tasks failed, with what the others printed.
     """
-    launch, record = next((one for one in reversed(folder.launches()) if job in one[1]["jobs"]), (None, {}))
+    launch, record = next(
+        (one for one in reversed(folder.launches()) if job in one[1]["jobs"]), (None, {})
+    )
     paths, helpers = [state.attempt.folder / "log.txt"] if state.attempt else [], []
     if launch:
         slurm = record.get("ids", {}).get(job)
         slurm_logs = sorted(launch.glob(f"array-*/{slurm}_*_log.out"))
         first = [path for path in slurm_logs if path.name == f"{slurm}_0_log.out"]
         paths += [launch / f"{job}.txt", *first]
-        helpers = [*sorted(launch.glob(f"{job}-task-*.txt")), *(path for path in slurm_logs if path not in first)]
+        helpers = [
+            *sorted(launch.glob(f"{job}-task-*.txt")),
+            *(path for path in slurm_logs if path not in first),
+        ]
     said = next((end for path in paths if (end := _end(path, lines))), "")
     for number, path in enumerate(helpers if state.state == "failed" else [], start=1):
-        end = "\n".join(line for line in _end(path, lines).splitlines() if not line.startswith("submitit INFO"))
+        end = "\n".join(
+            line for line in _end(path, lines).splitlines() if not line.startswith("submitit INFO")
+        )
         said += f"\n--- task {number}:\n{end}" if end else ""
     return said
 

@@ -1,7 +1,8 @@
 """The mirror into MLflow, and its only writer: made from stored results and the files of sweeps, after the fact.
 
-What is to be shown (`bench.tracking.runs`) is compared with what the store holds, and the difference is written
-(`bench.tracking.mirror.writer`): a second time there is none. These two files are the only ones that import mlflow.
+What is to be shown (`bench.tracking.runs`) is compared with what the store holds, and the
+difference is written (`bench.tracking.mirror.writer`): a second time there is none. These two files
+are the only ones that import mlflow.
 """
 
 import fcntl
@@ -71,7 +72,8 @@ class Mirror:
         One process at a time writes to a store. What is interrupted is completed the next time.
 
         Args:
-            gather: says what is to be shown; called when no other process writes, so that what it says is the latest.
+            gather: says what is to be shown; called when no other process writes, so that what it
+                says is the latest.
 
         Raises:
             InputError: the store does not answer or takes nothing.
@@ -89,7 +91,9 @@ class Mirror:
                 return done
             except InputError:
                 raise
-            except Exception as error:  # mlflow's own, sqlalchemy's, requests': whatever the store is made of
+            except (
+                Exception
+            ) as error:  # mlflow's own, sqlalchemy's, requests': whatever the store is made of
                 raise InputError(
                     f"MLflow at {address()}{_in_words(error)}; the same command goes on when it does, and "
                     "MLFLOW_TRACKING_URI names another store"
@@ -100,7 +104,9 @@ def _in_words(error: Exception) -> str:
     """What is wrong with a store: the first line, and of a server that is not there the reason alone."""
     text = str(error) or type(error).__name__
     refused = r"\[Errno -?\d+\] ([^)\"']+)|(Read timed out)"
-    ended = r"\w+Error\(\d+, '([^']+)'\)|RemoteDisconnected\('([^']+)'\)"  # while it was being asked
+    ended = (
+        r"\w+Error\(\d+, '([^']+)'\)|RemoteDisconnected\('([^']+)'\)"  # while it was being asked
+    )
     reasons = re.findall(f"{refused}|{ended}", text)
     if "Max retries exceeded" in text and reasons:
         return f" does not answer ({' '.join(reasons[-1]).strip().lower()})"
@@ -110,10 +116,13 @@ def _in_words(error: Exception) -> str:
 def _client() -> Any:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
-    # A server that does not answer is said within half a minute, not after mlflow's seven tries of two minutes each.
+    # A server that does not answer is said within half a minute, not after mlflow's seven tries of
+    # two minutes each.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # a new database is told of in dozens of lines
+    os.environ.setdefault(
+        "MLFLOW_LOGGING_LEVEL", "WARNING"
+    )  # a new database is told of in dozens of lines
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a line a run
     from mlflow.tracking import MlflowClient
 
@@ -124,8 +133,9 @@ def _client() -> Any:
 def _alone(home: Path) -> Iterator[None]:
     """Held by the one process that writes to the store.
 
-    Processes that create a database at once make each other fail (seen with mlflow 3.17), and two that look for the
-    same run and find none would make it twice. The lock lies beside a database, else in home.
+    Processes that create a database at once make each other fail (seen with mlflow 3.17), and two
+    that look for the same run and find none would make it twice. The lock lies beside a database,
+    else in home.
     """
     store = address()
     path = home / "mlflow" / f"{digest(store)}.lock"
@@ -137,7 +147,9 @@ def _alone(home: Path) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a")  # noqa: SIM115
     except OSError as error:
-        raise InputError(f"MLflow at {store}: cannot write {path} ({(error.strerror or '').lower()})") from error
+        raise InputError(
+            f"MLflow at {store}: cannot write {path} ({(error.strerror or '').lower()})"
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,8 @@
 """What MLflow is shown: the runs of an experiment, as plain values. Knows nothing of MLflow.
 
-A cell is a run. Above the cells of one pretraining stands a run of its own, with what belongs to the pretraining: its
-settings, curve, signs of collapse and seconds. Cells carry scores, settings and the result's file.
+A cell is a run. Above the cells of one pretraining stands a run of its own, with what belongs to
+the pretraining: its settings, curve, signs of collapse and seconds. Cells carry scores, settings
+and the result's file.
 """
 
 import re
@@ -20,7 +21,17 @@ from bench.settings.traits import traits
 _TREE = dict[str, Any]
 _ORDER = ("running", "queued", "failed", "stopped", "done", "missing")
 """What a pretraining is, by the states of its cells: the first of these that one of them is in."""
-_OF_PRETRAINING = ("recipe", "method", "encoder", "weights", "pretrain_dataset", "views", "augment", "train", "scale")
+_OF_PRETRAINING = (
+    "recipe",
+    "method",
+    "encoder",
+    "weights",
+    "pretrain_dataset",
+    "views",
+    "augment",
+    "train",
+    "scale",
+)
 _LONGEST_VALUE = 6000  # of a parameter, in characters: MLflow's limit
 _NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")  # of metrics and parameters
 
@@ -41,7 +52,8 @@ class Cell:
         pretraining: id of what the cell shares with others; "" for the result's own word.
         pretraining_key: of the frozen encoder that is there or awaited; "" where it is not known.
         started: UTC time at which work began; "" for now.
-        shared: why, where a job that this cell's job waits for is at work on what the cell shares with others.
+        shared: why, where a job that this cell's job waits for is at work on what the cell shares
+            with others.
         tags: of the run, beside those that every run has.
     """
 
@@ -67,7 +79,8 @@ class Experiment:
     Attributes:
         name: of the sweep, or of what stands in none.
         cells: of one id, the later counts.
-        sweeps: folders of the sweep; a run of one of them that is no longer a cell of it waits for nothing.
+        sweeps: folders of the sweep; a run of one of them that is no longer a cell of it waits for
+            nothing.
         rest: whether a result that another experiment shows is left to that.
     """
 
@@ -114,13 +127,19 @@ class Run:
         """What it took; preparing and pretraining are the pretraining's, the rest the cell's."""
         shared = ("prepare", "pretrain")
         found = self.result.seconds if self.result else {}
-        return {name: value for name, value in found.items() if (name in shared) == (self.kind == "pretraining")}
+        return {
+            name: value
+            for name, value in found.items()
+            if (name in shared) == (self.kind == "pretraining")
+        }
 
     @property
     def times(self) -> tuple[int, int]:
         """When it began and ended, in milliseconds since 1970; 0 for now."""
         end = _milliseconds(self.result.created) if self.result else 0
-        begin = end - round(1000 * self.seconds.get("pretrain" if self.kind == "pretraining" else "probe", 0.0))
+        begin = end - round(
+            1000 * self.seconds.get("pretrain" if self.kind == "pretraining" else "probe", 0.0)
+        )
         return (begin if self.result else _milliseconds(self.started)), end
 
     @property
@@ -131,7 +150,11 @@ class Run:
         tree = self.spec.model_dump(mode="json")
         settings = self.result.settings if self.result else {}
         if self.kind == "pretraining":
-            names = [*_OF_PRETRAINING, "seed", *(("dataset", "labels", "fraction", "draw") * learns_labels(self.spec))]
+            names = [
+                *_OF_PRETRAINING,
+                "seed",
+                *(("dataset", "labels", "fraction", "draw") * learns_labels(self.spec)),
+            ]
             tree = {name: tree[name] for name in names}
             settings = {name: value for name, value in settings.items() if name in names}
         tree |= {"settings": settings}
@@ -144,19 +167,30 @@ class Run:
         """Its metrics: name, value, step."""
         if self.result is None:
             return []
-        found: list[tuple[str, Any, int]] = [(f"seconds_{stage}", value, 0) for stage, value in self.seconds.items()]
+        found: list[tuple[str, Any, int]] = [
+            (f"seconds_{stage}", value, 0) for stage, value in self.seconds.items()
+        ]
         if self.kind == "cell":
             for name, metric in self.result.metrics.items():
-                found += [(name, metric.value, 0), (f"{name}_low", metric.low, 0), (f"{name}_high", metric.high, 0)]
+                found += [
+                    (name, metric.value, 0),
+                    (f"{name}_low", metric.low, 0),
+                    (f"{name}_high", metric.high, 0),
+                ]
         else:
             training = self.result.training
             found += [(name, training.get(name), 0) for name in ("parameters", "steps", "views")]
             for kind in ("curve", "diagnostics"):
                 for point in training.get(kind, ()):
-                    found += [(f"{kind}_{name}", value, int(point["step"])) for name, value in point.items()]
+                    found += [
+                        (f"{kind}_{name}", value, int(point["step"]))
+                        for name, value in point.items()
+                    ]
         ends = ("curve_step", "diagnostics_step")
         return [
-            (_name(name), float(value), step) for name, value, step in found if value is not None and name not in ends
+            (_name(name), float(value), step)
+            for name, value, step in found
+            if value is not None and name not in ends
         ]
 
 
@@ -164,7 +198,12 @@ def of_result(folder: Path, result: Result) -> Cell:
     """A stored result that is asked for by no sweep."""
     stem = file_stem(result.spec, result.cell)
     return Cell(
-        digest(result.spec), stem, key=result.cell, result=result, path=path_of(folder, result), spec=result.spec
+        digest(result.spec),
+        stem,
+        key=result.cell,
+        result=result,
+        path=path_of(folder, result),
+        spec=result.spec,
     )
 
 
@@ -178,8 +217,14 @@ def runs(cells: Iterable[Cell]) -> tuple[list[Run], list[Run]]:
     for id_, members in groups.items():
         parts: dict[str, list[Cell]] = {}
         latest = ""
-        for cell in members:  # what is not there yet belongs to the pretraining that was last made, or comes
-            latest = cell.result.products.get("pretrain", "") if cell.result else cell.pretraining_key or latest
+        for cell in (
+            members
+        ):  # what is not there yet belongs to the pretraining that was last made, or comes
+            latest = (
+                cell.result.products.get("pretrain", "")
+                if cell.result
+                else cell.pretraining_key or latest
+            )
             parts.setdefault(latest, []).append(cell)
         for key, part in parts.items():
             if id_:
@@ -194,7 +239,18 @@ def _below(cell: Cell, parent: tuple[str, str] | None) -> Run:
         tags = tags | {"commit": str(cell.result.code.get("commit")), "device": cell.result.device}
     state = "missing" if cell.state == "done" and not cell.result else cell.state
     return Run(
-        "cell", cell.id, key, cell.name, state, cell.why, cell.started, cell.result, cell.path, cell.spec, parent, tags
+        "cell",
+        cell.id,
+        key,
+        cell.name,
+        state,
+        cell.why,
+        cell.started,
+        cell.result,
+        cell.path,
+        cell.spec,
+        parent,
+        tags,
     )
 
 
@@ -211,10 +267,16 @@ def _above(id_: str, key: str, cells: Sequence[Cell]) -> Run:
     name = f"{spec.method.name} {spec.encoder.name} s{spec.seed}"
     if learns_labels(spec):
         name += f" f{spec.fraction:g} d{spec.draw}"
-    why = "" if state == "done" else f"{states.count(state)} of {len(cells)} cells {state}: {first.why}"
+    why = (
+        ""
+        if state == "done"
+        else f"{states.count(state)} of {len(cells)} cells {state}: {first.why}"
+    )
     if state == "queued" and any(cell.shared for cell in cells):
         state, why = "running", next(cell.shared for cell in cells if cell.shared)
-    return Run("pretraining", id_, key, name, state, why, first.started, result, None, spec, None, tags)
+    return Run(
+        "pretraining", id_, key, name, state, why, first.started, result, None, spec, None, tags
+    )
 
 
 def _pretraining(cell: Cell) -> str:
@@ -250,7 +312,11 @@ def _flat(tree: _TREE, prefix: str = "") -> _TREE:
     """Nested settings as dotted parameters."""
     flat: _TREE = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, dict)
+            else {f"{prefix}{key}": value}
+        )
     return flat
 
 

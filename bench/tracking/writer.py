@@ -1,8 +1,9 @@
 """The runs of one experiment of MLflow: looked up, compared with what is to be shown, and written where they differ.
 
-A run is found again by the tag `cell_id` (or `pretraining_id`), which says what is asked for, whatever the code; so a
-cell that waits, runs, dies and is put in line again is one run. A run's scores are written once: a result that is made
-anew (other code, other data, and so another key) gets a run of its own, and the earlier one the tag `superseded_by`.
+A run is found again by the tag `cell_id` (or `pretraining_id`), which says what is asked for,
+whatever the code; so a cell that waits, runs, dies and is put in line again is one run. A run's
+scores are written once: a result that is made anew (other code, other data, and so another key)
+gets a run of its own, and the earlier one the tag `superseded_by`.
 """
 
 import secrets
@@ -18,7 +19,11 @@ from bench.core.progress import progress
 from bench.tracking.runs import Experiment, Run, runs
 
 _PAGE = 1000  # runs a search
-_METRICS, _PARAMETERS, _ENTITIES = 1000, 100, 1000  # the most that one call may carry, the last of all kinds together
+_METRICS, _PARAMETERS, _ENTITIES = (
+    1000,
+    100,
+    1000,
+)  # the most that one call may carry, the last of all kinds together
 _LONGEST_TAG = 500
 _STATUS = {
     "done": "FINISHED", "running": "RUNNING", "queued": "SCHEDULED", "failed": "FAILED", "stopped": "KILLED",
@@ -98,26 +103,46 @@ class Writer:
         self._client, self._experiment = client, experiment
         self._new: set[str] = set()
         self._changed: set[str] = set()
-        self._latest: dict[tuple[str, str], tuple[str, Found]] = {}  # of what is asked for, the run that counts
+        self._latest: dict[
+            tuple[str, str], tuple[str, Found]
+        ] = {}  # of what is asked for, the run that counts
         self._touched = False
         id_, writer = self._open()
         self._known = known.get(experiment.name) or Known("", "", {})
-        # To look for ten thousand runs takes most of a minute; where nobody else has written there is no need to.
+        # To look for ten thousand runs takes most of a minute; where nobody else has written there
+        # is no need to.
         if (self._known.id, self._known.writer) != (id_, writer):
             self._known = known[experiment.name] = Known(id_, writer, {})
             for run in self._search():
-                info, data = run.info, run.data  # what has no settings yet was left by a process that was killed
-                self._take_up(Found(info.run_id, info.status, info.start_time, dict(data.tags), not data.params))
+                info, data = (
+                    run.info,
+                    run.data,
+                )  # what has no settings yet was left by a process that was killed
+                self._take_up(
+                    Found(
+                        info.run_id, info.status, info.start_time, dict(data.tags), not data.params
+                    )
+                )
 
     @property
     def keys(self) -> set[str]:
         """Keys of the results that the experiment shows."""
-        return {run.tags["cell"] for found in self._known.found.values() for run in found if "cell" in run.tags}
+        return {
+            run.tags["cell"]
+            for found in self._known.found.values()
+            for run in found
+            if "cell" in run.tags
+        }
 
     def write(self, elsewhere: set[str]) -> Synced:
-        """Writes what differs; results whose keys are shown elsewhere, and not here, are left to that."""
+        """Writes what differs.
+
+        Results whose keys are shown elsewhere, and not here, are left to that.
+        """
         here = self.keys
-        cells = [cell for cell in self._experiment.cells if cell.key in here or cell.key not in elsewhere]
+        cells = [
+            cell for cell in self._experiment.cells if cell.key in here or cell.key not in elsewhere
+        ]
         above, below = runs(cells)
         states: Counter[str] = Counter()
         parents: dict[tuple[str, str] | None, Found | None] = {}
@@ -129,7 +154,9 @@ class Writer:
                 states[run.state] += (run.kind, run.id) in self._known.found
                 report(done, len(below))
         self._settle()
-        return Synced(self._experiment.name, +states, len(self._new), len(self._changed - self._new))
+        return Synced(
+            self._experiment.name, +states, len(self._new), len(self._changed - self._new)
+        )
 
     def _open(self) -> tuple[str, str]:
         """Id of the experiment, which is made where it is missing, and who wrote to it last."""
@@ -183,7 +210,13 @@ class Writer:
         found = self._look_up(run)
         if found is None and run.state == "missing":
             return None
-        tags = {**run.tags, asked: run.id, "kind": run.kind, "state": run.state, "why": run.why[:_LONGEST_TAG]}
+        tags = {
+            **run.tags,
+            asked: run.id,
+            "kind": run.kind,
+            "state": run.state,
+            "why": run.why[:_LONGEST_TAG],
+        }
         tags |= {there: run.key} if run.result else {}
         tags |= {_PARENT: parent.id} if parent else {}
         if found is None:
@@ -204,11 +237,15 @@ class Writer:
 
     def _create(self, run: Run, tags: dict[str, str]) -> Found:
         begun = run.times[0] or _now()
-        tags = {name: value for name, value in tags.items() if value} | {"mlflow.source.name": "bench"}
+        tags = {name: value for name, value in tags.items() if value} | {
+            "mlflow.source.name": "bench"
+        }
         with suppress(KeyError, OSError):  # a user without a name
             tags = {**tags, "mlflow.user": getuser()}
         self._touch()
-        made = self._client.create_run(self._known.id, start_time=begun, run_name=run.name, tags=tags)
+        made = self._client.create_run(
+            self._known.id, start_time=begun, run_name=run.name, tags=tags
+        )
         found = Found(made.info.run_id, made.info.status, begun, tags, bare=True)
         self._new.add(found.id)
         self._take_up(found)
@@ -225,7 +262,11 @@ class Writer:
         self._log(found, run.parameters, points, {"complete": run.key})
 
     def _log(
-        self, found: Found, parameters: dict[str, str], points: list[tuple[str, float, int, int]], tags: dict[str, str]
+        self,
+        found: Found,
+        parameters: dict[str, str],
+        points: list[tuple[str, float, int, int]],
+        tags: dict[str, str],
     ) -> None:
         """Writes in as few calls as may be, tags last."""
         from mlflow.entities import Metric, Param, RunTag
@@ -239,14 +280,19 @@ class Writer:
             batch, metrics = metrics[:room], metrics[room:]
             last = {} if values or metrics else tags
             self._client.log_batch(
-                found.id, params=some, metrics=batch, tags=[RunTag(name, value) for name, value in last.items()]
+                found.id,
+                params=some,
+                metrics=batch,
+                tags=[RunTag(name, value) for name, value in last.items()],
             )
             found.tags |= last
             tags = {} if last else tags
 
     def _set_tags(self, found: Found, wanted: dict[str, str]) -> None:
         """Has a run carry tags; an empty one is taken off."""
-        new = {name: value for name, value in wanted.items() if value and found.tags.get(name) != value}
+        new = {
+            name: value for name, value in wanted.items() if value and found.tags.get(name) != value
+        }
         if new:
             self._log(found, {}, [], new)
         off = [name for name, value in wanted.items() if not value and name in found.tags]
@@ -276,7 +322,9 @@ class Writer:
                 if latest is not None:
                     self._set_tags(run, {"superseded_by": latest.id if run is not latest else ""})
                 elif run.tags.get("sweep") in self._experiment.sweeps and run.status not in _ENDED:
-                    self._set_tags(run, {"state": "stopped", "why": "no longer a cell of the sweep"})
+                    self._set_tags(
+                        run, {"state": "stopped", "why": "no longer a cell of the sweep"}
+                    )
                     self._set_status(run, _STATUS["stopped"])
                 if latest is not None and run is not latest and run.status not in _ENDED:
                     self._set_status(run, _STATUS["stopped"])

@@ -46,7 +46,10 @@ def card(result: Result, others: Sequence[Result], config: dict[str, Any]) -> st
 def _what(result: Result, config: dict[str, Any]) -> str:
     encoder, method = (
         str(registry.describe(kind, name).get("summary", "")).rstrip(".")
-        for kind, name in (("encoders", result.spec.encoder.name), ("methods", result.spec.method.name))
+        for kind, name in (
+            ("encoders", result.spec.encoder.name),
+            ("methods", result.spec.method.name),
+        )
     )
     front = config["frontend"]["kind"] if config["frontend"] else "waveform"
     return "\n".join(
@@ -94,7 +97,9 @@ def _use(config: dict[str, Any]) -> str:
 
 def _training(result: Result, config: dict[str, Any]) -> str:
     spec, training = result.spec, config["pretraining"]
-    recipe = f"- recipe `{config['recipe']}`" + (f", scaled by {spec.scale:g}" if spec.scale != 1 else "")
+    recipe = f"- recipe `{config['recipe']}`" + (
+        f", scaled by {spec.scale:g}" if spec.scale != 1 else ""
+    )
     if spec.weights:
         recipe += f", starting from imported weights `{spec.weights}`"
     if not training["steps"]:
@@ -106,7 +111,11 @@ def _training(result: Result, config: dict[str, Any]) -> str:
             f"- {training['steps']} steps of {spec.train.batch_size} tracks, {spec.train.optimiser} at "
             f"{spec.train.learning_rate:g}, augmentation {spec.augment.name}, seed {spec.seed}",
             f"- trained on {result.device} in {result.seconds.get('pretrain', 0):.0f} s",
-            *([f"- warning of the run: {result.training['warning']}"] if result.training.get("warning") else []),
+            *(
+                [f"- warning of the run: {result.training['warning']}"]
+                if result.training.get("warning")
+                else []
+            ),
         ]
     )
 
@@ -118,19 +127,33 @@ def _scores(cells: Sequence[Result]) -> str:
     for one in cells:
         labels = f"{one.spec.fraction:.3g} ({one.counts['labelled_tracks']} tracks)"
         scores = [_score(one.metrics.get(name)) for name in names]
-        about = [one.dataset, str(one.data["split"]), labels, str(one.spec.draw), str(one.protocol["probe"])]
+        about = [
+            one.dataset,
+            str(one.data["split"]),
+            labels,
+            str(one.spec.draw),
+            str(one.protocol["probe"]),
+        ]
         rows.append("| " + " | ".join([*about, *scores]) + " |")
     first = cells[0]
     protocol = [
         f"- {what}: {first.protocol[name]}"
         for name, what in (
-            *(("trained_on", "the probe learns from"), ("aggregation", "a track's score"), ("labels", "labelled")),
+            *(
+                ("trained_on", "the probe learns from"),
+                ("aggregation", "a track's score"),
+                ("labels", "labelled"),
+            ),
             *(("chosen_on", "hyper-parameters chosen on"), ("interval", "interval")),
         )
         if first.protocol.get(name)
     ]
-    tracks = f"- {first.counts['test_tracks']} test tracks, {first.counts['scored_tags']} tags scored"
-    return "\n".join([*rows, "", "The first row is the exported cell. Its protocol:", "", tracks, *protocol])
+    tracks = (
+        f"- {first.counts['test_tracks']} test tracks, {first.counts['scored_tags']} tags scored"
+    )
+    return "\n".join(
+        [*rows, "", "The first row is the exported cell. Its protocol:", "", tracks, *protocol]
+    )
 
 
 def _score(metric: Metric | None) -> str:
@@ -154,7 +177,10 @@ def _about(name: str) -> dict[str, Any]:
 
 
 def _licences(result: Result) -> str:
-    lines = [f"- {dataset_name(name)}: {_about(name).get('LICENCE', _OWN_FILES)}" for name in _data_sets(result)]
+    lines = [
+        f"- {dataset_name(name)}: {_about(name).get('LICENCE', _OWN_FILES)}"
+        for name in _data_sets(result)
+    ]
     outside = registry.describe("encoders", result.spec.encoder.name).get("EXTERNAL")
     if outside or result.spec.weights:
         lines.append("- the weights are somebody else's: their licence holds for this folder")
@@ -170,9 +196,13 @@ def _limits(result: Result, config: dict[str, Any]) -> str:
     ]
     leaked = result.counts.get("leaked_tracks", 0)
     if leaked:
-        lines.append(f"- {leaked} of the tracks pretrained on are valid or test tracks of {result.dataset}.")
+        lines.append(
+            f"- {leaked} of the tracks pretrained on are valid or test tracks of {result.dataset}."
+        )
     if result.protocol["probe"] == "finetune":
-        lines.append("- The score is of the fine-tuned encoder; the weights here are those before fine-tuning.")
+        lines.append(
+            "- The score is of the fine-tuned encoder; the weights here are those before fine-tuning."
+        )
     lines += [f"- {note}" for note in result.data.get("notes", [])]
     return "\n".join(lines)
 

@@ -17,7 +17,20 @@ from bench.core.progress import Report
 from bench.data.decoders import cores, decoders
 from bench.pretrained import Pretrained, track_embedding
 
-ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".m4a", ".aac", ".mp4", ".m4b")
+ENDINGS = (
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".opus",
+    ".mp3",
+    ".aiff",
+    ".aif",
+    ".au",
+    ".m4a",
+    ".aac",
+    ".mp4",
+    ".m4b",
+)
 """What is taken of a folder. A file that is named itself may have any ending."""
 _ROWS = 2**14  # segments written to a parquet file at a time
 OnBad = Literal["report", "fail"]
@@ -43,11 +56,13 @@ class Embedded:
 
 
 def audio_files(given: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
-    """The files that are named, and those with a known ending under the folders that are named; each once.
+    """The files that are named, and those with a known ending under the folders that are named.
+
+    Each once.
 
     Returns:
-        The files, those of a folder in the order of their names; and how many files of folders were passed over, by
-        what they are.
+        The files, those of a folder in the order of their names; and how many files of folders were
+        passed over, by what they are.
 
     Raises:
         InputError: a path that is not there, a folder that cannot be read, or nothing at all.
@@ -73,15 +88,21 @@ def _below(root: Path, passed: Counter[str]) -> Iterator[Path]:
     """The audio files under a folder, behind links too; counts what else is there."""
 
     def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+        raise InputError(
+            f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})"
+        ) from error
 
     entered = {os.path.realpath(root)}
     for base, folders, names in os.walk(root, followlinks=True, onerror=refuse):
         for name in list(folders):
             real = os.path.realpath(Path(base, name))
-            if name.startswith(".") or real in entered:  # a link back to a folder above leads on for ever
+            if (
+                name.startswith(".") or real in entered
+            ):  # a link back to a folder above leads on for ever
                 folders.remove(name)
-                passed["hidden folders" if name.startswith(".") else "folders met a second time"] += 1
+                passed[
+                    "hidden folders" if name.startswith(".") else "folders met a second time"
+                ] += 1
             entered.add(real)
         for name in names:
             if name.startswith("."):
@@ -93,8 +114,8 @@ def _below(root: Path, passed: Counter[str]) -> Iterator[Path]:
 
 
 def embed_files(
-    model: Pretrained, paths: Sequence[Path], report: Report, spool: IO[bytes] | None, workers: int | None = None,
-    on_bad: OnBad = "report",
+    model: Pretrained, paths: Sequence[Path], report: Report, spool: IO[bytes] | None,
+    workers: int | None = None, on_bad: OnBad = "report",
 ) -> Embedded:  # fmt: skip
     """Embeds files; at most a few files' samples and a batch of segments are in memory at once.
 
@@ -127,7 +148,10 @@ def embed_files(
 
     tracks, first = [], [0]
     # Ours is the last of the samples: no process may wait for another that is already gone.
-    with decoders(workers or cores()) as pool, closing(pool.decode(iter(paths), model.sample_rate)) as answers:
+    with (
+        decoders(workers or cores()) as pool,
+        closing(pool.decode(iter(paths), model.sample_rate)) as answers,
+    ):
         for vectors in model.embed_all(samples()):
             tracks.append(track_embedding(vectors))
             first.append(first[-1] + len(vectors))
@@ -139,13 +163,13 @@ def embed_files(
 
 
 def embed_to(
-    model: Pretrained, paths: Sequence[Path], out: Path, segments: bool, report: Report, workers: int | None = None,
-    on_bad: OnBad = "report",
+    model: Pretrained, paths: Sequence[Path], out: Path, segments: bool, report: Report,
+    workers: int | None = None, on_bad: OnBad = "report",
 ) -> Embedded:  # fmt: skip
     """Embeds files and writes `out`, whole or not at all.
 
-    `.npz` holds `paths`, `tracks` and, with segments, `segments` and `first`; `.parquet` has a row a track, or a row a
-    segment with `start_seconds`, with the column `embedding`.
+    `.npz` holds `paths`, `tracks` and, with segments, `segments` and `first`; `.parquet` has a row
+    a track, or a row a segment with `start_seconds`, with the column `embedding`.
 
     Args:
         model: the frozen encoder.
@@ -157,10 +181,16 @@ def embed_to(
         on_bad: see `embed_files`.
     """
     require_form(out)
-    with tempfile.TemporaryFile(dir=out.absolute().parent) as spool:  # has no name: nothing is left of it
+    with tempfile.TemporaryFile(
+        dir=out.absolute().parent
+    ) as spool:  # has no name: nothing is left of it
         embedded = embed_files(model, paths, report, spool if segments else None, workers, on_bad)
         spool.flush()
-        rows = np.memmap(spool, np.float32, "r", shape=(int(embedded.first[-1]), model.width)) if segments else None
+        rows = (
+            np.memmap(spool, np.float32, "r", shape=(int(embedded.first[-1]), model.width))
+            if segments
+            else None
+        )
         temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
         try:
             write = _write_npz if out.suffix.lower() == ".npz" else _write_parquet
@@ -183,7 +213,9 @@ def require_form(out: Path) -> None:
         raise InputError(f"--out {out} is a folder; give a file")
 
 
-def _write_npz(path: Path, embedded: Embedded, rows: NDArray[np.float32] | None, model: Pretrained) -> None:
+def _write_npz(
+    path: Path, embedded: Embedded, rows: NDArray[np.float32] | None, model: Pretrained
+) -> None:
     arrays: dict[str, Any] = {"paths": np.array(embedded.paths), "tracks": embedded.tracks}
     if rows is not None:
         arrays |= {"segments": rows, "first": embedded.first}
@@ -191,16 +223,24 @@ def _write_npz(path: Path, embedded: Embedded, rows: NDArray[np.float32] | None,
         np.savez(file, **arrays)
 
 
-def _write_parquet(path: Path, embedded: Embedded, rows: NDArray[np.float32] | None, model: Pretrained) -> None:
+def _write_parquet(
+    path: Path, embedded: Embedded, rows: NDArray[np.float32] | None, model: Pretrained
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     vector = pa.list_(pa.float32(), model.width)
     starts = [] if rows is None else [("start_seconds", pa.float64())]
-    about = {"cell": model.config["cell"], "sample_rate": str(model.sample_rate), "seconds": f"{model.seconds:g}"}
+    about = {
+        "cell": model.config["cell"],
+        "sample_rate": str(model.sample_rate),
+        "seconds": f"{model.seconds:g}",
+    }
     schema = pa.schema([("path", pa.string()), *starts, ("embedding", vector)], about)
     values = embedded.tracks if rows is None else rows
-    counts = np.diff(embedded.first) if rows is not None else np.ones(len(embedded.tracks), np.int64)
+    counts = (
+        np.diff(embedded.first) if rows is not None else np.ones(len(embedded.tracks), np.int64)
+    )
     owner = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(owner)) - (embedded.first[owner] if rows is not None else owner)
     with pq.ParquetWriter(path, schema) as writer:
@@ -208,5 +248,7 @@ def _write_parquet(path: Path, embedded: Embedded, rows: NDArray[np.float32] | N
             part = slice(start, start + _ROWS)
             columns = [pa.array([embedded.paths[track] for track in owner[part]], pa.string())]
             columns += [] if rows is None else [pa.array(within[part] * model.seconds)]
-            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(np.ravel(values[part])), model.width))
+            columns.append(
+                pa.FixedSizeListArray.from_arrays(pa.array(np.ravel(values[part])), model.width)
+            )
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))

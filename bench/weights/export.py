@@ -40,7 +40,9 @@ def find_run(name: str, folder: Path) -> Result:
     found = runs_named(name, folder)
     if len(found) > 1:
         stems = [results.file_stem(one.spec, one.cell) for one in found]
-        some = ", ".join(stems[:_NAMED]) + (f" and {len(stems) - _NAMED} more" if len(stems) > _NAMED else "")
+        some = ", ".join(stems[:_NAMED]) + (
+            f" and {len(stems) - _NAMED} more" if len(stems) > _NAMED else ""
+        )
         raise InputError(
             f"'{name}' means runs of {len(stems)} encoders ({some}): give more of the name, or the cell's key"
         )
@@ -51,7 +53,8 @@ def runs_named(name: str, folder: Path) -> list[Result]:
     """The stored results that a name means: of every encoder that with most labels, and of those the usual probe.
 
     Args:
-        name: path of a result's JSON; or the beginning of a cell's key or of its files' name, in `folder`/runs.
+        name: path of a result's JSON; or the beginning of a cell's key or of its files' name, in
+            `folder`/runs.
         folder: results.
 
     Raises:
@@ -62,7 +65,9 @@ def runs_named(name: str, folder: Path) -> list[Result]:
     stems = [path.stem for path in sorted((folder / "runs").glob("*.json"))]
     cells = {stem: stem.rpartition("-")[2] for stem in stems}
     exact = [stem for stem in stems if name in (stem, cells[stem])]
-    found = exact or [stem for stem in stems if name and (stem.startswith(name) or cells[stem].startswith(name))]
+    found = exact or [
+        stem for stem in stems if name and (stem.startswith(name) or cells[stem].startswith(name))
+    ]
     if not found:
         known = f"; such as {stems[-1]}" if stems else ": there are none"
         raise InputError(f"no run '{name}' in {folder / 'runs'}{known}")
@@ -96,7 +101,9 @@ def tensors_of(result: Result, store: Store) -> dict[str, Tensor]:
     try:
         return dict(safetensors.torch.load_file(path))
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} is damaged: remove the folder {path.parent}, and run the cell again") from error
+        raise InputError(
+            f"{path} is damaged: remove the folder {path.parent}, and run the cell again"
+        ) from error
 
 
 def describe(result: Result, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -174,17 +181,21 @@ class Exported:
 
 
 def export(result: Result, store: Store, results_folder: Path, to: Path, onnx: bool) -> Exported:
-    """Writes a folder with weights, description, tags and model card; under another name first, then renamed.
+    """Writes a folder with weights, description, tags and model card.
+
+    Under another name first, then renamed.
 
     Args:
         result: the cell.
         store: home.
-        results_folder: where other cells of the same encoder are looked for, whose scores the card shows as well.
+        results_folder: where other cells of the same encoder are looked for, whose scores the card
+            shows as well.
         to: the folder: a new one, an empty one, or an earlier export of the same run.
         onnx: whether to write `model.onnx`, too.
 
     Raises:
-        InputError: the folder holds something else, the weights are gone, or the ONNX file differs from PyTorch.
+        InputError: the folder holds something else, the weights are gone, or the ONNX file differs
+            from PyTorch.
     """
     to = to.absolute()
     _require_ours(to, result.cell)
@@ -194,16 +205,24 @@ def export(result: Result, store: Store, results_folder: Path, to: Path, onnx: b
     model = pretrained.build(config, tags, tensors, Path())
     others, _ = results.read_all(results_folder)
     scored = results.preferred(
-        [one for one in others if one.products["pretrain"] == result.products["pretrain"] and one.cell != result.cell]
+        [
+            one
+            for one in others
+            if one.products["pretrain"] == result.products["pretrain"] and one.cell != result.cell
+        ]
     )
     work = to.with_name(f".{to.name}.{os.getpid()}.tmp")
     try:
         work.mkdir(parents=True)
     except OSError as error:
-        raise InputError(f"--to {to}: cannot write there ({(error.strerror or str(error)).lower()})") from error
+        raise InputError(
+            f"--to {to}: cannot write there ({(error.strerror or str(error)).lower()})"
+        ) from error
     try:
         _outside(model, config, work)
-        (work / WEIGHTS).write_bytes(safetensors.torch.save(tensors, {"format": "pt", "cell": result.cell}))
+        (work / WEIGHTS).write_bytes(
+            safetensors.torch.save(tensors, {"format": "pt", "cell": result.cell})
+        )
         (work / TAGS).write_text("".join(f"{tag}\n" for tag in tags), encoding="utf-8")
         if onnx:
             from bench.weights.onnx import write
@@ -227,7 +246,10 @@ def _outside(model: Pretrained, config: dict[str, Any], work: Path) -> None:
     (work / OUTSIDE).mkdir()
     for name, content in model.encoder.descriptions().items():  # type: ignore[operator]  # of external encoders
         (work / OUTSIDE / name).write_bytes(content)
-    config["encoder"] = {**config["encoder"], "settings": {**config["encoder"]["settings"], setting: OUTSIDE}}
+    config["encoder"] = {
+        **config["encoder"],
+        "settings": {**config["encoder"]["settings"], setting: OUTSIDE},
+    }
 
 
 def _compare(model: Pretrained, written: Pretrained) -> None:
@@ -262,9 +284,13 @@ def _require_ours(to: Path, cell: str) -> None:
     except InputError:
         earlier = None
     if earlier != cell:
-        raise InputError(f"--to {to}: the folder holds something else than an export of this run; give a new one")
+        raise InputError(
+            f"--to {to}: the folder holds something else than an export of this run; give a new one"
+        )
     if names - _FILES:
-        raise InputError(f"--to {to}: {sorted(names - _FILES)[0]} is not of the export; move it, or give a new folder")
+        raise InputError(
+            f"--to {to}: {sorted(names - _FILES)[0]} is not of the export; move it, or give a new folder"
+        )
 
 
 def _replace(work: Path, to: Path) -> None:

@@ -1,12 +1,13 @@
 """From the names of published checkpoints to those of this project's encoders: one small function a format.
 
-Each function takes the tensors of a file by name and gives a `Converted`. What is in a file and is not kept
-(projectors, second copies, teachers) is counted by kind. Whether the result fits the encoder is seen in
-`bench.weights.imported`.
+Each function takes the tensors of a file by name and gives a `Converted`. What is in a file and is
+not kept (projectors, second copies, teachers) is counted by kind. Whether the result fits the
+encoder is seen in `bench.weights.imported`.
 
 Names of the files, from the authors' code:
 - Deezer: `ssl_framework/models` and `usage/sample.py` of multi-view-ssl-benchmark;
-- CLMR: `modules/simclr.py` and `model.py` (branch v1), `clmr/modules` and `clmr/utils/checkpoint.py` (v2);
+- CLMR: `modules/simclr.py` and `model.py` (branch v1), `clmr/modules` and
+  `clmr/utils/checkpoint.py` (v2);
 - TUNe: `models/tune_5_tail.py`, `models/tune_plus.py` and the variants, in CLMR's checkpoints.
 """
 
@@ -78,7 +79,10 @@ def detect(tensors: Tensors) -> str:
     names = list(tensors)
     if any("attnpool.positional_embedding" in name for name in names):
         return "deezer"
-    if any(re.search(r"(^|\.)sequential\.\d+\.\d+\.weight$|(^|\.)conv\d+\.0\.weight$", name) for name in names):
+    if any(
+        re.search(r"(^|\.)sequential\.\d+\.\d+\.weight$|(^|\.)conv\d+\.0\.weight$", name)
+        for name in names
+    ):
         return "clmr"
     if any(re.search(r"(^|\.)conv1\.layers\.0\.weight$", name) for name in names):
         return "tune"
@@ -104,15 +108,25 @@ def _deezer(tensors: Tensors, prefixes: Sequence[str]) -> Converted:
     known = "embedding.attnpool.positional_embedding"
     prefix = next((prefix for prefix in prefixes if prefix + known in tensors), None)
     if prefix is None:
-        raise InputError(f"not Deezer's format: no {prefixes[-1]}{known} in the file, which has {_few(tensors)}")
-    theirs = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        raise InputError(
+            f"not Deezer's format: no {prefixes[-1]}{known} in the file, which has {_few(tensors)}"
+        )
+    theirs = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
     converted = Converted("resnet")
     for name, tensor in theirs.items():
         if name.startswith("spec.spec."):
             converted.frontend["mel." + name.removeprefix("spec.spec.")] = tensor
         elif not name.startswith("embedding.attnpool."):
             converted.tensors["encoder." + _resnet_name(name, theirs)] = tensor
-    pool = {name.removeprefix("embedding.attnpool."): value for name, value in theirs.items() if ".attnpool." in name}
+    pool = {
+        name.removeprefix("embedding.attnpool."): value
+        for name, value in theirs.items()
+        if ".attnpool." in name
+    }
     converted.tensors.update(_attention(pool))
     for name in tensors:
         if not name.startswith(prefix):
@@ -123,7 +137,9 @@ def _deezer(tensors: Tensors, prefixes: Sequence[str]) -> Converted:
         "the authors scale each track to a peak of 1 before they embed it; here audio keeps its level"
     )
     if converted.dropped["teacher"]:
-        converted.notes.append("these are the student's weights; the teacher's are read with --format deezer-teacher")
+        converted.notes.append(
+            "these are the student's weights; the teacher's are read with --format deezer-teacher"
+        )
     return converted
 
 
@@ -137,8 +153,12 @@ def _resnet_name(name: str, theirs: Tensors) -> str:
     if not block:
         return name  # will be named among those that do not fit
     stage, place, kind, number, rest = block.groups()
-    before = {tuple(other.split(".")[1:3]) for other in theirs if re.match(r"embedding\.layer\d\.", other)}
-    row = sum(1 for layer, _ in before if int(layer.removeprefix("layer")) < int(stage)) + int(place)
+    before = {
+        tuple(other.split(".")[1:3]) for other in theirs if re.match(r"embedding\.layer\d\.", other)
+    }
+    row = sum(1 for layer, _ in before if int(layer.removeprefix("layer")) < int(stage)) + int(
+        place
+    )
     if kind == "downsample.":
         return f"stages.{row}.shortcut.{'normalisation' if number == '1' else 'convolution'}.{rest}"
     # convolution, normalisation, ReLU, twice; a pooling; convolution, normalisation.
@@ -151,8 +171,14 @@ def _attention(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     for part in ("weight", "bias"):
         names = [f"{letter}_proj.{part}" for letter in "qkv"]
         parts = [theirs[name] for name in names if name in theirs]
-        if len(parts) == len(names) and len({part.shape[1:] for part in parts}) == 1 and parts[0].ndim:
-            ours[f"encoder.pool.attention.in_proj_{part}"] = torch.cat([theirs.pop(name) for name in names])
+        if (
+            len(parts) == len(names)
+            and len({part.shape[1:] for part in parts}) == 1
+            and parts[0].ndim
+        ):
+            ours[f"encoder.pool.attention.in_proj_{part}"] = torch.cat(
+                [theirs.pop(name) for name in names]
+            )
         if f"c_proj.{part}" in theirs:
             ours[f"encoder.pool.attention.out_proj.{part}"] = theirs.pop(f"c_proj.{part}")
     return ours | {f"encoder.pool.{name}": tensor for name, tensor in theirs.items()}
@@ -161,7 +187,9 @@ def _attention(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
 def clmr(tensors: Tensors) -> Converted:
     """CLMR's SampleCNN of both versions; a classifier of theirs is kept."""
     converted = Converted("sample_cnn")
-    for name, tensor in _clmr_checkpoint(tensors, r"(sequential\.|conv)\d+\.\d+\.", converted, "CLMR's").items():
+    for name, tensor in _clmr_checkpoint(
+        tensors, r"(sequential\.|conv)\d+\.\d+\.", converted, "CLMR's"
+    ).items():
         numbered = re.fullmatch(r"conv(\d+)\.(.+)", name)  # older files of v1
         name = f"sequential.{int(numbered[1]) - 1}.{numbered[2]}" if numbered else name
         converted.tensors["encoder." + re.sub(r"^sequential\.", "blocks.", name)] = tensor
@@ -180,10 +208,15 @@ def tune(tensors: Tensors) -> Converted:
     modules = r"(conv|convDown|transposedConv|transposedDeeper|deeperDown|deeperUp)\d+\."
     theirs = _clmr_checkpoint(tensors, modules, converted, "TUNe's")
     tail, extra = _numbers(theirs, "convDown"), _numbers(theirs, "deeperDown")
-    first, *blocks = ["conv1.layers.0.weight", *(f"convDown{number}.layers.0.weight" for number in tail)]
+    first, *blocks = [
+        "conv1.layers.0.weight",
+        *(f"convDown{number}.layers.0.weight" for number in tail),
+    ]
     for name in (first, *blocks):
         if name not in theirs or theirs[name].ndim != 3:
-            raise InputError(f"not TUNe's format: no {name} of a convolution in the file, which has {_few(tensors)}")
+            raise InputError(
+                f"not TUNe's format: no {name} of a convolution in the file, which has {_few(tensors)}"
+            )
     channels = theirs[first].shape[0]
     widened = [*(f"transposedDeeper{n}" for n in reversed(_numbers(theirs, "transposedDeeper")))]
     widened += [f"transposedConv{number}" for number in _numbers(theirs, "transposedConv")]
@@ -196,7 +229,9 @@ def tune(tensors: Tensors) -> Converted:
     rows |= {f"convDown{number}": f"tail.{row}" for row, number in enumerate(tail)}
     for name, tensor in theirs.items():
         module, _, rest = name.partition(".")
-        converted.tensors[f"encoder.{rows.get(module, module)}.{rest.removeprefix('layers.')}"] = tensor
+        converted.tensors[f"encoder.{rows.get(module, module)}.{rest.removeprefix('layers.')}"] = (
+            tensor
+        )
     converted.settings = {
         "channels": channels,
         "contraction": len(extra),
@@ -204,29 +239,38 @@ def tune(tensors: Tensors) -> Converted:
         "tail": sum(number > 4 for number in tail),
         "embedding": theirs[blocks[-1]].shape[0] if blocks else 0,
     }
-    if tail[:1] == [1] and theirs[blocks[0]].shape[1] == 3 * channels:  # the tail's first block: N maps, or in TUNe+ 3N
+    if (
+        tail[:1] == [1] and theirs[blocks[0]].shape[1] == 3 * channels
+    ):  # the tail's first block: N maps, or in TUNe+ 3N
         converted.encoder = "tune_plus"
     return converted
 
 
 def own(tensors: Tensors) -> Converted:
-    """Weights of this project: `weights.safetensors` of a pretraining. The file does not say of which encoder."""
+    """Weights of this project: `weights.safetensors` of a pretraining.
+
+    The file does not say of which encoder.
+    """
     _require(tensors, lambda name: name.startswith(_OWN), "this project's own")
     return Converted("", tensors=dict(tensors))
 
 
 def mapped(tensors: Tensors, rules: Mapping[str, str]) -> Converted:
-    """Any tensors, by rules of a user: their name, or a beginning that ends in a dot, to ours; "" leaves out.
+    """Any tensors, by rules of a user: their name, or a beginning that ends in a dot, to ours.
 
-    The longest rule that fits a name is taken; the empty one fits every name. Names without a rule are kept, so that
-    they are named as not fitting.
+    "" leaves out. The longest rule that fits a name is taken; the empty one fits every name. Names
+    without a rule are kept, so that they are named as not fitting.
 
     Raises:
         InputError: a rule that fits no name, or two tensors of one name.
     """
     converted, used = Converted(""), set()
     for name, tensor in tensors.items():
-        fitting = [rule for rule in rules if name == rule or (name.startswith(rule) and rule[-1:] in ("", "."))]
+        fitting = [
+            rule
+            for rule in rules
+            if name == rule or (name.startswith(rule) and rule[-1:] in ("", "."))
+        ]
         rule = max(fitting, key=len, default=None)
         used.add(rule)
         if rule is not None and not rules[rule]:
@@ -237,14 +281,17 @@ def mapped(tensors: Tensors, rules: Mapping[str, str]) -> Converted:
             raise InputError(f"the mapping makes two tensors '{ours}'; the second is {name}")
         converted.tensors[ours] = tensor
     if unused := [rule for rule in rules if rule not in used]:
-        raise InputError(f"the mapping names {_few(unused)}, which the file does not have; it has {_few(tensors)}")
+        raise InputError(
+            f"the mapping names {_few(unused)}, which the file does not have; it has {_few(tensors)}"
+        )
     return converted
 
 
 def classifier(tensors: Tensors) -> tuple[dict[str, Tensor], Counter[str]]:
-    """CLMR's fine-tuned heads, linear or with one hidden layer, as `classifier.*`; and what else the file holds.
+    """CLMR's fine-tuned heads, linear or with one hidden layer, as `classifier.*`.
 
-    Both versions save a row of layers: `0.weight`, `0.bias` (and `2.*` behind a ReLU), under `model.` in v2.
+    And what else the file holds. Both versions save a row of layers: `0.weight`, `0.bias` (and
+    `2.*` behind a ReLU), under `model.` in v2.
 
     Raises:
         InputError: no such layers.
@@ -260,8 +307,13 @@ def classifier(tensors: Tensors) -> tuple[dict[str, Tensor], Counter[str]]:
     weights = sorted(name for name in found if name.endswith("weight"))
     alone = len(weights) == 1
     if weights not in (["weight"], ["0.weight"], ["0.weight", "2.weight"]):
-        raise InputError(f"no head: expected one linear layer, or two (0.weight and 2.weight); found {_few(tensors)}")
-    return {f"classifier.{name.split('.')[-1] if alone else name}": tensor for name, tensor in found.items()}, dropped
+        raise InputError(
+            f"no head: expected one linear layer, or two (0.weight and 2.weight); found {_few(tensors)}"
+        )
+    return {
+        f"classifier.{name.split('.')[-1] if alone else name}": tensor
+        for name, tensor in found.items()
+    }, dropped
 
 
 FORMATS: dict[str, Callable[[Tensors], Converted]] = {
@@ -273,11 +325,16 @@ FORMATS: dict[str, Callable[[Tensors], Converted]] = {
 }
 
 
-def _clmr_checkpoint(tensors: Tensors, part: str, converted: Converted, whose: str) -> dict[str, Tensor]:
-    """The encoder's tensors in a checkpoint of CLMR's code, by their names in the encoder; the rest is taken care of.
+def _clmr_checkpoint(
+    tensors: Tensors, part: str, converted: Converted, whose: str
+) -> dict[str, Tensor]:
+    """The encoder's tensors in a checkpoint of CLMR's code, by their names in the encoder.
+
+    The rest is taken care of.
 
     Args:
-        tensors: of the file. Lightning names the encoder twice, as itself and as a part of the model.
+        tensors: of the file. Lightning names the encoder twice, as itself and as a part of the
+            model.
         part: pattern of the encoder's own names.
         converted: gets the classifier, what is left out, and names that are not the encoder's.
         whose: the format, for the message.
@@ -299,16 +356,26 @@ def _clmr_checkpoint(tensors: Tensors, part: str, converted: Converted, whose: s
                     f"the file holds two tensors {short} that differ (one is {name}): give one network alone"
                 )
         elif "encoder." in name:
-            converted.tensors["encoder." + short] = tensor  # will be named among those that do not fit
+            converted.tensors["encoder." + short] = (
+                tensor  # will be named among those that do not fit
+            )
         else:
             converted.dropped["other"] += 1
-            converted.notes.append(f"left out, being no part of an encoder: {name} {tuple(tensor.shape)}")
+            converted.notes.append(
+                f"left out, being no part of an encoder: {name} {tuple(tensor.shape)}"
+            )
     if not theirs:
         raise InputError(f"not {whose} format: the file has {_few(tensors)}")
-    if "fc.weight" in heads and not heads["fc.weight"].any():  # what the authors' loader puts in its place
-        converted.dropped["last layer of zeros"] += sum(heads.pop(name, None) is not None for name in _LAST)
+    if (
+        "fc.weight" in heads and not heads["fc.weight"].any()
+    ):  # what the authors' loader puts in its place
+        converted.dropped["last layer of zeros"] += sum(
+            heads.pop(name, None) is not None for name in _LAST
+        )
     if heads:
-        converted.tensors.update(classifier({name.removeprefix("fc."): heads[name] for name in heads})[0])
+        converted.tensors.update(
+            classifier({name.removeprefix("fc."): heads[name] for name in heads})[0]
+        )
     return theirs
 
 
@@ -318,7 +385,9 @@ def _require(tensors: Tensors, fits: Callable[[str], bool], whose: str) -> None:
 
 
 def _numbers(tensors: Iterable[str], module: str) -> list[int]:
-    return sorted({int(found[1]) for name in tensors if (found := re.match(rf"{module}(\d+)\.", name))})
+    return sorted(
+        {int(found[1]) for name in tensors if (found := re.match(rf"{module}(\d+)\.", name))}
+    )
 
 
 def _few(names: Iterable[str]) -> str:

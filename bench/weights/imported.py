@@ -1,8 +1,8 @@
 """Imported weights: whether they fit an encoder, and the one file that holds them.
 
-The file is safetensors with the names of a pretraining's `weights.safetensors` (`encoder.*`, and `classifier.*` where
-there is one), so that nothing downstream knows the difference. What they are and where they come from lies in its
-metadata, which is read without torch.
+The file is safetensors with the names of a pretraining's `weights.safetensors` (`encoder.*`, and
+`classifier.*` where there is one), so that nothing downstream knows the difference. What they are
+and where they come from lies in its metadata, which is read without torch.
 """
 
 import json
@@ -59,19 +59,27 @@ def fit(converted: "Converted", encoder: "Encoder", name: str) -> dict[str, "Ten
         name: its name.
 
     Raises:
-        InputError: tensors are missing, superfluous, misshapen or not finite, or the log-mel is another.
+        InputError: tensors are missing, superfluous, misshapen or not finite, or the log-mel is
+            another.
     """
     from torch import isfinite, zeros_like
 
     expected = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
-    given = {key: value for key, value in converted.tensors.items() if not key.startswith("classifier.")}
+    given = {
+        key: value for key, value in converted.tensors.items() if not key.startswith("classifier.")
+    }
     for key in expected:
         # Not saved before PyTorch 0.4.1, and of no use: a count of batches that nothing reads.
         if key.endswith(".num_batches_tracked") and key not in given:
             given[key] = zeros_like(expected[key])
     complaints = [
-        _list("missing", (f"{key} {_shape(expected[key])}" for key in expected if key not in given)),
-        _list("not the encoder's", (f"{key} {_shape(given[key])}" for key in given if key not in expected)),
+        _list(
+            "missing", (f"{key} {_shape(expected[key])}" for key in expected if key not in given)
+        ),
+        _list(
+            "not the encoder's",
+            (f"{key} {_shape(given[key])}" for key in given if key not in expected),
+        ),
         _list(
             "of another shape",
             (
@@ -82,14 +90,22 @@ def fit(converted: "Converted", encoder: "Encoder", name: str) -> dict[str, "Ten
         ),
     ]
     if any(complaints):
-        raise InputError(f"the file does not fit the encoder '{name}': {'; '.join(filter(None, complaints))}")
+        raise InputError(
+            f"the file does not fit the encoder '{name}': {'; '.join(filter(None, complaints))}"
+        )
     _check_numbers(given, expected)
     _check_frontend(converted, encoder, name)
     kept = {key: given[key].to(expected[key].dtype).contiguous() for key in expected}
-    heads = {key: value for key, value in converted.tensors.items() if key.startswith("classifier.")}
+    heads = {
+        key: value for key, value in converted.tensors.items() if key.startswith("classifier.")
+    }
     _check_classifier(heads, encoder.width)
     kept |= {key: value.float().contiguous() for key, value in heads.items()}
-    if strange := [key for key, value in kept.items() if value.is_floating_point() and not isfinite(value).all()]:
+    if strange := [
+        key
+        for key, value in kept.items()
+        if value.is_floating_point() and not isfinite(value).all()
+    ]:
         raise InputError(f"the file holds numbers that are not finite: {_list('in', strange)}")
     return kept
 
@@ -126,15 +142,23 @@ def _check_frontend(converted: "Converted", encoder: "Encoder", name: str) -> No
 def _check_classifier(heads: Mapping[str, "Tensor"], width: int) -> None:
     if not heads:
         return
-    layers = [f"classifier.{layer}" for layer in ("0.", "2.")] if "classifier.0.weight" in heads else ["classifier."]
+    layers = (
+        [f"classifier.{layer}" for layer in ("0.", "2.")]
+        if "classifier.0.weight" in heads
+        else ["classifier."]
+    )
     if wrong := set(heads) ^ {layer + part for layer in layers for part in ("weight", "bias")}:
         expected = "classifier.weight and .bias, or classifier.0 and classifier.2 with theirs"
-        raise InputError(f"the head does not fit: {_list('found or missing', sorted(wrong))}; expected {expected}")
+        raise InputError(
+            f"the head does not fit: {_list('found or missing', sorted(wrong))}; expected {expected}"
+        )
     for layer in layers:
         weight, bias = heads[f"{layer}weight"], heads[f"{layer}bias"]
         if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
             shapes = f"{_shape(weight)} and {_shape(bias)}"
-            raise InputError(f"the head does not fit: {layer}weight and bias are {shapes} behind a width of {width}")
+            raise InputError(
+                f"the head does not fit: {layer}weight and bias are {shapes} behind a width of {width}"
+            )
         width = weight.shape[0]
 
 
@@ -163,11 +187,15 @@ def read_imported(path: Path) -> Imported:
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except safetensors.SafetensorError as error:
-        raise InputError(f"{path} is no file of `bench import`, or a damaged one: bench import {path}") from error
+        raise InputError(
+            f"{path} is no file of `bench import`, or a damaged one: bench import {path}"
+        ) from error
     try:
         return Imported(**json.loads(text or ""))
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path} was not written by `bench import`: bench import {path} --out NEW") from error
+        raise InputError(
+            f"{path} was not written by `bench import`: bench import {path} --out NEW"
+        ) from error
 
 
 def _list(what: str, items: Iterable[str]) -> str:

@@ -1,9 +1,9 @@
 """Reads checkpoints of any origin without running code that lies in them.
 
-A pickle is a program: it names functions and calls them. Here it is read by torch's unpickler for weights alone, which
-calls nothing but what builds tensors, numbers and containers. Checkpoints of PyTorch Lightning also name classes, as
-keys of what their callbacks kept; the known ones are replaced by an empty class, so that nothing of theirs is imported.
-Any other name is refused.
+A pickle is a program: it names functions and calls them. Here it is read by torch's unpickler for
+weights alone, which calls nothing but what builds tensors, numbers and containers. Checkpoints of
+PyTorch Lightning also name classes, as keys of what their callbacks kept; the known ones are
+replaced by an empty class, so that nothing of theirs is imported. Any other name is refused.
 """
 
 import hashlib
@@ -24,7 +24,12 @@ from bench.core.errors import InputError
 
 _SHOWN = 3  # names in a message
 _LONGEST = 200  # characters of a name
-_STATES = ("state_dict", "model", "model_state_dict", "weights")  # where checkpoints keep their tensors
+_STATES = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "weights",
+)  # where checkpoints keep their tensors
 _LIGHTNING = ("pytorch_lightning", "lightning.pytorch")
 # Named in checkpoints of Lightning 1.x beside the tensors; none of them is needed to read these.
 _INERT = (
@@ -89,12 +94,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
         content = _read_pickle(path)
     tensors, others = _unwrap(content)
     if not tensors:
-        found = ", ".join(map(_word, list(content)[:_SHOWN])) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path} holds no tensors by name (found: {found or 'nothing'}); give a state dictionary")
+        found = (
+            ", ".join(map(_word, list(content)[:_SHOWN]))
+            if isinstance(content, dict)
+            else type(content).__name__
+        )
+        raise InputError(
+            f"{path} holds no tensors by name (found: {found or 'nothing'}); give a state dictionary"
+        )
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Checkpoint(
-        path.name, sha256, {name: _dense(path, name, tensors[name]) for name in tensors}, metadata, others
+        path.name,
+        sha256,
+        {name: _dense(path, name, tensors[name]) for name in tensors},
+        metadata,
+        others,
     )
 
 
@@ -110,23 +125,37 @@ def _head(path: Path) -> tuple[bytes, int]:
 
 def _is_safetensors(head: bytes, size: int) -> bool:
     """Whether a file begins like one of safetensors: the length of a JSON object, and that object."""
-    return len(head) > 8 and head[8:9] == b"{" and 0 < int.from_bytes(head[:8], "little") < max(size, 2**27)
+    return (
+        len(head) > 8
+        and head[8:9] == b"{"
+        and 0 < int.from_bytes(head[:8], "little") < max(size, 2**27)
+    )
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except Exception as error:  # SafetensorError, and what odd names and types in the header lead to
-        raise InputError(f"{path} is a damaged or cut-off safetensors file: get it again ({_word(error)})") from error
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(
+                file.metadata() or {}
+            )  # noqa: SIM118
+    except (
+        Exception
+    ) as error:  # SafetensorError, and what odd names and types in the header lead to
+        raise InputError(
+            f"{path} is a damaged or cut-off safetensors file: get it again ({_word(error)})"
+        ) from error
 
 
 def _refuse_what_is_no_pickle(path: Path, head: bytes) -> None:
     start = head.lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise InputError(f"{path} is a web page, not a checkpoint: the download led to a page in place of the file")
+        raise InputError(
+            f"{path} is a web page, not a checkpoint: the download led to a page in place of the file"
+        )
     if start.startswith(b"version https://git-lfs"):
-        raise InputError(f"{path} is a pointer of Git LFS, not the file itself: get it with `git lfs pull`")
+        raise InputError(
+            f"{path} is a pointer of Git LFS, not the file itself: get it with `git lfs pull`"
+        )
     if head.startswith(b"PK"):
         _refuse_other_archives(path)
     elif head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
@@ -143,14 +172,24 @@ def _refuse_other_archives(path: Path) -> None:
     except Exception as error:  # zipfile gives whatever the bytes led it to
         raise InputError(f"{path} is cut short or damaged: get it again") from error
     if damaged is not None:
-        raise InputError(f"{path} is damaged (the checksum of {_word(damaged)} is another): get it again")
+        raise InputError(
+            f"{path} is damaged (the checksum of {_word(damaged)} is another): get it again"
+        )
     if any(name.endswith("/constants.pkl") and "/code/" in "".join(names) for name in names):
         raise InputError(
             f"{path} is a TorchScript program, which is code: give its state dictionary, saved by torch.save"
         )
     if not any(name.endswith("data.pkl") for name in names):
-        inside = [name for name in names if name.endswith((".pt", ".pth", ".ckpt", ".bin", ".safetensors"))]
-        give = f"one of {', '.join(map(_word, inside[:6]))}" if inside else "a checkpoint that is in it"
+        inside = [
+            name
+            for name in names
+            if name.endswith((".pt", ".pth", ".ckpt", ".bin", ".safetensors"))
+        ]
+        give = (
+            f"one of {', '.join(map(_word, inside[:6]))}"
+            if inside
+            else "a checkpoint that is in it"
+        )
         raise InputError(f"{path} is an archive: unpack it and give {give}")
 
 
@@ -169,7 +208,9 @@ def _read_pickle(path: Path) -> Any:
             f"{path} is refused: it names {named}, which is code that loading it would run; "
             "whoever made it can save the tensors alone, with torch.save(model.state_dict(), ...) or safetensors"
         ) from error
-    except Exception as error:  # a damaged pickle is a random program for the unpickler, and fails in any way
+    except (
+        Exception
+    ) as error:  # a damaged pickle is a random program for the unpickler, and fails in any way
         raise InputError(f"{path} is cut short or damaged: get it again") from error
 
 
@@ -178,7 +219,10 @@ def _allowed() -> list[Any]:
 
 
 def _code_named(path: Path, message: str) -> str | None:
-    """What a refused pickle names, from torch's own look at it, or else from its complaint; None if nothing."""
+    """What a refused pickle names, from torch's own look at it, or else from its complaint.
+
+    None if nothing.
+    """
     try:
         with torch.serialization.safe_globals(_allowed()):
             names = list(torch.serialization.get_unsafe_globals_in_checkpoint(path))
@@ -217,7 +261,9 @@ def _unwrap(content: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]:
             tensors, others = _unwrap({**inner})
             return tensors, (*(_word(name) for name in content if name != key), *others)
     tensors = {_word(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    return tensors, tuple(_word(name) for name, value in content.items() if not isinstance(value, Tensor))
+    return tensors, tuple(
+        _word(name) for name, value in content.items() if not isinstance(value, Tensor)
+    )
 
 
 def _word(name: object) -> str:
@@ -228,5 +274,7 @@ def _word(name: object) -> str:
 
 def _dense(path: Path, name: str, tensor: Tensor) -> Tensor:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-        raise InputError(f"{path}: {name} is sparse, quantised or empty of data; give plain tensors")
+        raise InputError(
+            f"{path}: {name} is sparse, quantised or empty of data; give plain tensors"
+        )
     return tensor.detach()

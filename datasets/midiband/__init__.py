@@ -1,12 +1,14 @@
-"""Music that the project composes and renders itself, by artists with styles and productions; needs no download.
+"""Music that the project composes and renders itself, by artists with styles and productions.
 
-A track is an excerpt of a composed piece: a style's harmony, grooves, bass lines and melodies, played by a band of
-sampled General-MIDI instruments, with swing and human timing. About ten tracks have one artist, with favourite styles,
-instruments and tempos; an artist has two albums, each with its own production (equaliser, room, noise, vinyl, level),
-drawn independently of everything that is tagged. Splits are by artist. Every factor is a column of the manifest.
+Needs no download. A track is an excerpt of a composed piece: a style's harmony, grooves, bass lines
+and melodies, played by a band of sampled General-MIDI instruments, with swing and human timing.
+About ten tracks have one artist, with favourite styles, instruments and tempos; an artist has two
+albums, each with its own production (equaliser, room, noise, vinyl, level), drawn independently of
+everything that is tagged. Splits are by artist. Every factor is a column of the manifest.
 
-The modules, in the order of the work: `styles`, `patterns`, `harmony` and `instruments` (tables), `plan` (who and
-what), `compose` with `band` and `melody` (notes), `tagging`, `render` (audio), `production`, `workers`.
+The modules, in the order of the work: `styles`, `patterns`, `harmony` and `instruments` (tables),
+`plan` (who and what), `compose` with `band` and `melody` (notes), `tagging`, `render` (audio),
+`production`, `workers`.
 """
 
 import hashlib
@@ -49,7 +51,10 @@ PACKAGES = {
 """What making the audio needs -> what pip is to be asked for."""
 
 LIMIT_SECONDS = 30.0
-"""Time limit for one track, of which most need a tenth of a second; plus LIMIT_PER_SECOND for each second of audio."""
+"""Time limit for one track, of which most need a tenth of a second.
+
+Plus LIMIT_PER_SECOND for each second of audio.
+"""
 LIMIT_PER_SECOND = 1.0
 
 
@@ -59,7 +64,8 @@ class Settings(contract.Settings):
     Attributes:
         tracks: how many tracks.
         seconds: length of each, in seconds.
-        seed: another seed is other music. Track number i of a seed is the same whatever `tracks` is.
+        seed: another seed is other music. Track number i of a seed is the same whatever `tracks`
+            is.
     """
 
     tracks: int = Field(600, ge=FEWEST_TRACKS, le=1_000_000)
@@ -74,7 +80,8 @@ TrackMaker = Callable[[int], Row]
 def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
     """Makes the audio under `root/audio` and returns its manifest.
 
-    A call that was killed is taken up where it ended: files that the same code made with the same settings are kept.
+    A call that was killed is taken up where it ended: files that the same code made with the same
+    settings are kept.
 
     Raises:
         InputError: a package is missing, or the synthesizer hung.
@@ -88,11 +95,15 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
         tags=TAGS,
         kind="tags",
         split_name="artist",
-        notes=(f"{settings.tracks} tracks of {settings.seconds:g} s by {tracks['artist'].nunique()} artists",),
+        notes=(
+            f"{settings.tracks} tracks of {settings.seconds:g} s by {tracks['artist'].nunique()} artists",
+        ),
     )
 
 
-def render_all(maker: TrackMaker, settings: Settings, progress: Progress, processes: int | None = None) -> list[Row]:
+def render_all(
+    maker: TrackMaker, settings: Settings, progress: Progress, processes: int | None = None
+) -> list[Row]:
     """Calls `maker` for every track in worker processes.
 
     Args:
@@ -150,7 +161,9 @@ def describe_track(settings: Settings, index: int) -> tuple[Row, Any]:
     }
     names = audible(piece)
     production = draw_production(settings.seed, plan.artist, plan.album)
-    return row | _factors(plan) | {"instruments": list(names)} | traits.columns() | production.columns(), piece
+    return row | _factors(plan) | {
+        "instruments": list(names)
+    } | traits.columns() | production.columns(), piece
 
 
 def _factors(plan: TrackPlan) -> Row:
@@ -170,12 +183,15 @@ def _factors(plan: TrackPlan) -> Row:
 
 
 def make_track(root: Path, settings: Settings, made_by: str, index: int) -> Row:
-    """Composes, renders and writes one track, and returns its row without the split. Runs in a worker process.
+    """Composes, renders and writes one track, and returns its row without the split.
+
+    Runs in a worker process.
 
     Args:
         root: the data set's folder.
         settings: the data set's.
-        made_by: fingerprint that the file carries as its comment; a file that has it already is left as it is.
+        made_by: fingerprint that the file carries as its comment; a file that has it already is
+            left as it is.
         index: number of the track.
     """
     row, piece = describe_track(settings, index)

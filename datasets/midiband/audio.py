@@ -24,8 +24,8 @@ def _sampler() -> Sampler:
 def render_clip(piece: Piece, production: Production) -> Audio:
     """The clip of a piece, (samples,) at SAMPLE_RATE.
 
-    The music before the clip is rendered and produced with it, so that the clip begins in the midst of notes and their
-    room.
+    The music before the clip is rendered and produced with it, so that the clip begins in the midst
+    of notes and their room.
     """
     plan = piece.plan
     whole = produce(mix(_sampler(), piece), SAMPLE_RATE, production, plan.seed, plan.index)
@@ -36,7 +36,9 @@ def render_clip(piece: Piece, production: Production) -> Audio:
 def write(path: Path, audio: Audio, made_by: str) -> None:
     """Writes 16-bit FLAC; `made_by` is stored in it as the comment."""
     encoded = io.BytesIO()
-    with soundfile.SoundFile(encoded, "w", SAMPLE_RATE, channels=1, format="FLAC", subtype="PCM_16") as file:
+    with soundfile.SoundFile(
+        encoded, "w", SAMPLE_RATE, channels=1, format="FLAC", subtype="PCM_16"
+    ) as file:
         file.comment = made_by
         file.write(audio)
     # libsndfile would turn a full disk into a message without an error number.
@@ -44,7 +46,10 @@ def write(path: Path, audio: Audio, made_by: str) -> None:
 
 
 def is_made_by(path: Path, made_by: str) -> bool:
-    """Whether the file is there and carries that comment. Files get their name only when they are whole."""
+    """Whether the file is there and carries that comment.
+
+    Files get their name only when they are whole.
+    """
     try:
         with soundfile.SoundFile(path) as file:
             return bool(file.comment == made_by)

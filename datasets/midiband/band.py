@@ -10,7 +10,17 @@ import numpy as np
 
 from .harmony import Chord
 from .instruments import Instrument
-from .patterns import BASS_LINES, BEATS, COMPING, DRUM_KEYS, GROOVES, PERCUSSION, bar_of, events, steps_in_bar
+from .patterns import (
+    BASS_LINES,
+    BEATS,
+    COMPING,
+    DRUM_KEYS,
+    GROOVES,
+    PERCUSSION,
+    bar_of,
+    events,
+    steps_in_bar,
+)
 
 ACCENTS = {"X": 1.0, "x": 0.78, "o": 0.42}
 """Loudness of a stroke's sign; other signs count as "x"."""
@@ -68,20 +78,29 @@ def play_drums(bar: Bar, groove: str, energy: float, random: np.random.Generator
         start = steps_in_bar(bar.meter) - int(random.choice((4, 4, 6, 8)))
         toms = [DRUM_KEYS[name] for name in ("snare", "high tom", "mid tom", "low tom")]
         fill_keys = sorted(random.integers(len(toms), size=steps_in_bar(bar.meter) - start))
-        kept = [stroke for stroke in strokes if stroke.step < start or stroke.pitch == DRUM_KEYS["kick"]]
-        fill = [Stroke(start + step, 1, toms[key], 0.6 + 0.4 * random.random()) for step, key in enumerate(fill_keys)]
+        kept = [
+            stroke for stroke in strokes if stroke.step < start or stroke.pitch == DRUM_KEYS["kick"]
+        ]
+        fill = [
+            Stroke(start + step, 1, toms[key], 0.6 + 0.4 * random.random())
+            for step, key in enumerate(fill_keys)
+        ]
         return kept + [stroke for stroke in fill if random.random() < 0.5 + 0.4 * energy]
     if bar.number % 8 == 0 and energy > 0.4:
         strokes.append(Stroke(0, 4, DRUM_KEYS["crash"], 0.8))
     return strokes
 
 
-def play_percussion(bar: Bar, groove: str, energy: float, random: np.random.Generator) -> list[Stroke]:
+def play_percussion(
+    bar: Bar, groove: str, energy: float, random: np.random.Generator
+) -> list[Stroke]:
     """A bar of hand percussion."""
     return _play_kit(bar, PERCUSSION[groove], energy, random)
 
 
-def _play_kit(bar: Bar, groove: dict[str, str], energy: float, random: np.random.Generator) -> list[Stroke]:
+def _play_kit(
+    bar: Bar, groove: dict[str, str], energy: float, random: np.random.Generator
+) -> list[Stroke]:
     """The strokes of a groove; with little energy some of the weaker ones are left out."""
     strokes = []
     for name, pattern in groove.items():
@@ -91,7 +110,9 @@ def _play_kit(bar: Bar, groove: dict[str, str], energy: float, random: np.random
     return strokes
 
 
-def play_bass(bar: Bar, line: str, instrument: Instrument, random: np.random.Generator) -> list[Stroke]:
+def play_bass(
+    bar: Bar, line: str, instrument: Instrument, random: np.random.Generator
+) -> list[Stroke]:
     """A bar of a bass line that follows the chords."""
     strokes = []
     # Roots lie in the instrument's lowest octave.
@@ -103,13 +124,17 @@ def play_bass(bar: Bar, line: str, instrument: Instrument, random: np.random.Gen
             target = floor + (bar.tonic + bar.chord_after(step).root - floor) % 12
             pitch = max(floor, target + int(random.choice((-1, 1))))
         else:
-            rise = {"R": 0, "8": 12, "3": chord.third(), "5": chord.fifth(), "7": chord.seventh()}[sign]
+            rise = {"R": 0, "8": 12, "3": chord.third(), "5": chord.fifth(), "7": chord.seventh()}[
+                sign
+            ]
             pitch = root + rise
         strokes.append(Stroke(step, length, pitch, 1.0 if step in BEATS[bar.meter] else 0.8))
     return strokes
 
 
-def voice_chord(bar: Bar, chord: Chord, tones: int, instrument: Instrument, previous: list[int]) -> list[int]:
+def voice_chord(
+    bar: Bar, chord: Chord, tones: int, instrument: Instrument, previous: list[int]
+) -> list[int]:
     """Pitches of a chord near the ones before.
 
     Args:
@@ -137,8 +162,11 @@ def voice_chord(bar: Bar, chord: Chord, tones: int, instrument: Instrument, prev
         for low in range(instrument.lowest, instrument.highest - 11):
             if low % 12 == wanted[0]:
                 options.append(_stack(low, wanted))
-    # A narrow range may hold no chord, or even no place to begin one: then a tone of it, or its root.
-    lone = options[0][:1] if options else [instrument.lowest + (classes[0] - instrument.lowest) % 12]
+    # A narrow range may hold no chord, or even no place to begin one: then a tone of it, or its
+    # root.
+    lone = (
+        options[0][:1] if options else [instrument.lowest + (classes[0] - instrument.lowest) % 12]
+    )
     fitting = [option for option in options if option[-1] <= instrument.highest] or [lone]
     return min(fitting, key=lambda option: abs(sum(option) / len(option) - centre))
 
@@ -177,7 +205,9 @@ def play_chords(
     comping = COMPING[name]
     tones = 2 if is_power else comping.tones
     strokes: list[Stroke] = []
-    for start, length, sign in _split_at_changes(bar, events(bar_of(comping.pattern, bar.meter, bar.number))):
+    for start, length, sign in _split_at_changes(
+        bar, events(bar_of(comping.pattern, bar.meter, bar.number))
+    ):
         if sign == "x" and random.random() > 0.75 + 0.5 * energy:
             continue
         voicing = voice_chord(bar, bar.chord_at(start), tones, instrument, previous)

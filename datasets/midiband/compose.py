@@ -16,7 +16,15 @@ from .plan import RHYTHM_ROLES, Seat, TrackPlan
 from .styles import STYLES
 
 BARS_A_SECTION = 8
-REST_SHARES = {"lead": 0.3, "riff": 0.3, "pad": 0.15, "percussion": 0.15, "drums": 0.06, "bass": 0.06, "chords": 0.0}
+REST_SHARES = {
+    "lead": 0.3,
+    "riff": 0.3,
+    "pad": 0.15,
+    "percussion": 0.15,
+    "drums": 0.06,
+    "bass": 0.06,
+    "chords": 0.0,
+}
 """How often a role is silent for a section of the form."""
 SMALL_BAND = 3
 """Nobody rests in a band of so many or fewer."""
@@ -51,11 +59,14 @@ class Piece:
 def compose(plan: TrackPlan, seconds: float) -> Piece:
     """All notes of a track that start before the clip of that length ends."""
     bars = _write_form(plan, plan.lead_in_seconds + seconds)
-    # A small band plays together, and in a large one a harmony seat goes on, so no section is empty.
+    # A small band plays together, and in a large one a harmony seat goes on, so no section is
+    # empty.
     keeper = "chords" if any(seat.role == "chords" for seat in plan.seats) else "pad"
     is_small = len(plan.seats) <= SMALL_BAND
     parts = tuple(
-        Part(seat, _play_seat(plan, seat, bars, number, never_rests=is_small or seat.role == keeper))
+        Part(
+            seat, _play_seat(plan, seat, bars, number, never_rests=is_small or seat.role == keeper)
+        )
         for number, seat in enumerate(plan.seats)
     )
     return Piece(plan, parts, seconds)
@@ -71,7 +82,16 @@ def _write_form(plan: TrackPlan, seconds: float) -> list[Bar]:
         chords = progression[number % len(progression)]
         starts = [round(place * steps / len(chords) / 2) * 2 for place in range(len(chords))]
         following = progression[(number + 1) % len(progression)][0]
-        bars.append(Bar(number, plan.meter, tuple(zip(starts, chords, strict=True)), following, plan.tonic, plan.mode))
+        bars.append(
+            Bar(
+                number,
+                plan.meter,
+                tuple(zip(starts, chords, strict=True)),
+                following,
+                plan.tonic,
+                plan.mode,
+            )
+        )
     return bars
 
 
@@ -80,24 +100,37 @@ def _seconds_a_step(plan: TrackPlan) -> float:
     return 60 / plan.tempo_bpm / STEPS_PER_QUARTER
 
 
-def _play_seat(plan: TrackPlan, seat: Seat, bars: list[Bar], number: int, never_rests: bool) -> tuple[Note, ...]:
-    """A seat's notes. Each (seat, section) has its own random numbers, so a longer clip starts like a shorter one."""
+def _play_seat(
+    plan: TrackPlan, seat: Seat, bars: list[Bar], number: int, never_rests: bool
+) -> tuple[Note, ...]:
+    """A seat's notes.
+
+    Each (seat, section) has its own random numbers, so a longer clip starts like a shorter one.
+    """
     notes: list[Note] = []
     voicing: list[int] = []
     sections = range(bars[0].number // BARS_A_SECTION, bars[-1].number // BARS_A_SECTION + 1)
     for section in sections:
         random = generator(plan.seed, f"midiband/notes/{plan.index}/{number}", section)
         rests = random.random() < REST_SHARES[seat.role] and not never_rests
-        pattern = seat.patterns[int(random.random() < 0.35) % len(seat.patterns)] if seat.patterns else ""
+        pattern = (
+            seat.patterns[int(random.random() < 0.35) % len(seat.patterns)] if seat.patterns else ""
+        )
         style = STYLES[plan.rhythm_style if seat.role in RHYTHM_ROLES else plan.style]
         instrument = INSTRUMENTS[seat.instrument]
         density = style.melody[0] * (0.7 + 0.6 * plan.energy)
-        lead = Lead(instrument, plan.meter, density, style.melody[1], random) if seat.role == "lead" else None
+        lead = (
+            Lead(instrument, plan.meter, density, style.melody[1], random)
+            if seat.role == "lead"
+            else None
+        )
         for bar in bars:
             if bar.number // BARS_A_SECTION != section:
                 continue
             strokes, voicing = _play_bar(plan, seat, bar, pattern, lead, voicing, random)
-            performed = _perform(plan, seat, bar, (bar.number - bars[0].number), strokes, style.looseness, random)
+            performed = _perform(
+                plan, seat, bar, (bar.number - bars[0].number), strokes, style.looseness, random
+            )
             notes += [] if rests else performed
     return tuple(notes)
 
@@ -143,7 +176,9 @@ def _perform(
     jitter = random.normal(0, 1, (len(strokes), 2))
     notes = []
     for stroke, (late, loud) in zip(strokes, jitter, strict=True):
-        start = bar_start + _swing(stroke.step, plan) * step_seconds + push + looseness * float(late)
+        start = (
+            bar_start + _swing(stroke.step, plan) * step_seconds + push + looseness * float(late)
+        )
         velocity = stroke.accent * arch * (0.6 + 0.35 * plan.energy) * (1 + 0.08 * float(loud))
         length = max(0.05, stroke.length * step_seconds)
         notes.append(Note(max(0.0, start), length, stroke.pitch, min(max(velocity, 0.05), 1.0)))

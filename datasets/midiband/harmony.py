@@ -1,8 +1,9 @@
 """Chords and scales: from Roman numerals to pitch classes.
 
-A progression is a string of bars; a bar is one chord, or several joined by commas that share it evenly. A numeral's
-letters give the root on the *major* scale of the tonic (so minor keys write their flats out: "i bVI bIII bVII"), its
-case the third, its suffix the rest; "V7/ii" is the dominant seventh of the second degree.
+A progression is a string of bars; a bar is one chord, or several joined by commas that share it
+evenly. A numeral's letters give the root on the *major* scale of the tonic (so minor keys write
+their flats out: "i bVI bIII bVII"), its case the third, its suffix the rest; "V7/ii" is the
+dominant seventh of the second degree.
 """
 
 import re

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 HIGHEST_PITCH = 96
-"""No note lies above this: at 44.1 kHz the synthesizer never returns from some notes of 101 up (see render.py)."""
+"""No note lies above this: at 44.1 kHz the synthesizer never returns from some notes of 101 up (see
+render.py).
+"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ INSTRUMENTS: dict[str, Instrument] = {
     "french horn": Instrument(60, "brass", 41, 77, sustains=True),
     "brass section": Instrument(61, "brass", 43, 84, sustains=True),
     "soprano sax": Instrument(64, "saxophone", 56, 87, sustains=True),
-    "alto sax": Instrument(65, "saxophone", 65, 82, sustains=True),  # its sample for 49 to 64 holds silent keys
+    "alto sax": Instrument(
+        65, "saxophone", 65, 82, sustains=True
+    ),  # its sample for 49 to 64 holds silent keys
     "tenor sax": Instrument(66, "saxophone", 44, 75, sustains=True),
     "flute": Instrument(73, "flute", 60, 96, sustains=True),
     "recorder": Instrument(74, "flute", 65, 93, sustains=True),

@@ -40,9 +40,15 @@ def draw_motif(meter: str, notes_a_beat: float, random: np.random.Generator) -> 
     onsets: list[int] = []
     for beat in BEATS[meter]:
         weights = [float(np.exp(-((count - notes_a_beat) ** 2))) for count, _ in CELLS]
-        onsets += [beat + step for step in pick(random, CELLS, weights)[1] if beat + step < steps_in_bar(meter)]
+        onsets += [
+            beat + step
+            for step in pick(random, CELLS, weights)[1]
+            if beat + step < steps_in_bar(meter)
+        ]
     onsets = sorted(set(onsets)) or [0]
-    moves = [int(pick(random, (-4, -2, -1, 0, 1, 2, 4), (0.6, 2, 4, 1.5, 4, 2, 0.6))) for _ in onsets]
+    moves = [
+        int(pick(random, (-4, -2, -1, 0, 1, 2, 4), (0.6, 2, 4, 1.5, 4, 2, 0.6))) for _ in onsets
+    ]
     return Motif(tuple(onsets), tuple(moves))
 
 
@@ -50,7 +56,12 @@ class Lead:
     """Plays a section's melody bar by bar, carrying on from its last note."""
 
     def __init__(
-        self, instrument: Instrument, meter: str, notes_a_beat: float, legato: float, random: np.random.Generator
+        self,
+        instrument: Instrument,
+        meter: str,
+        notes_a_beat: float,
+        legato: float,
+        random: np.random.Generator,
     ) -> None:
         """Draws the section's motifs.
 
@@ -68,11 +79,18 @@ class Lead:
         half = steps_in_bar(meter) // 2
         kept = [place for place, onset in enumerate(cadence.onsets) if onset <= half] or [0]
         self.motifs.append(
-            Motif(tuple(cadence.onsets[place] for place in kept), tuple(cadence.moves[place] for place in kept))
+            Motif(
+                tuple(cadence.onsets[place] for place in kept),
+                tuple(cadence.moves[place] for place in kept),
+            )
         )
-        # An octave and a half around the middle of the treble staff, as far as the instrument goes there.
+        # An octave and a half around the middle of the treble staff, as far as the instrument goes
+        # there.
         centre = min(max(72, instrument.lowest + 9), instrument.highest - 9)
-        self.low, self.high = max(instrument.lowest, centre - 9), min(instrument.highest, centre + 9)
+        self.low, self.high = (
+            max(instrument.lowest, centre - 9),
+            min(instrument.highest, centre + 9),
+        )
         self.last = centre
 
     def play(self, bar: Bar, random: np.random.Generator) -> list[Stroke]:
@@ -103,5 +121,9 @@ class Lead:
 
     def _nearest(self, classes: tuple[int, ...]) -> int:
         """The chord tone nearest to the last note, within the range."""
-        tones = [pitch for pitch in range(self.low, self.high + 1) if pitch % 12 in {value % 12 for value in classes}]
+        tones = [
+            pitch
+            for pitch in range(self.low, self.high + 1)
+            if pitch % 12 in {value % 12 for value in classes}
+        ]
         return min(tones, key=lambda pitch: abs(pitch - self.last)) if tones else self.last

@@ -1,11 +1,13 @@
 """Rhythms on a grid of sixteenths: meters, drum grooves, bass lines and ways to play a chord.
 
-All patterns are written for one or two bars of 4/4 (16 or 32 steps) and fitted to the other meters by `bar_of`.
-"." is a rest and "-" holds the note before. The other signs:
+All patterns are written for one or two bars of 4/4 (16 or 32 steps) and fitted to the other meters
+by `bar_of`. "." is a rest and "-" holds the note before. The other signs:
 
 - drums: "X" accent, "x" stroke, "o" ghost note;
-- bass: "R" root, "3" third, "5" fifth, "7" seventh, "8" octave, "a" a semitone below or above the next chord's root;
-- chords: "X" and "x" the whole chord, "b" its lowest tone, digits the tones of the voicing from the lowest.
+- bass: "R" root, "3" third, "5" fifth, "7" seventh, "8" octave, "a" a semitone below or above the
+  next chord's root;
+- chords: "X" and "x" the whole chord, "b" its lowest tone, digits the tones of the voicing from the
+  lowest.
 """
 
 from dataclasses import dataclass
@@ -66,20 +68,52 @@ DRUM_KEYS = {
 Groove = dict[str, str]
 
 GROOVES: dict[str, Groove] = {
-    "rock eighths": {"kick": "X.....x.X.......", "snare": "....X.......X...", "hat": "X.x.X.x.X.x.X.x."},
-    "rock drive": {"kick": "X.x...x.X.x...x.", "snare": "....X.......X...", "open": "X...X...X...X..."},
-    "rock ride": {"kick": "X......xX.x.....", "snare": "....X.......X..o", "ride": "X.x.X.x.X.x.X.x."},
-    "half time": {"kick": "X.....x...x.....", "snare": "........X.......", "hat": "X...x...X...x..."},
-    "double kick": {"kick": "XxxxXxxxXxxxXxxx", "snare": "....X.......X...", "crash": "X.......x......."},
-    "shuffle": {"kick": "X.....x.X.......", "snare": "....X.......X...", "ride": "X..xX..xX..xX..x"},
-    "slow blues": {"kick": "X.......X.....x.", "snare": "....X.......X...", "hat": "x.x.x.x.x.x.x.x."},
+    "rock eighths": {
+        "kick": "X.....x.X.......",
+        "snare": "....X.......X...",
+        "hat": "X.x.X.x.X.x.X.x.",
+    },
+    "rock drive": {
+        "kick": "X.x...x.X.x...x.",
+        "snare": "....X.......X...",
+        "open": "X...X...X...X...",
+    },
+    "rock ride": {
+        "kick": "X......xX.x.....",
+        "snare": "....X.......X..o",
+        "ride": "X.x.X.x.X.x.X.x.",
+    },
+    "half time": {
+        "kick": "X.....x...x.....",
+        "snare": "........X.......",
+        "hat": "X...x...X...x...",
+    },
+    "double kick": {
+        "kick": "XxxxXxxxXxxxXxxx",
+        "snare": "....X.......X...",
+        "crash": "X.......x.......",
+    },
+    "shuffle": {
+        "kick": "X.....x.X.......",
+        "snare": "....X.......X...",
+        "ride": "X..xX..xX..xX..x",
+    },
+    "slow blues": {
+        "kick": "X.......X.....x.",
+        "snare": "....X.......X...",
+        "hat": "x.x.x.x.x.x.x.x.",
+    },
     "swing ride": {
         "ride": "X...X.x.X...X.x.",
         "pedal": "....X.......X...",
         "kick": "o...o...o...o...",
         "snare": ".......o......o.",
     },
-    "swing brushes": {"snare": "x...X.o.x...X.o.", "pedal": "....x.......x...", "kick": "o.......o......."},
+    "swing brushes": {
+        "snare": "x...X.o.x...X.o.",
+        "pedal": "....x.......x...",
+        "kick": "o.......o.......",
+    },
     "bebop": {
         "ride": "X...X.x.X...X.x.",
         "pedal": "....X.......X...",
@@ -89,21 +123,53 @@ GROOVES: dict[str, Groove] = {
     "bossa": {"kick": "X..xX..xX..xX..x", "stick": "X..x..x...x..x..", "hat": "x.x.x.x.x.x.x.x."},
     "train": {"snare": "xoXoxoXoxoXoxoXo", "kick": "X...x...X...x..."},
     "folk light": {"kick": "X.......X.......", "tambourine": "....X.......X..."},
-    "one drop": {"stick": "........X.......", "kick": "........X.......", "hat": "x.x.x.x.x.x.x.xo"},
-    "steppers": {"kick": "X...X...X...X...", "stick": "........X.......", "hat": "..X...X...X..oX."},
+    "one drop": {
+        "stick": "........X.......",
+        "kick": "........X.......",
+        "hat": "x.x.x.x.x.x.x.xo",
+    },
+    "steppers": {
+        "kick": "X...X...X...X...",
+        "stick": "........X.......",
+        "hat": "..X...X...X..oX.",
+    },
     "rockers": {"kick": "X.......X.......", "snare": "....X.......X...", "hat": "x.X.x.X.x.X.x.X."},
-    "funk sixteenths": {"kick": "X.x....x..x..x..", "snare": "....X..o.o..X..o", "hat": "XxxxXxxxXxxxXxxx"},
-    "funk breaks": {"kick": "X.x.......xx....", "snare": "....X..o.o.oX...", "hat": "X.x.X.x.X.x.X.x."},
+    "funk sixteenths": {
+        "kick": "X.x....x..x..x..",
+        "snare": "....X..o.o..X..o",
+        "hat": "XxxxXxxxXxxxXxxx",
+    },
+    "funk breaks": {
+        "kick": "X.x.......xx....",
+        "snare": "....X..o.o.oX...",
+        "hat": "X.x.X.x.X.x.X.x.",
+    },
     "funk linear": {
         "kick": "X..x..x...x..x..",
         "snare": "....X..o....X.o.",
         "hat": "x.xx.x.xx.xx.xx.",
         "open": "..............x.",
     },
-    "songo": {"kick": "...x..x....x..x.", "snare": "....o..X..o.o..o", "cowbell": "X...X...X...X..."},
-    "cascara": {"timbale": "X.x.xx.xX.xx.xx.", "kick": "...x..x....x..x.", "bell": "X...X...X...X..."},
-    "reggaeton": {"kick": "X...X...X...X...", "snare": "...X..X....X..X.", "hat": "x.x.x.x.x.x.x.x."},
-    "four on the floor": {"kick": "X...X...X...X...", "clap": "....X.......X...", "open": "..X...X...X...X."},
+    "songo": {
+        "kick": "...x..x....x..x.",
+        "snare": "....o..X..o.o..o",
+        "cowbell": "X...X...X...X...",
+    },
+    "cascara": {
+        "timbale": "X.x.xx.xX.xx.xx.",
+        "kick": "...x..x....x..x.",
+        "bell": "X...X...X...X...",
+    },
+    "reggaeton": {
+        "kick": "X...X...X...X...",
+        "snare": "...X..X....X..X.",
+        "hat": "x.x.x.x.x.x.x.x.",
+    },
+    "four on the floor": {
+        "kick": "X...X...X...X...",
+        "clap": "....X.......X...",
+        "open": "..X...X...X...X.",
+    },
     "techno": {"kick": "X...X...X...X...", "hat": "xxXxxxXxxxXxxxXx", "clap": "............X..."},
     "electro": {
         "kick": "X..x..X.....x...",
@@ -111,14 +177,22 @@ GROOVES: dict[str, Groove] = {
         "hat": "x.x.x.x.x.x.x.xx",
         "cowbell": "..x..x..x..x....",
     },
-    "breakbeat": {"kick": "X.X.......XX....", "snare": "....X..x.x..X..x", "hat": "X.X.X.X.X.X.X.X."},
+    "breakbeat": {
+        "kick": "X.X.......XX....",
+        "snare": "....X..x.x..X..x",
+        "hat": "X.X.X.X.X.X.X.X.",
+    },
     "trip": {"kick": "X......x..X.....", "snare": "....X.......X...", "hat": "x.xxx.x.x.xxx.x."},
     "march": {"snare": "X.xoX.xoX.xoXxxo", "kick": "X.......X......."},
     "pulse": {"kick": "X.......o.......", "ride": "....o.......o..."},
 }
 
 PERCUSSION: dict[str, Groove] = {
-    "tumbao": {"mute conga": "X.o.x.o.X.o.x...", "open conga": "......x.......XX", "low conga": "............x..."},
+    "tumbao": {
+        "mute conga": "X.o.x.o.X.o.x...",
+        "open conga": "......x.......XX",
+        "low conga": "............x...",
+    },
     "bongo martillo": {"high bongo": "X.o.x.o.X.o.x.o.", "low bongo": "............X..."},
     "son clave": {"claves": "X..X..X...X.X...", "maracas": "xxxxxxxxxxxxxxxx"},
     "rumba clave": {"claves": "X..X...X..X.X...", "cabasa": "X.x.X.x.X.x.X.x."},
@@ -167,7 +241,8 @@ class Comping:
     """A way to play chords.
 
     Attributes:
-        technique: "block" (together), "strum" (one string after the other) or "broken" (tone by tone).
+        technique: "block" (together), "strum" (one string after the other) or "broken" (tone by
+            tone).
         pattern: the rhythm, 16 or 32 steps.
         tones: how many tones the voicing has.
     """

@@ -1,7 +1,7 @@
 """Who plays what: artists with preferences, their albums, and the plan of every track.
 
-Everything here is a function of (seed, index): the plan of track 17 is the same in a set of 100 tracks as in one of
-1000.
+Everything here is a function of (seed, index): the plan of track 17 is the same in a set of 100
+tracks as in one of 1000.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,9 @@ FUSION_SHARE = 0.2
 FAVOURITE_SHARE = 0.55
 RHYTHM_ROLES = frozenset({"drums", "percussion", "bass"})
 LONGEST_LEAD_IN = 1.5
-"""Seconds of music that may lie before the clip, so that a clip starts anywhere and not on a downbeat from silence."""
+"""Seconds of music that may lie before the clip, so that a clip starts anywhere and not on a
+downbeat from silence.
+"""
 
 Choice = TypeVar("Choice")
 
@@ -38,7 +40,8 @@ class Artist:
         style: the main style.
         second_style: what the artist also plays, and blends with in a fusion.
         tempo: preferred place in a style's range of tempos, 0 to 1.
-        darkness: added to the weight of modes with a minor third (and taken from it where negative), -1 to 1.
+        darkness: added to the weight of modes with a minor third (and taken from it where
+            negative), -1 to 1.
         energy: mean energy of the tracks, 0 to 1.
         rushing: how much the lead comes before (negative) or after the beat, seconds.
         favourite: number that picks a favourite instrument for every chair.
@@ -122,16 +125,25 @@ class TrackPlan:
         return tuple(dict.fromkeys((self.style, self.rhythm_style)))
 
 
-def pick(random: np.random.Generator, choices: Sequence[Choice], weights: Sequence[float] | None = None) -> Choice:
+def pick(
+    random: np.random.Generator, choices: Sequence[Choice], weights: Sequence[float] | None = None
+) -> Choice:
     """One of the choices, with probabilities in proportion to the weights."""
     shares = np.ones(len(choices)) if weights is None else np.asarray(weights, dtype=float)
-    return choices[int(np.searchsorted(np.cumsum(shares), random.random() * shares.sum(), side="right"))]
+    return choices[
+        int(np.searchsorted(np.cumsum(shares), random.random() * shares.sum(), side="right"))
+    ]
 
 
 def plan_artist(seed: int, index: int) -> Artist:
-    """The artist of that number. Each run of as many artists as there are styles has every style once."""
+    """The artist of that number.
+
+    Each run of as many artists as there are styles has every style once.
+    """
     block, place = divmod(index, len(STYLE_NAMES))
-    style = STYLE_NAMES[generator(seed, "midiband/styles", block).permutation(len(STYLE_NAMES))[place]]
+    style = STYLE_NAMES[
+        generator(seed, "midiband/styles", block).permutation(len(STYLE_NAMES))[place]
+    ]
     random = generator(seed, "midiband/artist", index)
     return Artist(
         index=index,
@@ -155,7 +167,11 @@ def plan_track(seed: int, index: int) -> TrackPlan:
     rhythm_name = other if random.random() < FUSION_SHARE else name
     style, rhythm = STYLES[name], STYLES[rhythm_name]
     mode = _pick_mode(random, style, artist.darkness)
-    meter = "4/4" if rhythm is not style else pick(random, list(style.meters), list(style.meters.values()))
+    meter = (
+        "4/4"
+        if rhythm is not style
+        else pick(random, list(style.meters), list(style.meters.values()))
+    )
     energy = float(np.clip(random.normal(artist.energy, 0.2), 0, 1))
     return TrackPlan(
         seed=seed,
@@ -170,7 +186,9 @@ def plan_track(seed: int, index: int) -> TrackPlan:
         meter=meter,
         swing=float(random.uniform(*rhythm.swing)) if meter != "6/8" else 0.0,
         energy=energy,
-        progression=pick(random, style.bright if mode in BRIGHT_MODES or mode == "blues" else style.dark),
+        progression=pick(
+            random, style.bright if mode in BRIGHT_MODES or mode == "blues" else style.dark
+        ),
         first_bar=int(random.integers(16)),
         lead_in_seconds=float(random.uniform(0.2, LONGEST_LEAD_IN)),
         rushing=artist.rushing,
@@ -197,18 +215,26 @@ def _pick_tempo(random: np.random.Generator, style: Style, taste: float) -> floa
 def _seat_band(
     random: np.random.Generator, style: Style, rhythm: Style, artist: Artist, energy: float
 ) -> tuple[Seat, ...]:
-    """Fills the chairs: rhythm from one style, the rest from the other; the more energy, the fuller the band."""
+    """Fills the chairs: rhythm from one style, the rest from the other.
+
+    The more energy, the fuller the band.
+    """
     chairs = [chair for chair in rhythm.chairs if chair.role in RHYTHM_ROLES]
     chairs += [chair for chair in style.chairs if chair.role not in RHYTHM_ROLES]
     seats = []
     for number, chair in enumerate(chairs):
-        # A chair that a style nearly always has stays so at every energy; the optional ones come and go with it.
+        # A chair that a style nearly always has stays so at every energy; the optional ones come
+        # and go with it.
         probability = chair.probability + 0.6 * (energy - 0.5) * (1 - chair.probability)
         if random.random() < probability:
             seats.append(_take_seat(random, chair, artist.favourite + 7 * number))
     if not any(seat.role in ("chords", "pad") for seat in seats):
         seats.append(
-            _take_seat(random, next(chair for chair in style.chairs if chair.role == "chords"), artist.favourite)
+            _take_seat(
+                random,
+                next(chair for chair in style.chairs if chair.role == "chords"),
+                artist.favourite,
+            )
         )
     return tuple(seats)
 
@@ -220,5 +246,7 @@ def _take_seat(random: np.random.Generator, chair: Chair, favourite: int) -> Sea
     instrument = chair.instruments[favourite % len(chair.instruments)] if is_favourite else drawn
     patterns: tuple[str, ...] = ()
     if chair.patterns:
-        patterns = tuple(chair.patterns[place] for place in random.permutation(len(chair.patterns))[:2])
+        patterns = tuple(
+            chair.patterns[place] for place in random.permutation(len(chair.patterns))[:2]
+        )
     return Seat(chair.role, instrument, patterns, chair.level_db + float(random.normal(0, 1.5)))

@@ -1,8 +1,8 @@
-"""The sound of an album: equaliser, room, tape, noise, vinyl and level. A nuisance that carries no tag.
+"""The sound of an album: equaliser, room, tape, noise, vinyl and level.
 
-It is drawn from (seed, artist, album) alone and never looks at the style. Two excerpts of a track share it, and so do
-an album's tracks: a model that tells tracks apart by it has learnt nothing about music, and the columns let one measure
-that.
+A nuisance that carries no tag. It is drawn from (seed, artist, album) alone and never looks at the
+style. Two excerpts of a track share it, and so do an album's tracks: a model that tells tracks
+apart by it has learnt nothing about music, and the columns let one measure that.
 """
 
 from dataclasses import asdict, dataclass
@@ -71,7 +71,11 @@ def draw_production(seed: int, artist: int, album: int) -> Production:
     random = generator(seed, f"midiband/production/{artist}", album)
     name = NAMES[int(random.integers(len(NAMES)))]
     low_cut, high_cut = _log_uniform(random, 25, 160), _log_uniform(random, 4_500, 10_500)
-    reverb_share, noise_db, crackles = float(random.uniform(0.0, 0.25)), float(random.uniform(-65, -40)), 0.0
+    reverb_share, noise_db, crackles = (
+        float(random.uniform(0.0, 0.25)),
+        float(random.uniform(-65, -40)),
+        0.0,
+    )
     if name == "live":
         reverb_share = float(random.uniform(0.3, 0.5))
     elif name == "lofi":
@@ -130,7 +134,10 @@ def produce(audio: Audio, sample_rate: int, production: Production, seed: int, i
 
 
 def _root_mean_square(audio: Audio) -> np.float32:
-    """Of the whole; a silent input (which no band plays) counts as 1, so that nothing is divided by zero."""
+    """Of the whole.
+
+    A silent input (which no band plays) counts as 1, so that nothing is divided by zero.
+    """
     return np.float32(np.sqrt(np.mean(np.square(audio, dtype=np.float64))) or 1.0)
 
 
@@ -141,11 +148,16 @@ def _saturate(audio: Audio, drive_db: float) -> Audio:
 
 
 def _colour(audio: Audio, sample_rate: int, production: Production) -> Audio:
-    """Equaliser and room in one multiplication of spectra; padding keeps the end out of the beginning."""
+    """Equaliser and room in one multiplication of spectra.
+
+    Padding keeps the end out of the beginning.
+    """
     tail = round(production.reverb_seconds * sample_rate)
     size = _transform_size(len(audio) + tail)
     response = _gain(size, sample_rate, production) * np.fft.rfft(_room(tail, production), size)
-    return np.asarray(np.fft.irfft(np.fft.rfft(audio, size) * response, size)[: len(audio)], dtype=np.float32)
+    return np.asarray(
+        np.fft.irfft(np.fft.rfft(audio, size) * response, size)[: len(audio)], dtype=np.float32
+    )
 
 
 def _transform_size(samples: int) -> int:
@@ -164,9 +176,11 @@ def _gain(size: int, sample_rate: int, production: Production) -> Audio:
     # Butterworth slopes of 12 dB an octave below and 24 above.
     low = 1 / np.sqrt(1 + (production.low_cut_hz / frequency) ** 4)
     high = 1 / np.sqrt(1 + (frequency / production.high_cut_hz) ** 8)
-    # The curve is smooth, so a few hundred points of it are enough; the whole grid would take longer than the
-    # transform.
-    amplitude = np.interp(np.fft.rfftfreq(size, 1 / sample_rate), frequency, 10 ** (gain_db / 20) * low * high)
+    # The curve is smooth, so a few hundred points of it are enough; the whole grid would take
+    # longer than the transform.
+    amplitude = np.interp(
+        np.fft.rfftfreq(size, 1 / sample_rate), frequency, 10 ** (gain_db / 20) * low * high
+    )
     return np.asarray(amplitude, dtype=np.float32)
 
 
@@ -174,29 +188,42 @@ def _room(tail: int, production: Production) -> Audio:
     """The room's response, (tail,): direct sound and a tail of noise that falls by 60 dB."""
     # The noise is drawn from the room's length alone, so that it is one room for all tracks.
     random = generator(tail, "midiband/room")
-    decay = random.standard_normal(tail, dtype=np.float32) * 10 ** (-3 * np.arange(tail, dtype=np.float32) / tail)
+    decay = random.standard_normal(tail, dtype=np.float32) * 10 ** (
+        -3 * np.arange(tail, dtype=np.float32) / tail
+    )
     response = production.reverb_share * decay / np.sqrt(np.sum(decay**2))
     response[0] += 1 - production.reverb_share
     return np.asarray(response, dtype=np.float32)
 
 
-def _make_noise(random: np.random.Generator, samples: int, sample_rate: int, tilt_db: float) -> Audio:
+def _make_noise(
+    random: np.random.Generator, samples: int, sample_rate: int, tilt_db: float
+) -> Audio:
     """Noise of unit root mean square whose spectrum falls by so many dB an octave."""
     size = _transform_size(samples)
     spectrum = np.fft.rfft(random.standard_normal(size, dtype=np.float32))
-    # x dB an octave is a power of the frequency; below 50 Hz the spectrum stays flat, so that nothing grows without
-    # end.
+    # x dB an octave is a power of the frequency; below 50 Hz the spectrum stays flat, so that
+    # nothing grows without end.
     exponent = tilt_db / (20 * np.log10(2))
     frequency = np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 50.0).astype(np.float32) / 1_000
-    noise = np.asarray(np.fft.irfft(spectrum * frequency ** np.float32(exponent), size)[:samples], dtype=np.float32)
+    noise = np.asarray(
+        np.fft.irfft(spectrum * frequency ** np.float32(exponent), size)[:samples], dtype=np.float32
+    )
     return noise / _root_mean_square(noise)
 
 
-def _make_crackles(random: np.random.Generator, samples: int, sample_rate: int, rate: float) -> Audio:
-    """Clicks of a millisecond or less at random times, `rate` a second on average; most are soft."""
+def _make_crackles(
+    random: np.random.Generator, samples: int, sample_rate: int, rate: float
+) -> Audio:
+    """Clicks of a millisecond or less at random times, `rate` a second on average.
+
+    Most are soft.
+    """
     crackles = np.zeros(samples, dtype=np.float32)
     count = int(random.poisson(rate * samples / sample_rate))
     places, sizes = random.integers(0, samples, count), random.exponential(0.8, count)
     for delay, share in enumerate((1.0, -0.7, 0.45, -0.25, 0.1)):
-        np.add.at(crackles, np.minimum(places + delay, samples - 1), (sizes * share).astype(np.float32))
+        np.add.at(
+            crackles, np.minimum(places + delay, samples - 1), (sizes * share).astype(np.float32)
+        )
     return crackles

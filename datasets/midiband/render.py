@@ -1,13 +1,17 @@
 """From notes to audio: every note is a General-MIDI sample, shaped, and added to its part's stem.
 
-Three things about the synthesizer (symusic 0.5, measured over all programs and pitches) decide how this is done:
+Three things about the synthesizer (symusic 0.5, measured over all programs and pitches) decide how
+this is done:
 
-- it never returns when a note's playback rate outruns its sample's loop: at 44.1 kHz some notes of pitch 101 and above
-  do that, at 22 050 Hz notes an octave lower. So sounds are made at 44.1 kHz, keep to the instruments' natural ranges,
-  none above HIGHEST_PITCH, and are then resampled; and `workers.py` puts a time limit on it all the same;
-- it ignores velocity and cuts a note off in a millisecond, with a click. So each (sound, pitch) is made once, and
-  velocity and release are put on here. That also makes it fast: a track needs few different sounds;
-- what it renders depends, for some instruments, on what it rendered before. So each sound has a synthesizer of its own.
+- it never returns when a note's playback rate outruns its sample's loop: at 44.1 kHz some notes of
+  pitch 101 and above do that, at 22 050 Hz notes an octave lower. So sounds are made at 44.1 kHz,
+  keep to the instruments' natural ranges, none above HIGHEST_PITCH, and are then resampled; and
+  `workers.py` puts a time limit on it all the same;
+- it ignores velocity and cuts a note off in a millisecond, with a click. So each (sound, pitch) is
+  made once, and velocity and release are put on here. That also makes it fast: a track needs few
+  different sounds;
+- what it renders depends, for some instruments, on what it rendered before. So each sound has a
+  synthesizer of its own.
 """
 
 from collections import OrderedDict
@@ -43,7 +47,9 @@ KIT_SECONDS = 2.0
 PLUCKED_RELEASE_SECONDS = 0.25
 SUSTAINED_RELEASE_SECONDS = 0.08
 VELOCITY_EXPONENT = 1.6
-"""Amplitude is velocity to this power: about 10 dB from the loudest note to one of half its velocity."""
+"""Amplitude is velocity to this power: about 10 dB from the loudest note to one of half its
+velocity.
+"""
 
 _TICKS_PER_QUARTER = 480
 _QUARTERS_A_MINUTE = 60
@@ -57,17 +63,22 @@ class Sampler:
         """Finds the sounds."""
         self._sounds = Path(pretty_midi.__file__).with_name("TimGM6mb.sf2")
         if not self._sounds.is_file():
-            raise InputError(f"{self._sounds} is missing; 'pip install --force-reinstall pretty_midi' brings it back")
+            raise InputError(
+                f"{self._sounds} is missing; 'pip install --force-reinstall pretty_midi' brings it back"
+            )
         self._kept: OrderedDict[tuple[int, bool, int, int], Audio] = OrderedDict()
         self._kept_bytes = 0
 
     def sound(self, instrument: Instrument, pitch: int, seconds: float) -> Audio:
         """At least so many seconds of a held note, (samples,) at SAMPLE_RATE.
 
-        Lengths are rounded up to powers of two: few sounds are made, and none depends on what was made before.
+        Lengths are rounded up to powers of two: few sounds are made, and none depends on what was
+        made before.
         """
         if not instrument.lowest <= pitch <= min(instrument.highest, HIGHEST_PITCH):
-            raise ValueError(f"pitch {pitch} lies outside the range of program {instrument.program}")
+            raise ValueError(
+                f"pitch {pitch} lies outside the range of program {instrument.program}"
+            )
         held = 2 ** max(0, int(np.ceil(np.log2(seconds))))
         key = (instrument.program, instrument.is_kit, pitch, held)
         if key not in self._kept:
@@ -84,7 +95,8 @@ class Sampler:
         track = symusic.Track("", instrument.program, instrument.is_kit)
         track.notes.append(symusic.Note(0, seconds * _TICKS_PER_QUARTER, pitch, 100))
         score.tracks.append(track)
-        # A new synthesizer takes 2 ms, and a reused one would make the sound depend on the tracks before (see above).
+        # A new synthesizer takes 2 ms, and a reused one would make the sound depend on the tracks
+        # before (see above).
         synthesizer = symusic.Synthesizer(sf_path=str(self._sounds), sample_rate=RENDER_RATE)
         stereo = np.asarray(synthesizer.render(score, stereo=True), dtype=np.float32)
         mono = soxr.resample(0.5 * (stereo[0] + stereo[1]), RENDER_RATE, SAMPLE_RATE, quality="HQ")
@@ -120,7 +132,10 @@ def _shape(sampler: Sampler, instrument: Instrument, note: Note) -> Audio:
 
 
 def loudness(audio: Audio) -> float:
-    """Root mean square of the part that sounds: the 50 ms frames within 20 dB of the loudest one. 0 for silence."""
+    """Root mean square of the part that sounds: the 50 ms frames within 20 dB of the loudest one.
+
+    0 for silence.
+    """
     frame = SAMPLE_RATE // 20
     whole = audio[: len(audio) // frame * frame].reshape(-1, frame)
     power = np.mean(np.square(whole, dtype=np.float64), axis=1)
@@ -131,8 +146,8 @@ def loudness(audio: Audio) -> float:
 def mix(sampler: Sampler, piece: Piece) -> Audio:
     """The whole band, (samples,), lead-in included.
 
-    Each stem is brought to its seat's level, so an instrument that is tagged can be heard whatever its sample's
-    loudness.
+    Each stem is brought to its seat's level, so an instrument that is tagged can be heard whatever
+    its sample's loudness.
     """
     samples = round((piece.plan.lead_in_seconds + piece.seconds) * SAMPLE_RATE)
     total = np.zeros(samples, dtype=np.float32)

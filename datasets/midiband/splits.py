@@ -17,9 +17,9 @@ DEALS = 64
 def assign(tracks: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Adds the column `split`, after `path`.
 
-    Artists are sorted by main genre, shuffled within it, and dealt in turn to whichever split is furthest behind its
-    share. Of several such deals the one is kept in which the rarest (tag, split), relative to the split's share, has
-    most tracks.
+    Artists are sorted by main genre, shuffled within it, and dealt in turn to whichever split is
+    furthest behind its share. Of several such deals the one is kept in which the rarest (tag,
+    split), relative to the split's share, has most tracks.
 
     Args:
         tracks: one row a track, with `artist`, `genre` and `tags`.
@@ -35,7 +35,10 @@ def assign(tracks: pd.DataFrame, seed: int) -> pd.DataFrame:
         # A stable sort of the shuffled artists: random within a style, styles together.
         ranked = shuffled[np.argsort(artists.to_numpy(dtype=str)[shuffled], kind="stable")]
         dealt[ranked] = _deal(len(artists))
-        rarest = min(float((counts[dealt == name].sum(axis=0) / share).min()) for name, share in SHARES.items())
+        rarest = min(
+            float((counts[dealt == name].sum(axis=0) / share).min())
+            for name, share in SHARES.items()
+        )
         if best is None or rarest > best[0]:
             best = (rarest, dealt)
     assert best is not None

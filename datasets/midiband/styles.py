@@ -1,7 +1,7 @@
 """The styles: what each plays, on what, how fast and in which harmony. They overlap on purpose.
 
-No style owns an instrument, a tempo or a chord; what tells them apart is how these meet. So a tagger has to hear
-patterns, and a spectrum alone does not give the genre away.
+No style owns an instrument, a tempo or a chord; what tells them apart is how these meet. So a
+tagger has to hear patterns, and a spectrum alone does not give the genre away.
 """
 
 from dataclasses import dataclass
@@ -40,10 +40,12 @@ class Style:
         bright: progressions for modes with a major third.
         dark: progressions for modes with a minor third.
         chairs: the band.
-        swing: lowest and highest share of a pair's first note beyond one half, as a fraction of the pair (0 =
+        swing: lowest and highest share of a pair's first note beyond one half, as a fraction of the
+            pair (0 =
         straight). swung: steps of one member of a swung pair: 2 for eighths, 1 for sixteenths.
         looseness: standard deviation of the onsets, seconds.
-        melody: notes a beat of the lead, and the share of a note that sounds (legato 1, staccato below 0.5).
+        melody: notes a beat of the lead, and the share of a note that sounds (legato 1, staccato
+            below 0.5).
         bars_a_chord: how many bars each bar of the progression lasts.
     """
 
@@ -70,7 +72,13 @@ STYLES: dict[str, Style] = {
         meters={"4/4": 0.82, "6/8": 0.1, "7/8": 0.08},
         modes={"major": 0.3, "mixolydian": 0.25, "minor": 0.3, "dorian": 0.1, "phrygian": 0.05},
         bright=("I IV V IV", "I V vi IV", "I bVII IV I", "I iii IV V", "I V/V IV I"),
-        dark=("i bVI bIII bVII", "i bVII bVI bVII", "i iv bVI V", "i bIII bVII IV", "I5 bII5 I5 bVII5"),
+        dark=(
+            "i bVI bIII bVII",
+            "i bVII bVI bVII",
+            "i iv bVI V",
+            "i bIII bVII IV",
+            "I5 bII5 I5 bVII5",
+        ),
         chairs=(
             Chair(
                 "drums",
@@ -78,7 +86,13 @@ STYLES: dict[str, Style] = {
                 ("power kit", "room kit", "standard kit"),
                 ("rock eighths", "rock drive", "rock ride", "half time", "double kick"),
             ),
-            Chair("bass", 0.95, ("picked bass", "fingered bass"), ("eighths", "driving", "root fifth"), -1.0),
+            Chair(
+                "bass",
+                0.95,
+                ("picked bass", "fingered bass"),
+                ("eighths", "driving", "root fifth"),
+                -1.0,
+            ),
             Chair(
                 "chords",
                 0.95,
@@ -86,8 +100,20 @@ STYLES: dict[str, Style] = {
                 ("power eighths", "power syncopated", "gallop", "chug", "strum eighths"),
                 -1.0,
             ),
-            Chair("pad", 0.35, ("rock organ", "string ensemble", "grand piano", "choir"), ("held", "halves"), -4.0),
-            Chair("lead", 0.6, ("overdriven guitar", "distorted guitar", "clean guitar", "saw lead", "oohs"), (), 0.0),
+            Chair(
+                "pad",
+                0.35,
+                ("rock organ", "string ensemble", "grand piano", "choir"),
+                ("held", "halves"),
+                -4.0,
+            ),
+            Chair(
+                "lead",
+                0.6,
+                ("overdriven guitar", "distorted guitar", "clean guitar", "saw lead", "oohs"),
+                (),
+                0.0,
+            ),
         ),
         melody=(1.6, 0.95),
     ),
@@ -102,10 +128,20 @@ STYLES: dict[str, Style] = {
             "iii7 V7/ii ii7 V7",
             TWELVE_BARS,
         ),
-        dark=("i6 viih7,V7/i iih7 V7b9", "i7 i7 bVImaj7 V7b9", "iih7 V7b9 i6 i6", "i7 IV9 i7 IV9", MINOR_BLUES),
+        dark=(
+            "i6 viih7,V7/i iih7 V7b9",
+            "i7 i7 bVImaj7 V7b9",
+            "iih7 V7b9 i6 i6",
+            "i7 IV9 i7 IV9",
+            MINOR_BLUES,
+        ),
         chairs=(
             Chair(
-                "drums", 0.85, ("brush kit", "standard kit", "room kit"), ("swing ride", "swing brushes", "bebop"), -3.0
+                "drums",
+                0.85,
+                ("brush kit", "standard kit", "room kit"),
+                ("swing ride", "swing brushes", "bebop"),
+                -3.0,
             ),
             Chair(
                 "bass",
@@ -138,7 +174,13 @@ STYLES: dict[str, Style] = {
                 (),
                 1.0,
             ),
-            Chair("riff", 0.25, ("brass section", "trombone", "alto sax"), ("swing stabs", "charleston"), -3.0),
+            Chair(
+                "riff",
+                0.25,
+                ("brass section", "trombone", "alto sax"),
+                ("swing stabs", "charleston"),
+                -3.0,
+            ),
         ),
         swing=(0.08, 0.17),
         looseness=0.012,
@@ -168,13 +210,29 @@ STYLES: dict[str, Style] = {
             Chair(
                 "chords",
                 0.95,
-                ("bright piano", "clean guitar", "steel guitar", "overdriven guitar", "drawbar organ"),
+                (
+                    "bright piano",
+                    "clean guitar",
+                    "steel guitar",
+                    "overdriven guitar",
+                    "drawbar organ",
+                ),
                 ("boogie", "charleston", "quarters", "freddie green"),
                 -1.5,
             ),
-            Chair("pad", 0.3, ("drawbar organ", "rock organ", "brass section"), ("held", "swing stabs"), -4.0),
             Chair(
-                "lead", 0.8, ("overdriven guitar", "clean guitar", "tenor sax", "steel guitar", "bright piano"), (), 1.0
+                "pad",
+                0.3,
+                ("drawbar organ", "rock organ", "brass section"),
+                ("held", "swing stabs"),
+                -4.0,
+            ),
+            Chair(
+                "lead",
+                0.8,
+                ("overdriven guitar", "clean guitar", "tenor sax", "steel guitar", "bright piano"),
+                (),
+                1.0,
             ),
         ),
         swing=(0.1, 0.17),
@@ -185,20 +243,48 @@ STYLES: dict[str, Style] = {
         tempo=(56, 144),
         meters={"4/4": 0.5, "3/4": 0.3, "6/8": 0.2},
         modes={"major": 0.5, "minor": 0.2, "harmonic minor": 0.3},
-        bright=("I IV V7 I", "I vi ii V7", "I V7/V V7 I", "I,V7 vi,V7/IV IV,ii V7", "I V vi iii IV I IV V"),
+        bright=(
+            "I IV V7 I",
+            "I vi ii V7",
+            "I V7/V V7 I",
+            "I,V7 vi,V7/IV IV,ii V7",
+            "I V vi iii IV I IV V",
+        ),
         dark=("i iv V7 i", "i bVI iio V7", "i bVII bVI V7", "i,V7 i,iv iio,V7 i", "i V7/iv iv V7"),
         chairs=(
             Chair(
                 "chords",
                 0.95,
-                ("grand piano", "string ensemble", "pizzicato strings", "nylon guitar", "church organ"),
+                (
+                    "grand piano",
+                    "string ensemble",
+                    "pizzicato strings",
+                    "nylon guitar",
+                    "church organ",
+                ),
                 ("alberti", "rolling", "arpeggio", "quarters", "halves", "slow arpeggio"),
                 -2.0,
             ),
-            Chair("bass", 0.7, ("cello", "double bass", "string ensemble"), ("arco", "held", "root fifth"), -2.0),
-            Chair("pad", 0.5, ("slow strings", "string ensemble", "choir", "french horn"), ("held", "halves"), -4.0),
             Chair(
-                "lead", 0.95, ("violin", "flute", "grand piano", "cello", "trumpet", "french horn", "recorder"), (), 0.0
+                "bass",
+                0.7,
+                ("cello", "double bass", "string ensemble"),
+                ("arco", "held", "root fifth"),
+                -2.0,
+            ),
+            Chair(
+                "pad",
+                0.5,
+                ("slow strings", "string ensemble", "choir", "french horn"),
+                ("held", "halves"),
+                -4.0,
+            ),
+            Chair(
+                "lead",
+                0.95,
+                ("violin", "flute", "grand piano", "cello", "trumpet", "french horn", "recorder"),
+                (),
+                0.0,
             ),
             Chair(
                 "riff",
@@ -226,12 +312,24 @@ STYLES: dict[str, Style] = {
                 ("strum eighths", "strum pop", "strum waltz", "travis", "fingerpicked", "oompah"),
                 -1.0,
             ),
-            Chair("bass", 0.65, ("double bass", "fingered bass"), ("root fifth", "oompah", "held", "two feel"), -1.0),
             Chair(
-                "lead", 0.85, ("fiddle", "flute", "recorder", "pan flute", "violin", "steel guitar", "oohs"), (), 0.0
+                "bass",
+                0.65,
+                ("double bass", "fingered bass"),
+                ("root fifth", "oompah", "held", "two feel"),
+                -1.0,
+            ),
+            Chair(
+                "lead",
+                0.85,
+                ("fiddle", "flute", "recorder", "pan flute", "violin", "steel guitar", "oohs"),
+                (),
+                0.0,
             ),
             Chair("drums", 0.3, ("brush kit", "standard kit"), ("train", "folk light"), -4.0),
-            Chair("percussion", 0.3, ("hand percussion",), ("shaker", "tambourine", "triangle"), -3.0),
+            Chair(
+                "percussion", 0.3, ("hand percussion",), ("shaker", "tambourine", "triangle"), -3.0
+            ),
             Chair("pad", 0.2, ("drawbar organ", "slow strings", "oohs"), ("held",), -5.0),
         ),
         looseness=0.012,
@@ -252,7 +350,11 @@ STYLES: dict[str, Style] = {
                 -1.0,
             ),
             Chair(
-                "bass", 1.0, ("fingered bass", "fretless bass", "synth bass"), ("one drop", "roots", "steppers"), 1.0
+                "bass",
+                1.0,
+                ("fingered bass", "fretless bass", "synth bass"),
+                ("one drop", "roots", "steppers"),
+                1.0,
             ),
             Chair(
                 "chords",
@@ -261,8 +363,20 @@ STYLES: dict[str, Style] = {
                 ("skank", "double skank", "ska"),
                 -1.0,
             ),
-            Chair("riff", 0.55, ("drawbar organ", "percussive organ", "tine piano"), ("bubble", "ska"), -3.0),
-            Chair("lead", 0.5, ("trombone", "tenor sax", "brass section", "oohs", "flute", "drawbar organ"), (), 0.0),
+            Chair(
+                "riff",
+                0.55,
+                ("drawbar organ", "percussive organ", "tine piano"),
+                ("bubble", "ska"),
+                -3.0,
+            ),
+            Chair(
+                "lead",
+                0.5,
+                ("trombone", "tenor sax", "brass section", "oohs", "flute", "drawbar organ"),
+                (),
+                0.0,
+            ),
             Chair("percussion", 0.35, ("hand percussion",), ("nyabinghi", "shaker"), -4.0),
         ),
         swing=(0.0, 0.08),
@@ -298,9 +412,23 @@ STYLES: dict[str, Style] = {
                 ("funk scratch", "funk stabs", "clav"),
                 -1.0,
             ),
-            Chair("riff", 0.55, ("brass section", "trumpet", "alto sax", "poly synth"), ("funk stabs", "stabs"), -1.0),
-            Chair("lead", 0.45, ("alto sax", "tenor sax", "square lead", "tine piano", "trumpet"), (), 0.0),
-            Chair("percussion", 0.4, ("hand percussion",), ("shaker", "tumbao", "tambourine"), -4.0),
+            Chair(
+                "riff",
+                0.55,
+                ("brass section", "trumpet", "alto sax", "poly synth"),
+                ("funk stabs", "stabs"),
+                -1.0,
+            ),
+            Chair(
+                "lead",
+                0.45,
+                ("alto sax", "tenor sax", "square lead", "tine piano", "trumpet"),
+                (),
+                0.0,
+            ),
+            Chair(
+                "percussion", 0.4, ("hand percussion",), ("shaker", "tumbao", "tambourine"), -4.0
+            ),
         ),
         swing=(0.0, 0.1),
         swung=1,
@@ -310,7 +438,13 @@ STYLES: dict[str, Style] = {
     "latin": Style(
         tempo=(84, 196),
         meters={"4/4": 0.9, "6/8": 0.1},
-        modes={"major": 0.3, "mixolydian": 0.1, "minor": 0.2, "harmonic minor": 0.25, "dorian": 0.15},
+        modes={
+            "major": 0.3,
+            "mixolydian": 0.1,
+            "minor": 0.2,
+            "harmonic minor": 0.25,
+            "dorian": 0.15,
+        },
         bright=("I IV V IV", "Imaj7 V7/V ii7 V7", "I6 V7/ii ii7 V7", "I V7 V7 I"),
         dark=("i iv V7 V7", "i bVII bVI V7", "i7 IV7", "i V7 V7 i", "i6 iih7 V7b9 i6"),
         chairs=(
@@ -328,7 +462,13 @@ STYLES: dict[str, Style] = {
                 ("songo", "cascara", "bossa", "reggaeton"),
                 -3.0,
             ),
-            Chair("bass", 0.97, ("double bass", "fingered bass", "synth bass"), ("tumbao", "bossa", "salsa"), 0.0),
+            Chair(
+                "bass",
+                0.97,
+                ("double bass", "fingered bass", "synth bass"),
+                ("tumbao", "bossa", "salsa"),
+                0.0,
+            ),
             Chair(
                 "chords",
                 1.0,
@@ -336,8 +476,16 @@ STYLES: dict[str, Style] = {
                 ("montuno", "bossa", "funk stabs"),
                 -1.0,
             ),
-            Chair("riff", 0.4, ("brass section", "trumpet", "trombone"), ("stabs", "funk stabs"), -1.0),
-            Chair("lead", 0.6, ("trumpet", "flute", "nylon guitar", "alto sax", "oohs", "trombone"), (), 0.0),
+            Chair(
+                "riff", 0.4, ("brass section", "trumpet", "trombone"), ("stabs", "funk stabs"), -1.0
+            ),
+            Chair(
+                "lead",
+                0.6,
+                ("trumpet", "flute", "nylon guitar", "alto sax", "oohs", "trombone"),
+                (),
+                0.0,
+            ),
         ),
         looseness=0.008,
         melody=(1.6, 0.75),
@@ -357,7 +505,11 @@ STYLES: dict[str, Style] = {
                 1.0,
             ),
             Chair(
-                "bass", 0.95, ("synth bass", "rubber bass", "picked bass"), ("octaves", "offbeat", "acid", "sub"), 0.0
+                "bass",
+                0.95,
+                ("synth bass", "rubber bass", "picked bass"),
+                ("octaves", "offbeat", "acid", "sub"),
+                0.0,
             ),
             Chair(
                 "chords",
@@ -366,7 +518,9 @@ STYLES: dict[str, Style] = {
                 ("sequence", "fast sequence", "offbeat chords", "stabs"),
                 -1.0,
             ),
-            Chair("pad", 0.5, ("sweep pad", "warm pad", "string ensemble", "choir"), ("held",), -4.0),
+            Chair(
+                "pad", 0.5, ("sweep pad", "warm pad", "string ensemble", "choir"), ("held",), -4.0
+            ),
             Chair("lead", 0.45, ("saw lead", "square lead", "oohs", "fm piano"), (), -1.0),
             Chair("percussion", 0.2, ("hand percussion",), ("shaker", "tambourine"), -5.0),
         ),
@@ -391,13 +545,28 @@ STYLES: dict[str, Style] = {
             Chair(
                 "chords",
                 0.7,
-                ("tine piano", "grand piano", "fm piano", "clean guitar", "nylon guitar", "poly synth"),
+                (
+                    "tine piano",
+                    "grand piano",
+                    "fm piano",
+                    "clean guitar",
+                    "nylon guitar",
+                    "poly synth",
+                ),
                 ("slow arpeggio", "fingerpicked", "arpeggio"),
                 -2.0,
             ),
             Chair("bass", 0.5, ("fretless bass", "synth bass", "cello"), ("held", "sub"), -2.0),
-            Chair("lead", 0.45, ("flute", "pan flute", "oohs", "square lead", "soprano sax", "violin"), (), -2.0),
-            Chair("drums", 0.15, ("808 kit", "electronic kit", "brush kit"), ("pulse", "trip"), -5.0),
+            Chair(
+                "lead",
+                0.45,
+                ("flute", "pan flute", "oohs", "square lead", "soprano sax", "violin"),
+                (),
+                -2.0,
+            ),
+            Chair(
+                "drums", 0.15, ("808 kit", "electronic kit", "brush kit"), ("pulse", "trip"), -5.0
+            ),
         ),
         looseness=0.02,
         melody=(0.6, 1.0),

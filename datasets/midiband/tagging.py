@@ -58,7 +58,9 @@ def clip_notes(piece: Piece) -> dict[int, list[Note]]:
     start = piece.plan.lead_in_seconds
     end = start + piece.seconds
     return {
-        place: [note for note in part.notes if note.start + note.length > start and note.start < end]
+        place: [
+            note for note in part.notes if note.start + note.length > start and note.start < end
+        ]
         for place, part in enumerate(piece.parts)
     }
 
@@ -70,7 +72,10 @@ def audible(piece: Piece) -> tuple[str, ...]:
     for place, notes in clip_notes(piece).items():
         sounding: set[int] = set()
         for note in notes:
-            first, last = max(note.start - start, 0), min(note.start + note.length - start, piece.seconds)
+            first, last = (
+                max(note.start - start, 0),
+                min(note.start + note.length - start, piece.seconds),
+            )
             sounding.update(range(int(first), int(np.ceil(last))))
         if len(sounding) >= AUDIBLE_SHARE * piece.seconds:
             names.append(piece.parts[place].seat.instrument)
@@ -81,7 +86,10 @@ def measure(piece: Piece) -> Traits:
     """The clip's traits."""
     notes = clip_notes(piece)
     kits = [
-        note for place, each in notes.items() if INSTRUMENTS[piece.parts[place].seat.instrument].is_kit for note in each
+        note
+        for place, each in notes.items()
+        if INSTRUMENTS[piece.parts[place].seat.instrument].is_kit
+        for note in each
     ]
     tuned = [
         note
@@ -92,7 +100,8 @@ def measure(piece: Piece) -> Traits:
     lengths = np.array([note.length for note in tuned])
     starts = np.array([note.start for note in kits + tuned])
     eighth = 60 / piece.plan.tempo_bpm / 2
-    # Half a sixteenth on either side of an eighth counts as on it, so swing and looseness do not make syncopation.
+    # Half a sixteenth on either side of an eighth counts as on it, so swing and looseness do not
+    # make syncopation.
     off_grid = np.abs((starts / eighth + 0.5) % 1 - 0.5) > 1 / STEPS_PER_QUARTER * 1.4
     return Traits(
         onsets_a_second=len({round(start / 0.03) for start in starts}) / piece.seconds,

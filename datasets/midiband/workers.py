@@ -1,8 +1,8 @@
 """Worker processes with a time limit that holds even where C code never returns and keeps the interpreter's lock.
 
-A pool of the standard library would wait for ever, so the parent watches each worker itself: one job at a time over a
-pipe, a deadline for each, and a kill when it passes. Workers are daemons, and carry an alarm of their own in case the
-parent is killed while they hang.
+A pool of the standard library would wait for ever, so the parent watches each worker itself: one
+job at a time over a pipe, a deadline for each, and a kill when it passes. Workers are daemons, and
+carry an alarm of their own in case the parent is killed while they hang.
 """
 
 import contextlib
@@ -19,9 +19,13 @@ from typing import Any
 from bench.data.manifest import InputError
 
 START_SECONDS = 120.0
-"""Limit for a worker to start and import its modules: long, since a busy machine's disk may be slow."""
+"""Limit for a worker to start and import its modules: long, since a busy machine's disk may be
+slow.
+"""
 ATTEMPTS = 2
-"""A job that ran into the limit is tried again once, in a new worker: the machine may just have been asleep."""
+"""A job that ran into the limit is tried again once, in a new worker: the machine may just have
+been asleep.
+"""
 
 Job = Callable[[int], Any]
 
@@ -35,7 +39,8 @@ def usable_cores() -> int:
 
 def _serve(connection: Connection, job: Job, limit_seconds: float) -> None:
     """A worker's whole life: say that it is ready, then answer numbers with results until the pipe closes."""
-    # Ctrl-C reaches the whole process group; the parent decides what happens, and kills the workers.
+    # Ctrl-C reaches the whole process group; the parent decides what happens, and kills the
+    # workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection.send(("ready", None))
     while True:
@@ -44,14 +49,18 @@ def _serve(connection: Connection, job: Job, limit_seconds: float) -> None:
         except EOFError:
             return
         if hasattr(signal, "setitimer"):
-            # The alarm's default action is taken by the kernel, so it ends this process even inside hung C code.
+            # The alarm's default action is taken by the kernel, so it ends this process even inside
+            # hung C code.
             signal.setitimer(signal.ITIMER_REAL, 2 * limit_seconds + 5)
         try:
             answer: tuple[str, Any] = ("done", job(number))
         except InputError as error:
             answer = ("input error", str(error))
         except OSError as error:
-            answer = ("system error", (error.errno, error.strerror, error.filename and str(error.filename)))
+            answer = (
+                "system error",
+                (error.errno, error.strerror, error.filename and str(error.filename)),
+            )
         except Exception:
             answer = ("error", traceback.format_exc())
         if hasattr(signal, "setitimer"):
@@ -64,10 +73,13 @@ class _Worker:
 
     def __init__(self, job: Job, limit_seconds: float) -> None:
         """Starts the process."""
-        # A fork would copy the locks of threads that the parent may have (torch's), some of them held.
+        # A fork would copy the locks of threads that the parent may have (torch's), some of them
+        # held.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, job, limit_seconds), daemon=True)
+        self.process = context.Process(
+            target=_serve, args=(theirs, job, limit_seconds), daemon=True
+        )
         self.process.start()
         theirs.close()
         self.number: int | None = None
@@ -78,7 +90,8 @@ class _Worker:
         """Hands over a job."""
         self.number = number
         self.deadline = time.monotonic() + limit_seconds
-        # A worker that has just died is found by the end of its pipe, where the message for the user is made.
+        # A worker that has just died is found by the end of its pipe, where the message for the
+        # user is made.
         with contextlib.suppress(BrokenPipeError):
             self.connection.send(number)
 
@@ -105,7 +118,8 @@ def run(
         (number, result), in the order in which they are finished.
 
     Raises:
-        InputError: a job ran into the limit ATTEMPTS times, a worker died, or the job raised an InputError.
+        InputError: a job ran into the limit ATTEMPTS times, a worker died, or the job raised an
+            InputError.
         OSError: the job raised one, such as for a full disk.
         RuntimeError: the job raised anything else; the message holds its traceback.
     """
@@ -115,8 +129,14 @@ def run(
     finished = 0
     try:
         while finished < len(numbers):
-            nearest = min(worker.deadline for worker in crew if worker.number is not None or not worker.is_ready)
-            answered = wait([worker.connection for worker in crew], timeout=max(0.0, nearest - time.monotonic()))
+            nearest = min(
+                worker.deadline
+                for worker in crew
+                if worker.number is not None or not worker.is_ready
+            )
+            answered = wait(
+                [worker.connection for worker in crew], timeout=max(0.0, nearest - time.monotonic())
+            )
             for worker in [worker for worker in crew if worker.connection in answered]:
                 number = worker.number
                 kind, value = _receive(worker, describe)
@@ -126,7 +146,10 @@ def run(
                 worker.number, worker.is_ready = None, True
                 if waiting:
                     worker.give(waiting.popleft(), limit_seconds)
-            crew = [_replace_late(worker, job, limit_seconds, waiting, attempts, describe) for worker in crew]
+            crew = [
+                _replace_late(worker, job, limit_seconds, waiting, attempts, describe)
+                for worker in crew
+            ]
     finally:
         for worker in crew:
             worker.kill()

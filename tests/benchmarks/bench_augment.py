@@ -1,19 +1,21 @@
 """Speed of the augmentation chain: ours on a batch, beside audiomentations and beside torchaudio, crop by crop.
 
-Run `python tests/benchmarks/bench_augment.py` (a minute or two); options: --crops --repeats --cores --skip. The three
-chains are timed in turn, several times; the least time of each counts. All get the same crops of 59 049 samples at
-22 050 Hz with CLMR's probabilities, and the same number of cores: ours as threads, the others as one process a core.
+Run `python tests/benchmarks/bench_augment.py` (a minute or two); options: --crops --repeats --cores
+--skip. The three chains are timed in turn, several times; the least time of each counts. All get
+the same crops of 59 049 samples at 22 050 Hz with CLMR's probabilities, and the same number of
+cores: ours as threads, the others as one process a core.
 
-- audiomentations (`pip install audiomentations`; where it wants an older soxr than this project: into another folder,
-  `--no-deps --target`, named by PYTHONPATH): polarity, noise, gain, low- or high-pass, pitch shift (signalsmith), and
-  convolution with impulse responses of our own reverb in place of a reverb. It has no delay: its chain does less.
-- torchaudio's functions: polarity, noise, gain, biquad filters, delay, pitch shift and convolution with the same
-  responses. Its pitch shift resamples by a whole fraction of the sample rate, which for most intervals takes seconds a
-  crop (+6 semitones: 18 s). So it draws +2 or +3 semitones alone, its two quickest, some 10 and 50 ms: the chain is as
-  quick as it can be, not CLMR's.
+- audiomentations (`pip install audiomentations`; where it wants an older soxr than this project:
+  into another folder, `--no-deps --target`, named by PYTHONPATH): polarity, noise, gain, low- or
+  high-pass, pitch shift (signalsmith), and convolution with impulse responses of our own reverb in
+  place of a reverb. It has no delay: its chain does less.
+- torchaudio's functions: polarity, noise, gain, biquad filters, delay, pitch shift and convolution
+  with the same responses. Its pitch shift resamples by a whole fraction of the sample rate, which
+  for most intervals takes seconds a crop (+6 semitones: 18 s). So it draws +2 or +3 semitones
+  alone, its two quickest, some 10 and 50 ms: the chain is as quick as it can be, not CLMR's.
 
-The second table is the pitch shift alone, on one core: crops a second at each whole step, and the error of a tone of
-440 Hz.
+The second table is the pitch shift alone, on one core: crops a second at each whole step, and the
+error of a tone of 440 Hz.
 """
 
 import argparse
@@ -40,20 +42,31 @@ IMPULSES = 16
 
 def main() -> None:
     """Prints both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--crops", type=int, default=96, help="crops of each of the two views")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--skip", nargs="*", default=[], choices=["audiomentations", "torchaudio", "pitch"])
+    parser.add_argument(
+        "--skip", nargs="*", default=[], choices=["audiomentations", "torchaudio", "pitch"]
+    )
     options = parser.parse_args()
-    crops = 0.1 * np.random.default_rng(0).standard_normal((2 * options.crops, SAMPLES)).astype(np.float32)
+    crops = 0.1 * np.random.default_rng(0).standard_normal((2 * options.crops, SAMPLES)).astype(
+        np.float32
+    )
     with tempfile.TemporaryDirectory() as folder:
         write_impulses(Path(folder))
         runs: dict[str, Callable[[], float]] = {"ours": lambda: ours(crops, options.cores)}
         pools = []
-        for name, start in (("audiomentations", start_audiomentations), ("torchaudio", start_torchaudio)):
+        for name, start in (
+            ("audiomentations", start_audiomentations),
+            ("torchaudio", start_torchaudio),
+        ):
             if name not in options.skip:
-                pools.append(multiprocessing.get_context("spawn").Pool(options.cores, start, (folder,)))
+                pools.append(
+                    multiprocessing.get_context("spawn").Pool(options.cores, start, (folder,))
+                )
                 runs[name] = lambda pool=pools[-1]: others(pool, crops, options.cores)
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(options.repeats + 1):
@@ -63,7 +76,8 @@ def main() -> None:
             pool.terminate()
     load = os.getloadavg()[0]
     print(
-        f"{len(crops)} crops of {SAMPLES} samples, {options.cores} cores, load {load:.1f}; best and worst of ", end=""
+        f"{len(crops)} crops of {SAMPLES} samples, {options.cores} cores, load {load:.1f}; best and worst of ",
+        end="",
     )
     print(f"{options.repeats} turns, after one that does not count")
     print(f"{'chain':<18}{'crops/s':>9}{'slowest':>9}{'ours is':>10}")
@@ -86,7 +100,10 @@ def ours(crops: np.ndarray, cores: int) -> float:
 
 
 def others(pool: "multiprocessing.pool.Pool", crops: np.ndarray, cores: int) -> float:
-    """Seconds of the slower process, each on its share of the crops; sending them does not count."""
+    """Seconds of the slower process, each on its share of the crops.
+
+    Sending them does not count.
+    """
     parts = [(part, number) for number, part in enumerate(np.array_split(crops, cores))]
     return max(pool.map(run_chain, parts, chunksize=1))
 
@@ -127,7 +144,8 @@ def start_audiomentations(folder: str) -> None:
             am.AddGaussianSNR(min_snr_db=40, max_snr_db=80, p=SPEC.noise.probability),
             am.Gain(min_gain_db=-20, max_gain_db=-1, p=SPEC.gain.probability),
             am.OneOf(
-                [am.LowPassFilter(2200, 4000, p=1.0), am.HighPassFilter(200, 1200, p=1.0)], p=SPEC.filter.probability
+                [am.LowPassFilter(2200, 4000, p=1.0), am.HighPassFilter(200, 1200, p=1.0)],
+                p=SPEC.filter.probability,
             ),
             am.PitchShift(-7, 7, p=SPEC.pitch_shift.probability),
             am.ApplyImpulseResponse(folder, p=SPEC.reverb.probability),
@@ -144,7 +162,10 @@ def start_torchaudio(folder: str) -> None:
     """The same chain from torchaudio's functions, crop by crop."""
     global chain_of_process
     torch.set_num_threads(1)
-    responses = [torch.from_numpy(soundfile.read(path, dtype="float32")[0]) for path in Path(folder).glob("*.wav")]
+    responses = [
+        torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+        for path in Path(folder).glob("*.wav")
+    ]
 
     def chain(crop: np.ndarray) -> torch.Tensor:
         waveform = torch.from_numpy(crop)[None]
@@ -152,7 +173,9 @@ def start_torchaudio(folder: str) -> None:
         if chance["polarity"]:
             waveform = -waveform
         if chance["noise"]:
-            waveform = waveform + torch.randn_like(waveform) * waveform.std() * random.uniform(1e-4, 1e-2)
+            waveform = waveform + torch.randn_like(waveform) * waveform.std() * random.uniform(
+                1e-4, 1e-2
+            )
         if chance["gain"]:
             waveform = taf.gain(waveform, random.uniform(-20, -1))
         if chance["filter"]:
@@ -162,7 +185,9 @@ def start_torchaudio(folder: str) -> None:
                 waveform = taf.highpass_biquad(waveform, RATE, random.uniform(200, 1200))
         if chance["delay"]:
             offset = RATE * random.randrange(200, 500, 50) // 1000
-            waveform = (waveform + 0.5 * torch.nn.functional.pad(waveform, (offset, 0))[:, :SAMPLES]) / 2
+            waveform = (
+                waveform + 0.5 * torch.nn.functional.pad(waveform, (offset, 0))[:, :SAMPLES]
+            ) / 2
         if chance["pitch_shift"]:
             waveform = taf.pitch_shift(waveform, RATE, random.choice(FAST))
         if chance["reverb"]:
@@ -176,7 +201,9 @@ def pitch_table(crops: np.ndarray) -> None:
     """The pitch shift alone, on one core."""
     torch.set_num_threads(1)
     waveforms = torch.from_numpy(crops)
-    tone = (0.5 * torch.sin(2 * np.pi * 440 * torch.arange(SAMPLES, dtype=torch.float64) / RATE)).float()[None]
+    tone = (
+        0.5 * torch.sin(2 * np.pi * 440 * torch.arange(SAMPLES, dtype=torch.float64) / RATE)
+    ).float()[None]
     print(f"\n{'semitones':>9}{'crops/s a core':>16}{'error, cents':>14}")
     for semitones in range(-5, 6):
         seconds = []
@@ -184,14 +211,20 @@ def pitch_table(crops: np.ndarray) -> None:
             start = time.perf_counter()
             pitch.pitch_shift(waveforms, np.full(len(waveforms), 100.0 * semitones), RATE)
             seconds.append(time.perf_counter() - start)
-        error = 1200 * np.log2(frequency(pitch.pitch_shift(tone, np.array([100.0 * semitones]), RATE)[0]) / 440)
-        print(f"{semitones:>9}{len(waveforms) / min(seconds):>16.0f}{error - 100 * semitones:>14.2f}")
+        error = 1200 * np.log2(
+            frequency(pitch.pitch_shift(tone, np.array([100.0 * semitones]), RATE)[0]) / 440
+        )
+        print(
+            f"{semitones:>9}{len(waveforms) / min(seconds):>16.0f}{error - 100 * semitones:>14.2f}"
+        )
 
 
 def frequency(waveform: torch.Tensor) -> float:
     """Frequency of a tone from its spectrum's peak and the two bins beside it, in Hz."""
     size = 2**19
-    levels = np.log(np.abs(np.fft.rfft(waveform.double().numpy() * np.hanning(SAMPLES), size)) + 1e-30)
+    levels = np.log(
+        np.abs(np.fft.rfft(waveform.double().numpy() * np.hanning(SAMPLES), size)) + 1e-30
+    )
     peak = int(levels.argmax())
     before, at, after = levels[peak - 1 : peak + 2]
     return (peak + 0.5 * (before - after) / (before - 2 * at + after)) * RATE / size

@@ -2,7 +2,8 @@
 
 Run: python tests/benchmarks/bench_bootstrap.py    (about 1 minute; --tracks --tags --resamples --loop)
 
-Ours is the best of three, the first of them warming up. The loops are timed on a few resamples and extrapolated.
+Ours is the best of three, the first of them warming up. The loops are timed on a few resamples and
+extrapolated.
 """
 
 import argparse
@@ -18,14 +19,21 @@ from torchmetrics.classification import MultilabelAUROC, MultilabelAveragePrecis
 from torchmetrics.wrappers import BootStrapper
 
 from bench.statistics.bootstrap import resample_counts
-from bench.statistics.influence import precision_bias, ranking_influence, ranking_jackknife, ranking_micro_influence
+from bench.statistics.influence import (
+    precision_bias,
+    ranking_influence,
+    ranking_jackknife,
+    ranking_micro_influence,
+)
 from bench.statistics.metrics import ranking, ranking_micro
 from bench.statistics.permutation import permutation_p
 
 
 def main() -> None:
     """Prints seconds, ratios, and the largest difference between ours and scikit-learn's."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tracks", type=int, default=5000)
     parser.add_argument("--tags", type=int, default=50)
     parser.add_argument("--resamples", type=int, default=1000)
@@ -34,7 +42,9 @@ def main() -> None:
     scores, labels = problem(options.tracks, options.tags)
     tracks, resamples = options.tracks, options.resamples
 
-    print(f"{resamples} resamples of {tracks} tracks x {options.tags} tags, {torch.get_num_threads()} threads")
+    print(
+        f"{resamples} resamples of {tracks} tracks x {options.tags} tags, {torch.get_num_threads()} threads"
+    )
     drawing, counts = best(lambda: resample_counts(tracks, resamples, 0, "benchmark"))
     macro, (auroc, precision) = best(lambda: ranking(scores, labels, counts))
     micro, _ = best(lambda: ranking_micro(scores, labels, counts))
@@ -49,11 +59,15 @@ def main() -> None:
         best(lambda: (ranking_jackknife(scores, labels), precision_bias(scores, labels)))[0],
     )
     contributions = np.random.default_rng(0).normal(size=tracks)
-    show("10 000 permutations of a paired difference", best(lambda: permutation_p(contributions))[0])
+    show(
+        "10 000 permutations of a paired difference", best(lambda: permutation_p(contributions))[0]
+    )
 
     looped = min(options.loop, resamples)
     start = time.perf_counter()
-    expected = np.array([by_scikit_learn(scores, labels, counts[:, resample]) for resample in range(looped)])
+    expected = np.array(
+        [by_scikit_learn(scores, labels, counts[:, resample]) for resample in range(looped)]
+    )
     scikit_learn = (time.perf_counter() - start) * resamples / looped
     found = np.stack([auroc[:looped], precision[:looped]], axis=1)
     torchmetrics = by_torchmetrics(scores, labels, looped) * resamples / looped
@@ -71,7 +85,9 @@ def main() -> None:
     show("drawing the resamples", drawing)
     show("macro ROC-AUC and AP", best(lambda: ranking(scores, labels, counts))[0])
     show("micro ROC-AUC and AP", best(lambda: ranking_micro(scores, labels, counts))[0])
-    print(f"{'peak memory of the process, MiB':<62}{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:>8.0f}")
+    print(
+        f"{'peak memory of the process, MiB':<62}{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:>8.0f}"
+    )
 
 
 def problem(tracks: int, tags: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,11 +3,12 @@
 Run: python tests/benchmarks/bench_coverage.py            (about 15 minutes on 2 idle cores)
      python tests/benchmarks/bench_coverage.py --small    (a tenth of it)
 
-Simulated test sets of 50 tags. A tag's scores are normal, N(0, 1) without it and N(separation, spread^2) with it, so
-that the true ROC-AUC and average precision, those of endless tracks, are known: the area in closed form, the precision
-by integration. Tags without a positive in a test set are left out of its score and of its truth. The simulations differ
-in how frequent the tags are, in whether a track's tags and scores are correlated, and in the form of the scores. None
-was used alone to choose an interval.
+Simulated test sets of 50 tags. A tag's scores are normal, N(0, 1) without it and N(separation,
+spread^2) with it, so that the true ROC-AUC and average precision, those of endless tracks, are
+known: the area in closed form, the precision by integration. Tags without a positive in a test set
+are left out of its score and of its truth. The simulations differ in how frequent the tags are, in
+whether a track's tags and scores are correlated, and in the form of the scores. None was used alone
+to choose an interval.
 """
 
 import argparse
@@ -55,11 +56,16 @@ class Simulation:
     def truth(self) -> tuple[Array, Array]:
         """(TAGS,) ROC-AUC and average precision of endless tracks."""
         scores = torch.linspace(-14, 20, 40_001, dtype=torch.float64)[:, None]
-        prevalence, separation = torch.from_numpy(self.prevalence), torch.from_numpy(self.separation)
+        prevalence, separation = (
+            torch.from_numpy(self.prevalence),
+            torch.from_numpy(self.separation),
+        )
         standard = (scores - separation) / self.spread
         hits, alarms = prevalence * ndtr(-standard), (1 - prevalence) * ndtr(-scores)
         density = torch.exp(-0.5 * standard**2) / (self.spread * (2 * np.pi) ** 0.5)
-        precision = torch.trapezoid(torch.nan_to_num(hits / (hits + alarms), nan=1.0) * density, scores, dim=0)
+        precision = torch.trapezoid(
+            torch.nan_to_num(hits / (hits + alarms), nan=1.0) * density, scores, dim=0
+        )
         return ndtr(separation / (1 + self.spread**2) ** 0.5).numpy(), precision.numpy()
 
     def labels(self, tracks: int, random: np.random.Generator) -> NDArray[np.bool_]:
@@ -148,7 +154,10 @@ def hold(name: str, tracks: int, resamples: int, number: int) -> Array:
     counts = counted(tracks, resamples, number)
     scored = score(scores[:, kept], labels[:, kept], counts)
     truth = [metric[kept].mean() for metric in areas]
-    found = [[(truth[m] < low, truth[m] > high, high - low) for low, high in intervals(scored, m)] for m in (0, 1)]
+    found = [
+        [(truth[m] < low, truth[m] > high, high - low) for low, high in intervals(scored, m)]
+        for m in (0, 1)
+    ]
     return np.array(found, dtype=np.float64)
 
 
@@ -183,7 +192,10 @@ PAIRS = {
 
 
 def compare(title: str, name: str, tracks: int, resamples: int, number: int) -> Array:
-    """One pair: (2 metrics, 1 + 2 x differences): p <= 0.05; of each interval a miss of the true difference, width."""
+    """One pair: (2 metrics, 1 + 2 x differences): p <= 0.05.
+
+    Of each interval a miss of the true difference, width.
+    """
     pair = PAIRS[title]
     (first, areas), (second, weaker_areas) = population(name), population(name, pair.weaker)
     random = generator(number, f"pairs/{title}/{name}/{tracks}")
@@ -197,30 +209,43 @@ def compare(title: str, name: str, tracks: int, resamples: int, number: int) -> 
         for scores in (first.scored(labels, one), pair.scale * second.scored(labels, two))
     ]
     truths = [[metric[kept].mean() for metric in of_all] for of_all in (areas, weaker_areas)]
-    return np.array([_compared(scored[0], scored[1], m, truths[0][m] - truths[1][m], number) for m in (0, 1)])
+    return np.array(
+        [_compared(scored[0], scored[1], m, truths[0][m] - truths[1][m], number) for m in (0, 1)]
+    )
 
 
 def _compared(first: Scored, second: Scored, metric: int, truth: float, number: int) -> list[float]:
     """One row of `compare`."""
     value = first.value[metric] - second.value[metric]
     resampled = first.resampled[metric] - second.resampled[metric]
-    contributions = value / len(first.influence[metric]) + first.influence[metric] - second.influence[metric]
+    contributions = (
+        value / len(first.influence[metric]) + first.influence[metric] - second.influence[metric]
+    )
     row = [float(permutation_p(contributions, 2000, number) <= 0.05)]
     low, high = percentile(resampled, 0.95)
     corrected = value - first.bias[metric] + second.bias[metric]
     values = first.jackknife[metric] - second.jackknife[metric]
     reach = 1.96 * standard_error(values)
-    for ends in ((low, high), (2 * value - high, 2 * value - low), (corrected - reach, corrected + reach)):
+    for ends in (
+        (low, high),
+        (2 * value - high, 2 * value - low),
+        (corrected - reach, corrected + reach),
+    ):
         row += [float(not ends[0] <= truth <= ends[1]), ends[1] - ends[0]]
     return row
 
 
 def print_intervals(pool: ProcessPoolExecutor, repetitions: int, resamples: int) -> None:
     """Prints how often each interval holds the truth: two simulations with all repetitions, the others with a fifth."""
-    print(f"95 % intervals, {resamples} resamples: % that hold the truth (above it + below it), mean width")
+    print(
+        f"95 % intervals, {resamples} resamples: % that hold the truth (above it + below it), mean width"
+    )
     print(f"{'':>28} {'tracks':>6} {'sets':>5} {'':>4}" + "".join(f"{kind:>26}" for kind in KINDS))
     names = list(simulations())
-    sizes = [(name, 1000, repetitions if place < 2 else repetitions // 5) for place, name in enumerate(names)]
+    sizes = [
+        (name, 1000, repetitions if place < 2 else repetitions // 5)
+        for place, name in enumerate(names)
+    ]
     sizes += [(name, tracks, repetitions // 5) for tracks in (200, 400, 4000) for name in names[:3]]
     for name, tracks, number in sizes:
         work = partial(hold, name, tracks, resamples)
@@ -235,8 +260,13 @@ def print_intervals(pool: ProcessPoolExecutor, repetitions: int, resamples: int)
 
 def print_pairs(pool: ProcessPoolExecutor, repetitions: int, resamples: int) -> None:
     """Prints how often two methods are found to differ, and how often intervals hold their true difference."""
-    print("Paired methods, 1000 tracks: % of p <= 0.05, then % of intervals that hold the true difference, width")
-    print(f"{'':>31} {'':>17} {'pairs':>6} {'':>4} {'p<=.05':>7}" + "".join(f"{kind:>18}" for kind in DIFFERENCES))
+    print(
+        "Paired methods, 1000 tracks: % of p <= 0.05, then % of intervals that hold the true difference, width"
+    )
+    print(
+        f"{'':>31} {'':>17} {'pairs':>6} {'':>4} {'p<=.05':>7}"
+        + "".join(f"{kind:>18}" for kind in DIFFERENCES)
+    )
     for place, title in enumerate(PAIRS):
         number = repetitions if place < 2 else repetitions // 10
         for name in list(simulations())[:2]:
@@ -244,12 +274,17 @@ def print_pairs(pool: ProcessPoolExecutor, repetitions: int, resamples: int) -> 
             rows = np.mean(list(pool.map(work, range(number), chunksize=10)), axis=0)
             for label, row in zip(("AUC", "AP"), rows, strict=True):
                 cells = "".join(f"{100 * (1 - row[i]):>11.1f} {row[i + 1]:.4f}" for i in (1, 3, 5))
-                print(f"{title:>31} {name:>17} {number:>6} {label:>4} {100 * row[0]:>7.1f}{cells}", flush=True)
+                print(
+                    f"{title:>31} {name:>17} {number:>6} {label:>4} {100 * row[0]:>7.1f}{cells}",
+                    flush=True,
+                )
 
 
 def main() -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--small", action="store_true", help="a tenth of the repetitions")
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--resamples", type=int, default=300)
@@ -257,7 +292,9 @@ def main() -> None:
     options = parser.parse_args()
     repetitions = 200 if options.small else options.repetitions
     start = time.monotonic()
-    with ProcessPoolExecutor(2, get_context("spawn"), initializer=partial(torch.set_num_threads, 1)) as pool:
+    with ProcessPoolExecutor(
+        2, get_context("spawn"), initializer=partial(torch.set_num_threads, 1)
+    ) as pool:
         if options.only != "pairs":
             print_intervals(pool, repetitions, options.resamples)
         if options.only != "intervals":

@@ -47,13 +47,17 @@ def main() -> None:
         for _ in range(ROUNDS):
             for name, cut in (("PcmStore.read", ours), ("np.memmap slice", plain)):
                 best[name] = max(best[name], _a_second(cut, places))
-    print(f"crops of {CROP_SECONDS} s at {RATE} Hz as float32, one core, warm; best of {ROUNDS} rounds of {CROPS}")
+    print(
+        f"crops of {CROP_SECONDS} s at {RATE} Hz as float32, one core, warm; best of {ROUNDS} rounds of {CROPS}"
+    )
     for name, speed in best.items():
         print(f"{name:>16} {speed:>9.0f} crops/s")
     print(f"time against the slice: {best['np.memmap slice'] / best['PcmStore.read']:.2f} x")
 
 
-def _a_second(cut: Callable[[int, int], NDArray[np.float32]], places: list[tuple[int, int]]) -> float:
+def _a_second(
+    cut: Callable[[int, int], NDArray[np.float32]], places: list[tuple[int, int]]
+) -> float:
     start = time.perf_counter()
     for track, first in places:
         cut(track, first)

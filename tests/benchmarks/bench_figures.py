@@ -2,7 +2,8 @@
 
     python tests/benchmarks/bench_figures.py [CELLS]
 
-Draws every kind in all three formats, then all papers in all modes, each in a process of its own, as the commands do.
+Draws every kind in all three formats, then all papers in all modes, each in a process of its own,
+as the commands do.
 """
 
 import resource
@@ -30,23 +31,44 @@ def main() -> None:
     cells = sys.argv[1] if len(sys.argv) > 1 else "2000"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = [sys.executable, str(ROOT / "tests" / "synthetic_results.py"), str(folder / "results"), cells]
+        made = [
+            sys.executable,
+            str(ROOT / "tests" / "synthetic_results.py"),
+            str(folder / "results"),
+            cells,
+        ]
         subprocess.run(made, cwd=ROOT, check=True, env={"PYTHONPATH": str(ROOT)})
         papers = "icassp2024,clmr,tune,vicreg-thesis"
         for title, arguments in (
             ("bench figures", ["figures", "--out", str(folder / "kinds")]),
-            (f"bench figures --paper {papers}", ["figures", "--paper", papers, "--out", str(folder / "papers")]),
-            ("bench table --format markdown", ["table", "--format", "markdown", "--out", str(folder / "table.md")]),
+            (
+                f"bench figures --paper {papers}",
+                ["figures", "--paper", papers, "--out", str(folder / "papers")],
+            ),
+            (
+                "bench table --format markdown",
+                ["table", "--format", "markdown", "--out", str(folder / "table.md")],
+            ),
         ):
             started = time.monotonic()
-            command = [sys.executable, "-c", _COMMAND, *arguments, "--results", str(folder / "results")]
+            command = [
+                sys.executable,
+                "-c",
+                _COMMAND,
+                *arguments,
+                "--results",
+                str(folder / "results"),
+            ]
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
             seconds = time.monotonic() - started
             target = folder / Path(arguments[-1]).name
             files = list(target.iterdir()) if target.is_dir() else [target]
             size = sum(path.stat().st_size for path in files) / 2**20
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
-            print(f"{title}: {seconds:.1f} s, {len(files)} files, {size:.1f} MiB, peak {peak:.0f} MiB", flush=True)
+            print(
+                f"{title}: {seconds:.1f} s, {len(files)} files, {size:.1f} MiB, peak {peak:.0f} MiB",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Leaks: which copies the fingerprint finds, what it takes for a copy that is none, and how fast it does so.
 
-Run `python tests/benchmarks/bench_leaks.py` (some minutes) on music that the project makes itself, or with
-`--csv FILE` on that of a CSV (`path`, relative to it, and `group`: tracks of one group may share a recording, of two
-may not). Options: --tracks of midiband, --copies (tracks that are damaged), --library (sizes), --thresholds, --part.
+Run `python tests/benchmarks/bench_leaks.py` (some minutes) on music that the project makes itself,
+or with `--csv FILE` on that of a CSV (`path`, relative to it, and `group`: tracks of one group may
+share a recording, of two may not). Options: --tracks of midiband, --copies (tracks that are
+damaged), --library (sizes), --thresholds, --part.
 
-Scores: for each kind of damage, the share of tracks that are not found (or at a wrong offset) at each threshold of the
-bit error rate, and its quantiles over the found ones at the largest threshold; then the pairs of tracks that are taken
-for copies, by threshold, of two groups (false alarms) and of one. `+` marks the threshold in use.
+Scores: for each kind of damage, the share of tracks that are not found (or at a wrong offset) at
+each threshold of the bit error rate, and its quantiles over the found ones at the largest
+threshold; then the pairs of tracks that are taken for copies, by threshold, of two groups (false
+alarms) and of one. `+` marks the threshold in use.
 
 Speed: the material is played faster and slower until there are enough different tracks.
 """
@@ -45,7 +47,9 @@ class Track(NamedTuple):
 
 def main() -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--tracks", type=int, default=300, help="of midiband")
     parser.add_argument("--copies", type=int, default=60)
@@ -58,7 +62,9 @@ def main() -> None:
     began = time.process_time()
     made = [fingerprint(track.samples, RATE) for track in tracks]
     spent = time.process_time() - began
-    print(f"{options.csv or 'midiband'}: {len(tracks)} tracks, {seconds / 60:.0f} minutes; ", end="")
+    print(
+        f"{options.csv or 'midiband'}: {len(tracks)} tracks, {seconds / 60:.0f} minutes; ", end=""
+    )
     print(f"fingerprints at {seconds / spent:.0f} x real time on one core")
     if options.part != "speed":
         scores(tracks, made, options.copies, sorted(options.thresholds))
@@ -74,13 +80,19 @@ def of_csv(path: Path) -> list[Track]:
 
 
 def of_midiband(number: int) -> list[Track]:
-    """Tracks of 30 s that the project composes for the same few sampled instruments; each is a group of its own."""
+    """Tracks of 30 s that the project composes for the same few sampled instruments.
+
+    Each is a group of its own.
+    """
     module = registry.load("datasets", "midiband")
     with tempfile.TemporaryDirectory() as folder:
-        made = module.manifest(Path(folder), module.Settings(tracks=number, seconds=30.0), lambda done, total: None)
+        made = module.manifest(
+            Path(folder), module.Settings(tracks=number, seconds=30.0), lambda done, total: None
+        )
         paths = [Path(folder) / path for path in made.tracks["path"]]
         return [
-            Track(decode(path, RATE).samples, track) for path, track in zip(paths, made.tracks["track_id"], strict=True)
+            Track(decode(path, RATE).samples, track)
+            for path, track in zip(paths, made.tracks["track_id"], strict=True)
         ]
 
 
@@ -94,7 +106,9 @@ def encoder(kind: str, subtype: str, level: float, rate: int) -> Damage:
         file = io.BytesIO()
         resampled = np.clip(soxr.resample(audio, RATE, rate), -1, 1)
         constant = {"bitrate_mode": "CONSTANT"} if kind == "MP3" else {}
-        soundfile.write(file, resampled, rate, format=kind, subtype=subtype, compression_level=level, **constant)
+        soundfile.write(
+            file, resampled, rate, format=kind, subtype=subtype, compression_level=level, **constant
+        )
         rates.append(8 * file.tell() / 1_000 / (len(audio) / RATE))
         file.seek(0)
         return soundfile.read(file, dtype="float32")[0], rate
@@ -115,7 +129,10 @@ def noise(decibels: float) -> Damage:
 
 
 def equaliser(audio: np.ndarray) -> tuple[np.ndarray, int]:
-    """Treble down by 9.5 dB against the bass, evenly up to 8 kHz; then bass below 300 Hz by 6 dB."""
+    """Treble down by 9.5 dB against the bass, evenly up to 8 kHz.
+
+    Then bass below 300 Hz by 6 dB.
+    """
     tilted = lfilter([0.75, 0.25 * 0.75], [1, -0.3], audio)
     return tilted - 0.5 * lfilter([0.056, 0.056], [1, -0.888], tilted), RATE
 
@@ -143,14 +160,18 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
-def scores(tracks: list[Track], made: list[Fingerprint], copies: int, thresholds: list[float]) -> None:
+def scores(
+    tracks: list[Track], made: list[Fingerprint], copies: int, thresholds: list[float]
+) -> None:
     """Prints misses of copies and false alarms, at several thresholds."""
     index = Index(joined(made), 0, len(made))
     in_use = prints._LARGEST_ERROR
     rng = np.random.default_rng(0)
     chosen = rng.permutation(len(tracks))[:copies].tolist()
     names = [f"{'+' if threshold == in_use else ''}{threshold:g}" for threshold in thresholds]
-    print(f"\nshare of {len(chosen)} copies missed, cut by {CUT[0]:g} to {CUT[1]:g} s at both ends, by threshold;")
+    print(
+        f"\nshare of {len(chosen)} copies missed, cut by {CUT[0]:g} to {CUT[1]:g} s at both ends, by threshold;"
+    )
     print("bit error rate of those found at the largest: median, 95 %, largest")
     print(
         f"{'damage':18}{'kbit/s':>8}"
@@ -166,7 +187,9 @@ def scores(tracks: list[Track], made: list[Fingerprint], copies: int, thresholds
         missed, errors = [], np.zeros(0)
         for threshold in thresholds:
             prints._LARGEST_ERROR = threshold
-            heard = [found(index, copy, number) for copy, number in zip(damaged, chosen, strict=True)]
+            heard = [
+                found(index, copy, number) for copy, number in zip(damaged, chosen, strict=True)
+            ]
             right = [
                 match.bit_error_rate
                 for match, (start, _) in zip(heard, cuts, strict=True)
@@ -178,10 +201,16 @@ def scores(tracks: list[Track], made: list[Fingerprint], copies: int, thresholds
         print(f"{name:18}{f'{np.mean(rates):.0f}' if rates else '-':>8}", end="")
         print("".join(f"{share:8.3f}" for share in missed), end="")
         print(
-            "".join(f"{value:{width}.3f}" for value, width in zip(spread(errors), (10, 8, 8), strict=True)), flush=True
+            "".join(
+                f"{value:{width}.3f}"
+                for value, width in zip(spread(errors), (10, 8, 8), strict=True)
+            ),
+            flush=True,
         )
     pairs = len(made) * (len(made) - 1) // 2
-    print(f"\npairs of {pairs} taken for copies, by threshold; of two groups: its bit error rates and seconds")
+    print(
+        f"\npairs of {pairs} taken for copies, by threshold; of two groups: its bit error rates and seconds"
+    )
     for threshold, name in zip(thresholds, names, strict=True):
         prints._LARGEST_ERROR = threshold
         heard = {
@@ -189,10 +218,19 @@ def scores(tracks: list[Track], made: list[Fingerprint], copies: int, thresholds
             for number, one in enumerate(made)
             for match in index.find(one, but=number)
         }
-        false = [match for (one, other), match in heard.items() if tracks[one].group != tracks[other].group]
+        false = [
+            match
+            for (one, other), match in heard.items()
+            if tracks[one].group != tracks[other].group
+        ]
         false.sort(key=lambda match: match.bit_error_rate)
-        worst = ", ".join(f"{match.bit_error_rate:.3f} over {match.matched_seconds:.0f} s" for match in false[:4])
-        print(f"{name:>8}: of two groups {len(false)}, of one {len(heard) - len(false)}  {worst}", flush=True)
+        worst = ", ".join(
+            f"{match.bit_error_rate:.3f} over {match.matched_seconds:.0f} s" for match in false[:4]
+        )
+        print(
+            f"{name:>8}: of two groups {len(false)}, of one {len(heard) - len(false)}  {worst}",
+            flush=True,
+        )
     prints._LARGEST_ERROR = in_use
 
 
@@ -213,7 +251,9 @@ def spread(errors: np.ndarray) -> list[float]:
 
 def joined(made: list[Fingerprint]) -> Library:
     """Fingerprints as a library."""
-    columns = [np.concatenate([getattr(one, name) for one in made]) for name in ("codes", "weak", "strong")]
+    columns = [
+        np.concatenate([getattr(one, name) for one in made]) for name in ("codes", "weak", "strong")
+    ]
     return Library(*columns, np.cumsum([0, *(len(one.codes) for one in made)]))
 
 
@@ -227,11 +267,15 @@ def speed(tracks: list[Track], sizes: list[int], times_real: float) -> None:
     """Times the search of as many tracks as the library has, for several sizes, and extrapolates."""
     factors = 1 + 0.06 * np.concatenate([np.arange(1, 8), -np.arange(1, 8)])
     played = [(track, factor) for factor in factors for track in tracks]
-    made = [fingerprint(track.samples, round(RATE * factor)) for track, factor in played[: 2 * sizes[-1]]]
+    made = [
+        fingerprint(track.samples, round(RATE * factor))
+        for track, factor in played[: 2 * sizes[-1]]
+    ]
     print(f"\n{'library':>8}{'index, s':>10}{'search, ms a track':>20}{'tracks/s':>10}{'found':>8}")
     spent = []
     for size in sizes:
-        # Its own second half is searched for in the first: other tracks, or the same ones at another speed.
+        # Its own second half is searched for in the first: other tracks, or the same ones at
+        # another speed.
         began = time.process_time()
         index = Index(joined(made[:size]), 0, size)
         sorted_in = time.process_time() - began
@@ -239,15 +283,22 @@ def speed(tracks: list[Track], sizes: list[int], times_real: float) -> None:
         began = time.process_time()
         heard = sum(len(index.find(one)) for one in wanted)
         spent.append((time.process_time() - began) / len(wanted))
-        print(f"{size:8}{sorted_in:10.2f}{1_000 * spent[-1]:20.2f}{1 / spent[-1]:10.0f}{heard:8}", flush=True)
+        print(
+            f"{size:8}{sorted_in:10.2f}{1_000 * spent[-1]:20.2f}{1 / spent[-1]:10.0f}{heard:8}",
+            flush=True,
+        )
     slope, base = np.polyfit(sizes, spent, 1) if len(sizes) > 1 else (0.0, spent[0])
     prints_s = 30 * sum(LARGE) / times_real
     search_s = LARGE[0] * (base + slope * LARGE[1])
     frames = 30 * FRAMES_PER_SECOND
     print(
-        f"extrapolated to {LARGE[0]} x {LARGE[1]} tracks of 30 s, one core: {prints_s:.0f} s of fingerprints, ", end=""
+        f"extrapolated to {LARGE[0]} x {LARGE[1]} tracks of 30 s, one core: {prints_s:.0f} s of fingerprints, ",
+        end="",
     )
-    print(f"{search_s:.0f} s of search; {12 * frames * sum(LARGE) / 2**20:.0f} MiB in temporary files, ", end="")
+    print(
+        f"{search_s:.0f} s of search; {12 * frames * sum(LARGE) / 2**20:.0f} MiB in temporary files, ",
+        end="",
+    )
     print(f"{12 * min(frames * LARGE[1], 2**24) / 2**20:.0f} MiB of index in memory")
 
 

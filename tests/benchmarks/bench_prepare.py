@@ -1,10 +1,13 @@
-"""Preparing: files a second against a bare loop on one core; memory of a large tree; opening a million tracks.
+"""Preparing: files a second against a bare loop on one core; memory of a large tree.
+
+Opening a million tracks.
 
 Run: python tests/benchmarks/bench_prepare.py              (speed: about three minutes)
      python tests/benchmarks/bench_prepare.py --large      (25 863 mp3 files, hard links to a few: about two minutes)
      python tests/benchmarks/bench_prepare.py --open       (a synthetic store of a million tracks: about a minute)
 
-All figures of the speed table come from one run, the candidates taking turns; the best of each is compared.
+All figures of the speed table come from one run, the candidates taking turns; the best of each is
+compared.
 """
 
 import argparse
@@ -43,9 +46,17 @@ def music(number: int) -> np.ndarray:
     for _ in range(24):
         start, frequency = rng.uniform(0, SECONDS - 4), 55 * 2 ** (rng.integers(0, 60) / 12)
         envelope = np.exp(-np.maximum(0, time_line - start)) * (time_line > start)
-        audio += 0.2 * (envelope * np.sin(2 * np.pi * frequency * time_line))[:, None] * rng.uniform(0.3, 1, 2)
+        audio += (
+            0.2
+            * (envelope * np.sin(2 * np.pi * frequency * time_line))[:, None]
+            * rng.uniform(0.3, 1, 2)
+        )
     beat = np.exp(-30 * (time_line % 0.5))
-    return (0.5 * audio + 0.1 * rng.normal(size=audio.shape) * beat[:, None]).clip(-1, 1).astype(np.float32)
+    return (
+        (0.5 * audio + 0.1 * rng.normal(size=audio.shape) * beat[:, None])
+        .clip(-1, 1)
+        .astype(np.float32)
+    )
 
 
 def manifest_of(paths: list[str]) -> Manifest:
@@ -115,7 +126,9 @@ def speed(folder: Path, files: int) -> None:
     print(
         f"{cores()} cores; {files} files of {SECONDS} s, {RATE} Hz stereo, to {STORE_RATE} Hz; best of {ROUNDS} rounds"
     )
-    print(f"{'':>6}{'bare loop':>11}{f'{cores()} at once':>11}{'frugal loop':>13}{'librosa':>9}{'prepare':>9}  files/s")
+    print(
+        f"{'':>6}{'bare loop':>11}{f'{cores()} at once':>11}{'frugal loop':>13}{'librosa':>9}{'prepare':>9}  files/s"
+    )
     for ending in ("mp3", "ogg", "flac"):
         root = folder / ending
         root.mkdir()
@@ -146,18 +159,29 @@ def speed(folder: Path, files: int) -> None:
             f"{ending:>6}{best['bare']:>11.1f}{best['loops']:>11.1f}{best['frugal']:>13.1f}{shown}{best['prepare']:>9.1f}"
         )
         ours = best["prepare"]
-        ratios = {f"{cores()} x bare": cores() * best["bare"], f"{cores()} bare loops at once": best["loops"]}
+        ratios = {
+            f"{cores()} x bare": cores() * best["bare"],
+            f"{cores()} bare loops at once": best["loops"],
+        }
         ratios |= {f"{cores()} x frugal": cores() * best["frugal"]}
         if with_librosa:
             ratios["librosa"] = best["librosa"]
-        print("       prepare is " + ", ".join(f"{ours / other:.2f} x ({name})" for name, other in ratios.items()))
+        print(
+            "       prepare is "
+            + ", ".join(f"{ours / other:.2f} x ({name})" for name, other in ratios.items())
+        )
         used = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in cpu.items())
-        print(f"       ms of processor time a file: {used}: bare / prepare is {cpu['bare'] / cpu['prepare']:.2f}")
+        print(
+            f"       ms of processor time a file: {used}: bare / prepare is {cpu['bare'] / cpu['prepare']:.2f}"
+        )
 
 
 def _cpu_seconds() -> float:
     """Of this process and its children: what other work on the machine changes little."""
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    own, children = (
+        resource.getrusage(resource.RUSAGE_SELF),
+        resource.getrusage(resource.RUSAGE_CHILDREN),
+    )
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
@@ -169,18 +193,28 @@ def large(folder: Path, files: int) -> None:
     for number in range(8):
         short = music(number)[: 3 * RATE]
         soundfile.write(root / f"{number}/{number}.mp3", short, RATE)
-    paths = [f"{number % 16:x}/{number % 8 if number < 8 else f'track-{number}'}.mp3" for number in range(files)]
+    paths = [
+        f"{number % 16:x}/{number % 8 if number < 8 else f'track-{number}'}.mp3"
+        for number in range(files)
+    ]
     for number, path in enumerate(paths[8:], start=8):
         os.link(root / paths[number % 8], root / path)
     (folder / "paths.json").write_text(json.dumps(paths))
     seconds, peak, children = _alone("prepare", folder)
     size = sum(path.stat().st_size for path in (folder / "store").iterdir()) / 1e9
-    print(f"{files} mp3 files of 3 s to a store of {size:.2f} GB: {seconds:.0f} s, {files / seconds:.0f} files/s;")
-    print(f"peak memory {peak:.0f} MB, and {children:.0f} MB in the largest of {cores()} decoding processes")
+    print(
+        f"{files} mp3 files of 3 s to a store of {size:.2f} GB: {seconds:.0f} s, {files / seconds:.0f} files/s;"
+    )
+    print(
+        f"peak memory {peak:.0f} MB, and {children:.0f} MB in the largest of {cores()} decoding processes"
+    )
 
 
 def million(folder: Path, tracks: int, tags: int) -> None:
-    """Prints how long a store of a million tracks takes to open; its samples are a hole in a file."""
+    """Prints how long a store of a million tracks takes to open.
+
+    Its samples are a hole in a file.
+    """
     product = folder / "store"
     product.mkdir()
     rng = np.random.default_rng(0)
@@ -203,17 +237,27 @@ def million(folder: Path, tracks: int, tags: int) -> None:
         "file_remark": "",
     })  # fmt: skip
     frame.to_parquet(product / "manifest.parquet", index=False)
-    facts = {"sample_rate": STORE_RATE, "tags": [f"tag {number}" for number in range(tags)], "kind": "tags"}
+    facts = {
+        "sample_rate": STORE_RATE,
+        "tags": [f"tag {number}" for number in range(tags)],
+        "kind": "tags",
+    }
     (product / "data.json").write_text(json.dumps(facts))
-    print(f"{tracks} tracks x {tags} tags in {int(index[-1, 0]) + 1} files of {index[:, 2].sum() * 2 / 1e12:.2f} TB")
+    print(
+        f"{tracks} tracks x {tags} tags in {int(index[-1, 0]) + 1} files of {index[:, 2].sum() * 2 / 1e12:.2f} TB"
+    )
     for _ in range(3):
         seconds, peak, _children = _alone("open", folder)
-        print(f"opened, and one crop read, in {seconds:.2f} s; {peak:.0f} MB more memory than before")
+        print(
+            f"opened, and one crop read, in {seconds:.2f} s; {peak:.0f} MB more memory than before"
+        )
 
 
 def _alone(what: str, folder: Path) -> tuple[float, float, float]:
     """Seconds, and MB of memory at most (own, of the largest child), of a process that does one thing."""
-    done = subprocess.run([sys.executable, __file__, "--alone", what, str(folder)], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--alone", what, str(folder)], stdout=subprocess.PIPE, check=True
+    )
     seconds, own, child = json.loads(done.stdout)
     return seconds, own, child
 
@@ -234,14 +278,19 @@ def alone(what: str, folder: Path) -> None:
 
 
 def _memory() -> float:
-    """Most MB that this process has taken; getrusage would count what its parent had when it was forked."""
+    """Most MB that this process has taken.
+
+    Getrusage would count what its parent had when it was forked.
+    """
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return float(status["VmHWM"].split()[0]) / 1e3
 
 
 def main() -> None:
     """Prints the table that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--open", action="store_true")
     parser.add_argument("--files", type=int)

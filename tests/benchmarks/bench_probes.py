@@ -1,9 +1,10 @@
 """Speed of the probes: all at once, beside their bare matrix products and beside a loop over them in plain PyTorch.
 
-Run `python tests/benchmarks/bench_probes.py` (some minutes; MagnaTagATune's size, 17 labelled subsets x 9 grid points)
-or, for a minute, with `--scale 0.2 --steps 200`; options: --kind --scale --width --tags --segments --steps --draws
---loop --memory. The loop is timed on a few probes and extrapolated by their steps; what it costs to score the
-segments of the test split is counted on our side alone.
+Run `python tests/benchmarks/bench_probes.py` (some minutes; MagnaTagATune's size, 17 labelled
+subsets x 9 grid points) or, for a minute, with `--scale 0.2 --steps 200`; options: --kind --scale
+--width --tags --segments --steps --draws --loop --memory. The loop is timed on a few probes and
+extrapolated by their steps; what it costs to score the segments of the test split is counted on our
+side alone.
 """
 
 import argparse
@@ -32,12 +33,16 @@ Seconds = tuple[float, float]
 
 Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Steps = dict[tuple[int, int], int]
-"""(points in the stack, batch size) -> steps, or looks at the valid split, that were done with so many."""
+"""(points in the stack, batch size) -> steps, or looks at the valid split, that were done with so
+many.
+"""
 
 
 def main() -> None:
     """Prints a table for each kind of probe."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kind", choices=["linear", "mlp", "both"], default="both")
     parser.add_argument("--scale", type=float, default=1.0, help="share of MagnaTagATune's tracks")
     parser.add_argument("--width", type=int, default=1024)
@@ -46,34 +51,52 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--patience", type=int, default=10)
     parser.add_argument("--draws", type=int, default=4)
-    parser.add_argument("--loop", type=int, default=3, help="grid points of each fraction that the loop is timed on")
+    parser.add_argument(
+        "--loop", type=int, default=3, help="grid points of each fraction that the loop is timed on"
+    )
     parser.add_argument("--memory", type=float, default=1024.0, help="ProbeSpec.memory_mb")
     options = parser.parse_args()
     sizes = [max(20, round(options.scale * tracks)) for tracks in (15_244, 1_529, 4_332)]
     with tempfile.TemporaryDirectory() as folder:
-        embeddings, labels = data(sum(sizes), options.width, options.tags, options.segments, Path(folder))
+        embeddings, labels = data(
+            sum(sizes), options.width, options.tags, options.segments, Path(folder)
+        )
         train, valid, test = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:2])
-        fractions = [(fraction, draw) for fraction in (0.01, 0.05, 0.1, 0.2) for draw in range(options.draws)]
+        fractions = [
+            (fraction, draw) for fraction in (0.01, 0.05, 0.1, 0.2) for draw in range(options.draws)
+        ]
         subsets = [
-            Subset(np.random.default_rng(draw).permutation(train)[: max(5, round(fraction * len(train)))], draw)
+            Subset(
+                np.random.default_rng(draw).permutation(train)[
+                    : max(5, round(fraction * len(train)))
+                ],
+                draw,
+            )
             for fraction, draw in [*fractions, (1.0, 0)]
         ]
-        print(f"{len(train)} / {len(valid)} / {len(test)} tracks x {options.width} x {options.tags} tags, ", end="")
+        print(
+            f"{len(train)} / {len(valid)} / {len(test)} tracks x {options.width} x {options.tags} tags, ",
+            end="",
+        )
         print(
             f"{options.segments} segments a track; {len(subsets)} labelled subsets; {torch.get_num_threads()} threads"
         )
         for kind in ["linear", "mlp"] if options.kind == "both" else [options.kind]:
             spec = ProbeSpec(
-                kind=kind, learning_rates=(1e-3, 3e-3, 1e-2), weight_decays=(1e-4, 1e-2, 1.0), steps=options.steps,
-                patience=options.patience, memory_mb=options.memory,
+                kind=kind, learning_rates=(1e-3, 3e-3, 1e-2), weight_decays=(1e-4, 1e-2, 1.0),
+                steps=options.steps, patience=options.patience, memory_mb=options.memory,
             )  # fmt: skip
             compare(embeddings, labels, valid, test, subsets, spec, options.loop)
 
 
-def data(tracks: int, width: int, tags: int, segments: int, folder: Path) -> tuple[Embeddings, np.ndarray]:
+def data(
+    tracks: int, width: int, tags: int, segments: int, folder: Path
+) -> tuple[Embeddings, np.ndarray]:
     """Correlated embeddings in a memory map, and tags of uneven frequency that follow from them with noise."""
     random = np.random.default_rng(0)
-    mixing = (random.normal(size=(64, width)) * np.geomspace(2, 0.2, 64)[:, None]).astype(np.float32)
+    mixing = (random.normal(size=(64, width)) * np.geomspace(2, 0.2, 64)[:, None]).astype(
+        np.float32
+    )
     latent = random.normal(size=(tracks, 64)).astype(np.float32)
     path = folder / "segments.npy"
     file = np.lib.format.open_memmap(path, "w+", np.float32, (tracks * segments, width))
@@ -102,15 +125,20 @@ def compare(
     """One table."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start, used = time.perf_counter(), time.process_time()
-    found = dict(fit_all(embeddings, labels, "tags", labels.shape[1], valid, test, subsets, spec, "cpu"))
+    found = dict(
+        fit_all(embeddings, labels, "tags", labels.shape[1], valid, test, subsets, spec, "cpu")
+    )
     ours, used = time.perf_counter() - start, time.process_time() - used
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     points = len(found[0].sweep)
     done = sum(int(row["stopped"]) for fitted in found.values() for row in fitted.sweep)
-    bare = bare_products(found, subsets, spec, embeddings.tracks.shape[1], labels.shape[1], len(valid))
+    bare = bare_products(
+        found, subsets, spec, embeddings.tracks.shape[1], labels.shape[1], len(valid)
+    )
     seconds, differences = loop(embeddings, labels, valid, test, subsets, spec, found, looped)
     print(
-        f"\n{spec.kind}: {len(found)} subsets x {points} points; {done} of {len(found) * points * spec.steps} ", end=""
+        f"\n{spec.kind}: {len(found)} subsets x {points} points; {done} of {len(found) * points * spec.steps} ",
+        end="",
     )
     print("probe-steps, the others cut by patience")
     print(f"{'what':<64}{'seconds':>10}{'ours / it':>12}{'of processor':>14}{'ours / it':>12}")
@@ -120,17 +148,32 @@ def compare(
         ("bare products, with torch.bmm on all threads", bare[1]),
         ("one-by-one loop in PyTorch on all threads, extrapolated", seconds),
     ):
-        print(f"{name:<64}{wall:>10.1f}{ours / wall:>12.2f}{processor:>14.1f}{used / processor:>12.2f}")
+        print(
+            f"{name:<64}{wall:>10.1f}{ours / wall:>12.2f}{processor:>14.1f}{used / processor:>12.2f}"
+        )
     print(f"{'times faster than the loop':<64}{seconds[0] / ours:>10.1f}")
     print(f"{'largest difference of a valid mAP, and of a test mAP, ours - loop':<64}", end="")
     print("  ".join(f"{value:+.4f}" for value in differences))
-    scores = [average_precision_score(labels[test], fitted.logits["mean_embedding"]) for fitted in found.values()]
-    print(f"{'test mAP of the smallest and the largest subset':<64}{scores[0]:>10.4f}  {scores[-1]:.4f}")
-    print(f"{'peak memory of the process before and after, MB':<64}{before:>10.0f}  {peak:.0f}", flush=True)
+    scores = [
+        average_precision_score(labels[test], fitted.logits["mean_embedding"])
+        for fitted in found.values()
+    ]
+    print(
+        f"{'test mAP of the smallest and the largest subset':<64}{scores[0]:>10.4f}  {scores[-1]:.4f}"
+    )
+    print(
+        f"{'peak memory of the process before and after, MB':<64}{before:>10.0f}  {peak:.0f}",
+        flush=True,
+    )
 
 
 def bare_products(
-    found: dict[int, Fitted], subsets: list[Subset], spec: ProbeSpec, width: int, outputs: int, valid: int
+    found: dict[int, Fitted],
+    subsets: list[Subset],
+    spec: ProbeSpec,
+    width: int,
+    outputs: int,
+    valid: int,
 ) -> tuple[Seconds, Seconds]:
     """The matrix products alone that were done: by our kernel, and by torch's own on all threads."""
     steps: Steps = {}
@@ -138,12 +181,16 @@ def bare_products(
     rows = spec.hidden if spec.kind == "mlp" else outputs
     for place, fitted in found.items():
         size = min(spec.batch_size, len(subsets[place].rows))
-        for piece in _even([int(row["stopped"]) for row in fitted.sweep], _points_a_piece(spec, outputs, width)):
+        for piece in _even(
+            [int(row["stopped"]) for row in fitted.sweep], _points_a_piece(spec, outputs, width)
+        ):
             last = 0
             for step in sorted(set(piece)):
                 alive = sum(stopped >= step for stopped in piece)
                 steps[alive, size] = steps.get((alive, size), 0) + step - last
-                looks[alive, size] = looks.get((alive, size), 0) + -(-(step - last) // spec.evaluate_every)
+                looks[alive, size] = looks.get((alive, size), 0) + -(
+                    -(step - last) // spec.evaluate_every
+                )
                 last = step
 
     def time_of(call: Call, threads: int) -> Seconds:
@@ -152,7 +199,10 @@ def bare_products(
             for (points, size), count in counts.items():
                 tracks = size if training else valid
                 repeat = min(count, 40)
-                work = [_Products(points, rows, width, outputs, tracks, spec, training, call) for _ in range(threads)]
+                work = [
+                    _Products(points, rows, width, outputs, tracks, spec, training, call)
+                    for _ in range(threads)
+                ]
                 with ThreadPoolExecutor(threads) as pool:
                     list(pool.map(_Products.run, work, [3] * threads))  # warm
                     start, used = time.perf_counter(), time.process_time()
@@ -182,10 +232,16 @@ class _Products:
         training: bool,
         call: object,
     ) -> None:
-        self.inputs, self.first = torch.randn(1, tracks, width), torch.randn(1, points * rows, width)
+        self.inputs, self.first = (
+            torch.randn(1, tracks, width),
+            torch.randn(1, points * rows, width),
+        )
         self.slope, self.layers = torch.randn(1, points * rows, tracks), spec.kind == "mlp"
         self.second = torch.randn(points, outputs, rows)
-        self.active, self.out = torch.randn(points, rows, tracks), torch.randn(points, outputs, tracks)
+        self.active, self.out = (
+            torch.randn(points, rows, tracks),
+            torch.randn(points, outputs, tracks),
+        )
         self.training = training
         self.call: Call = call
 
@@ -215,21 +271,28 @@ def loop(
 ) -> tuple[Seconds, tuple[float, float]]:
     """All probes one by one, and the largest differences of valid and of test mAP from ours.
 
-    Of each size of subset the first is taken, of its grid some points and the one that we chose; starts and batches
-    are ours, so that scores can be compared.
+    Of each size of subset the first is taken, of its grid some points and the one that we chose;
+    starts and batches are ours, so that scores can be compared.
     """
     grid = [(rate, decay) for rate in spec.learning_rates for decay in spec.weight_decays]
     wall, processor, by_valid, by_test = 0.0, 0.0, [0.0], [0.0]
     for size in sorted({len(subset.rows) for subset in subsets}):
         alike = [place for place, subset in enumerate(subsets) if len(subset.rows) == size]
         fitted = found[alike[0]]
-        chosen = grid.index((float(fitted.chosen["learning_rate"]), float(fitted.chosen["weight_decay"])))
+        chosen = grid.index(
+            (float(fitted.chosen["learning_rate"]), float(fitted.chosen["weight_decay"]))
+        )
         sample = sorted({chosen, *np.linspace(0, len(grid) - 1, looped).astype(int).tolist()})
         seconds, used, steps = 0.0, 0.0, 0
         for point in sample:
             start, before = time.perf_counter(), time.process_time()
-            score, logits, last = one_probe(embeddings, labels, valid, test, subsets[alike[0]], spec, *grid[point])
-            seconds, used = seconds + time.perf_counter() - start, used + time.process_time() - before
+            score, logits, last = one_probe(
+                embeddings, labels, valid, test, subsets[alike[0]], spec, *grid[point]
+            )
+            seconds, used = (
+                seconds + time.perf_counter() - start,
+                used + time.process_time() - before,
+            )
             steps += last
             by_valid.append(float(fitted.sweep[point]["valid_map"]) - score)
             if point == chosen:
@@ -261,10 +324,17 @@ def one_probe(
     model: nn.Module = output
     if spec.kind == "mlp":
         first = nn.Linear(inputs.shape[1], spec.hidden, bias=False)
-        random, bound = torch.Generator().manual_seed(seed_for(subset.seed, "probe/weights")), first.in_features**-0.5
-        drawn = torch.empty(spec.hidden, first.in_features + 1).uniform_(-bound, bound, generator=random)
+        random, bound = (
+            torch.Generator().manual_seed(seed_for(subset.seed, "probe/weights")),
+            first.in_features**-0.5,
+        )
+        drawn = torch.empty(spec.hidden, first.in_features + 1).uniform_(
+            -bound, bound, generator=random
+        )
         first.weight.data.copy_(drawn[:, :-1])
-        model = nn.Sequential(first, nn.BatchNorm1d(spec.hidden), nn.ReLU(), nn.Dropout(spec.dropout), output)
+        model = nn.Sequential(
+            first, nn.BatchNorm1d(spec.hidden), nn.ReLU(), nn.Dropout(spec.dropout), output
+        )
     nn.init.zeros_(output.weight)
     output.bias.data.copy_(torch.logit((targets.sum(0) + 0.5) / (len(targets) + 1)))
     plain = [value for value in model.parameters() if value.ndim == 1]

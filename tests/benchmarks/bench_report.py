@@ -2,9 +2,10 @@
 
     python tests/benchmarks/bench_report.py [CELLS] [FOLDER]
 
-writes CELLS made-up cells (2000) into FOLDER (a temporary one), reports on them, and loads the largest page of each
-kind three times: milliseconds until the page is loaded and until the browser has painted it, then for a sort by a
-metric, a filter, and for showing every row, each until the next frame.
+writes CELLS made-up cells (2000) into FOLDER (a temporary one), reports on them, and loads the
+largest page of each kind three times: milliseconds until the page is loaded and until the browser
+has painted it, then for a sort by a metric, a filter, and for showing every row, each until the
+next frame.
 """
 
 import subprocess
@@ -50,7 +51,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(temporary)
         if not (folder / "results").is_dir():
-            command = [sys.executable, str(ROOT / "tests/synthetic_results.py"), str(folder / "results"), str(cells)]
+            command = [
+                sys.executable,
+                str(ROOT / "tests/synthetic_results.py"),
+                str(folder / "results"),
+                str(cells),
+            ]
             subprocess.run(command, check=True, cwd=ROOT)
         start = time.monotonic()
         made = write_report(folder / "results", folder / "report")
@@ -64,14 +70,20 @@ def main() -> None:
 def _pages(report: Path) -> None:
     named = ["index.html", "runs.html", "comparisons.html"]
     paths = [report / name for name in named]
-    paths += [max(report.glob(f"{kind}/*.html"), key=lambda path: path.stat().st_size) for kind in _KINDS]
+    paths += [
+        max(report.glob(f"{kind}/*.html"), key=lambda path: path.stat().st_size) for kind in _KINDS
+    ]
     with browser.started() as driver:
         for path in paths:
             runs = [_loaded(driver, path) for _ in range(3)]
             load, paint = (sorted(run[place] for run in runs)[1] for place in (0, 1))
             line = f"{path.parent.name}/{path.name}"[-48:]
-            actions = "".join(f"  {name} {_timed(driver, action):.0f} ms" for name, action in _possible(driver))
-            print(f"{line:48} {path.stat().st_size / 1e3:6.0f} kB  {runs[0][2]:6.0f} elements", end="")
+            actions = "".join(
+                f"  {name} {_timed(driver, action):.0f} ms" for name, action in _possible(driver)
+            )
+            print(
+                f"{line:48} {path.stat().st_size / 1e3:6.0f} kB  {runs[0][2]:6.0f} elements", end=""
+            )
             print(f"  loaded {load:.0f} ms  painted {paint:.0f} ms{actions}")
 
 
@@ -90,7 +102,9 @@ def _possible(driver: Any) -> list[tuple[str, str]]:
         "filter": "input[type=search]",
         "all rows": "button.more:not([hidden])",
     }
-    there: Callable[[str], bool] = lambda what: bool(driver.find_elements("css selector", wanted[what]))  # noqa: E731
+    there: Callable[[str], bool] = lambda what: bool(
+        driver.find_elements("css selector", wanted[what])
+    )  # noqa: E731
     return [(name, action) for name, action in ACTIONS.items() if there(name)]
 
 

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/bench_sweep.py [--cells 10000]
 
-Prints seconds of: planning with the estimate (nothing stored; then everything stored), status (nothing run; half done;
-all done), listing the result files, and reading them: those of `results/quick`, under as many cells, seeds of the probe
-and hashes as are asked for (550 MB for 10 000, in a temporary folder, removed at the end).
+Prints seconds of: planning with the estimate (nothing stored; then everything stored), status
+(nothing run; half done; all done), listing the result files, and reading them: those of
+`results/quick`, under as many cells, seeds of the probe and hashes as are asked for (550 MB for 10
+000, in a temporary folder, removed at the end).
 """
 
 import argparse
@@ -83,7 +84,14 @@ def main() -> None:
         (made.folder.path / "cells.json").write_text(json.dumps(made.record()))
         jobs = [job.name for job in made.jobs]
         place = made.folder.new_launch()
-        record = {"cluster": "local", "created": 0.0, "jobs": jobs, "ids": {}, "name": "", "process": None}
+        record = {
+            "cluster": "local",
+            "created": 0.0,
+            "jobs": jobs,
+            "ids": {},
+            "name": "",
+            "process": None,
+        }
         (place / "launch.json").write_text(json.dumps(record))
         for job in jobs:
             made.folder.write_job(job, {"needs": []})
@@ -103,10 +111,14 @@ def main() -> None:
         assert all(one.done for one in made.cells)
         timed("collecting result files that cannot be read", results.read_all, stored)
         copies(folder / "copies", len(made.cells))
-        found, left_out = timed("collecting whole result files", results.read_all, folder / "copies")
+        found, left_out = timed(
+            "collecting whole result files", results.read_all, folder / "copies"
+        )
         assert (len(found), left_out) == (len(made.cells), [])
         del found
-        stock = timed("the same with resampled values, as bench table", read_stock, folder / "copies")
+        stock = timed(
+            "the same with resampled values, as bench table", read_stock, folder / "copies"
+        )
         timed("    and the tables of them", score_tables, stock)
 
 

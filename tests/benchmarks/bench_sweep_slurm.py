@@ -1,9 +1,11 @@
 """500 trivial cells on a real Slurm of 64 pretend nodes on this machine, from the command to the last result.
 
-    python tests/benchmarks/bench_sweep_slurm.py [--cells 500] [--fractions 1] [--nodes 64] [--slots 4] [--poll 5]
+    python tests/benchmarks/bench_sweep_slurm.py [--cells 500] [--fractions 1] [--nodes 64] [--slots
+    4] [--poll 5]
 
-Needs root and Slurm. Prints the seconds of the launch and of all, how many jobs it took, and how often Slurm was asked:
-squeue and sacct stand behind scripts that write down each call. `bench status` is called every few seconds meanwhile.
+Needs root and Slurm. Prints the seconds of the launch and of all, how many jobs it took, and how
+often Slurm was asked: squeue and sacct stand behind scripts that write down each call. `bench
+status` is called every few seconds meanwhile.
 """
 
 import argparse
@@ -30,7 +32,9 @@ def counted(folder: Path) -> tuple[Path, Path]:
     log.touch()
     for tool in ("squeue", "sacct", "scontrol", "sbatch"):
         path = tools / tool
-        path.write_text(f'#!/bin/sh\necho {tool} $(date +%s.%N) >> {log}\nexec {shutil.which(tool) or "false"} "$@"\n')
+        path.write_text(
+            f'#!/bin/sh\necho {tool} $(date +%s.%N) >> {log}\nexec {shutil.which(tool) or "false"} "$@"\n'
+        )
         path.chmod(0o755)
     return tools, log
 
@@ -47,7 +51,9 @@ def main() -> None:
     parser.add_argument("--fractions", type=int, default=1, help="cells that share a pretraining")
     parser.add_argument("--nodes", type=int, default=64)
     parser.add_argument("--slots", type=int, default=4, help="jobs that run at the same time")
-    parser.add_argument("--poll", type=float, default=5.0, help="seconds between calls of `bench status`")
+    parser.add_argument(
+        "--poll", type=float, default=5.0, help="seconds between calls of `bench status`"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, slurm(nodes=given.nodes, cpus=1, mem=4096):
         folder = Path(name)
@@ -58,7 +64,9 @@ def main() -> None:
         seeds = list(range(given.cells // given.fractions))
         shares = [round(1 - 0.1 * place, 1) for place in range(given.fractions)]
         axes = f'methods = ["random_init"]\nfractions = {shares}\nseeds = {seeds}'
-        file = write_sweep(folder / "many.toml", tones, axes, f"[site]\njobs_at_once = {given.slots}\n")
+        file = write_sweep(
+            folder / "many.toml", tones, axes, f"[site]\njobs_at_once = {given.slots}\n"
+        )
         started = time.monotonic()
         runner("sweep", file, "--cluster", "slurm")
         launched = time.monotonic() - started
@@ -73,9 +81,13 @@ def main() -> None:
         asked = [float(at) for tool, at in calls if tool in ("squeue", "sacct")]
         records = runner.home.glob("sweeps/*/launches/*/launch.json")
         jobs = sum(len(json.loads(path.read_text())["jobs"]) for path in records)
-        print(f"{counts.get('done', 0)} of {len(seeds) * len(shares)} cells done, {jobs} jobs on {given.nodes} nodes")
+        print(
+            f"{counts.get('done', 0)} of {len(seeds) * len(shares)} cells done, {jobs} jobs on {given.nodes} nodes"
+        )
         print(f"launch {launched:.1f} s, all {seconds:.1f} s (to reach: 240 s)")
-        print(f"calls: {dict(Counter(tool for tool, _ in calls))}; most queries in any 30 s: {most_in(30.0, asked)}")
+        print(
+            f"calls: {dict(Counter(tool for tool, _ in calls))}; most queries in any 30 s: {most_in(30.0, asked)}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Training speed of SampleCNN with CLMR's augmentations, beside the same training on tensors that lie in memory.
 
-Run `python tests/benchmarks/bench_views.py` (a minute or two on 2 cores); options: --batch --steps --repeats --threads
---device --dtype. Both do the same steps: two views through the encoder, VICReg's loss, backward and AdamW. One is fed
-with int16 crops that are converted and go through the chain; the other with float tensors, which is the limit that the
-encoder sets. They are timed in turn; the least time of each counts.
+Run `python tests/benchmarks/bench_views.py` (a minute or two on 2 cores); options: --batch --steps
+--repeats --threads --device --dtype. Both do the same steps: two views through the encoder,
+VICReg's loss, backward and AdamW. One is fed with int16 crops that are converted and go through the
+chain; the other with float tensors, which is the limit that the encoder sets. They are timed in
+turn; the least time of each counts.
 """
 
 import argparse
@@ -22,8 +23,12 @@ from bench.settings.augmentations import AugmentSpec, preset
 
 def main() -> None:
     """Prints views a second of both and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=48, help="tracks a step, of two views each (96 is CLMR's)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--batch", type=int, default=48, help="tracks a step, of two views each (96 is CLMR's)"
+    )
     parser.add_argument("--steps", type=int, default=2, help="of each turn")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -49,7 +54,10 @@ def main() -> None:
         ]
         step(*views)
 
-    runs: dict[str, Callable[[int], None]] = {"from memory": lambda _: step(*tensors), "with the chain": with_chain}
+    runs: dict[str, Callable[[int], None]] = {
+        "from memory": lambda _: step(*tensors),
+        "with the chain": with_chain,
+    }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(options.repeats + 1):
         for name, run in runs.items():
@@ -61,14 +69,19 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - start)
     views = 2 * options.batch * options.steps
     best = {name: min(times[1:]) for name, times in seconds.items()}
-    print(f"sample_cnn, {options.batch} x 2 views of {samples} samples, {device}, {options.threads} threads, ", end="")
+    print(
+        f"sample_cnn, {options.batch} x 2 views of {samples} samples, {device}, {options.threads} threads, ",
+        end="",
+    )
     print(f"{options.dtype}, load {os.getloadavg()[0]:.1f}; best of {options.repeats} turns")
     for name, least in best.items():
         print(f"{name:<16}{views / least:>9.1f} views/s")
     print(f"{'ratio':<16}{best['from memory'] / best['with the chain']:>9.2f}")
 
 
-def training(encoder: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> Callable[[Tensor, Tensor], None]:
+def training(
+    encoder: torch.nn.Module, device: torch.device, dtype: torch.dtype
+) -> Callable[[Tensor, Tensor], None]:
     """One optimiser step on two views."""
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-4)
 

@@ -1,10 +1,12 @@
 """A sweep whose processes are killed at random, again and again, ends complete and equal to an undisturbed one.
 
-    python tests/benchmarks/chaos_sweep.py [--kills 100] [--cells 50] [--cluster local|slurm] [--seed 0]
+    python tests/benchmarks/chaos_sweep.py [--kills 100] [--cells 50] [--cluster local|slurm]
+    [--seed 0]
 
-Each blow hits a job process (SIGKILL mostly, SIGTERM, SIGUSR2), the local scheduler, or a job of Slurm (scancel,
-scontrol requeue), in every phase of the work. Whenever nothing is under way the same command starts the sweep again.
-Slurm is the one that is there: `tests/slurm/start-slurm.sh` starts one. Prints what was hit in which phase.
+Each blow hits a job process (SIGKILL mostly, SIGTERM, SIGUSR2), the local scheduler, or a job of
+Slurm (scancel, scontrol requeue), in every phase of the work. Whenever nothing is under way the
+same command starts the sweep again. Slurm is the one that is there: `tests/slurm/start-slurm.sh`
+starts one. Prints what was hit in which phase.
 """
 
 import argparse
@@ -69,7 +71,9 @@ class Chaos:
         """Starts what is left, as a user does."""
         plugins = ["--plugins", self.runner.folder / "plugins"]
         again = ["--only", "missing,failed,stopped"]
-        self.runner("sweep", self.file, "--cluster", self.cluster, *again, "--device", "cpu", *plugins)
+        self.runner(
+            "sweep", self.file, "--cluster", self.cluster, *again, "--device", "cpu", *plugins
+        )
         self.launches += 1
 
     def run(self, seconds: float) -> None:
@@ -84,12 +88,16 @@ class Chaos:
             if time.monotonic() > deadline:
                 raise SystemExit(f"not complete after {seconds:.0f} s: {dict(status.counts)}")
             dealt = sum(self.blows.values())
-            # As much of the blows as of the work, so that they fall on all of it; a little more, so that none is left.
+            # As much of the blows as of the work, so that they fall on all of it; a little more, so
+            # that none is left.
             self.ahead = (dealt + 1) / self.kills - 1.2 * done
             if not any(status.counts[one] for one in ACTIVE):
                 self.launch()
             elif dealt < self.kills and self._strike():
-                time.sleep(self.random.uniform(0.0, 0.3) + max(0.0, min(1.0 if self.hurried else 6.0, 60 * self.ahead)))
+                time.sleep(
+                    self.random.uniform(0.0, 0.3)
+                    + max(0.0, min(1.0 if self.hurried else 6.0, 60 * self.ahead))
+                )
             else:
                 time.sleep(0.3)
 
@@ -97,20 +105,26 @@ class Chaos:
         """Deals one blow; False where nothing was there to be hit."""
         kind = self.random.random()
         if self.cluster == "local" and kind < 0.08:
-            return self._hit(_processes(f"bench.sweep.local {self.folder.path}"), [signal.SIGKILL], "scheduler")
+            return self._hit(
+                _processes(f"bench.sweep.local {self.folder.path}"), [signal.SIGKILL], "scheduler"
+            )
         if self.cluster == "slurm" and kind < 0.25:
             asked = ["squeue", "--noheader", "--array", "--states=running", "-o", "%i"]
             jobs = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
             if not jobs:
                 return False
             command = self.random.choice([["scancel"], ["scontrol", "requeue"]])
-            done = subprocess.run([*command, self.random.choice(jobs)], capture_output=True, check=False)
+            done = subprocess.run(
+                [*command, self.random.choice(jobs)], capture_output=True, check=False
+            )
             self.blows[" ".join(command), "any"] += not done.returncode
             return not done.returncode
         module = "bench.sweep.job" if self.cluster == "local" else "submitit.core._submit"
         mark = f"{module} {self.folder.path}"
         wanted = self.random.choice(PHASES)
-        for _ in range(60 if self.ahead > 0 and not self.hurried else 5):  # for a process in that phase; else any
+        for _ in range(
+            60 if self.ahead > 0 and not self.hurried else 5
+        ):  # for a process in that phase; else any
             found = [pid for pid in _processes(mark) if self._phase(pid) == wanted]
             if found:
                 break
@@ -137,9 +151,19 @@ class Chaos:
                 if status["done"]:
                     return "between cells"
                 steps = self.runner.folder / "flags/steps.txt"
-                lines = [line.split() for line in steps.read_text().splitlines()] if steps.exists() else []
+                lines = (
+                    [line.split() for line in steps.read_text().splitlines()]
+                    if steps.exists()
+                    else []
+                )
                 own = [int(line[1]) for line in lines if len(line) == 5 and line[2] == str(pid)]
-                return "starting" if not own else "pretraining" if own[-1] < STEPS - 1 else "embedding, probing"
+                return (
+                    "starting"
+                    if not own
+                    else "pretraining"
+                    if own[-1] < STEPS - 1
+                    else "embedding, probing"
+                )
         return "starting"
 
     def table(self) -> str:
@@ -147,7 +171,9 @@ class Chaos:
         phases = [*PHASES, "any"]
         lines = [f"{'':<20}" + "".join(f"{one:>20}" for one in phases)]
         for what in sorted({what for what, _ in self.blows}):
-            lines.append(f"{what:<20}" + "".join(f"{self.blows[what, phase]:>20}" for phase in phases))
+            lines.append(
+                f"{what:<20}" + "".join(f"{self.blows[what, phase]:>20}" for phase in phases)
+            )
         return "\n".join(lines)
 
 
@@ -165,7 +191,13 @@ def _processes(mark: str) -> list[int]:
 
 
 def prepare(
-    folder: Path, cluster: str, cells: int, kills: int, seed: int = 0, resources: str = "", share: int = 2
+    folder: Path,
+    cluster: str,
+    cells: int,
+    kills: int,
+    seed: int = 0,
+    resources: str = "",
+    share: int = 2,
 ) -> Chaos:
     """A sweep that is to be disturbed, and the same undisturbed, which starts in one process.
 
@@ -185,8 +217,12 @@ def prepare(
     axes = f'methods = ["trouble_none"]\nfractions = {fractions}\nseeds = {list(range(cells // share))}'
     file = write_sweep(runner.folder / "chaos.toml", tones, axes, "[site]\njobs_at_once = 3\n")
     text = file.read_text().replace("[resources.pretrain]", f"[resources.pretrain]\n{resources}")
-    file.write_text(text.replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1))
-    reference = undisturbed.start("sweep", file, "--cluster", "inline", "--device", "cpu", "--plugins", plugins)
+    file.write_text(
+        text.replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1)
+    )
+    reference = undisturbed.start(
+        "sweep", file, "--cluster", "inline", "--device", "cpu", "--plugins", plugins
+    )
     runner.flagged()
     found = read_sweep(str(file))
     place = folder_of(runner.home, found.name, found.identity)

@@ -2,7 +2,8 @@
 
 Run: python tests/benchmarks/threads.py   (about a minute)
 
-Each figure is a process of its own, since OpenMP reads its settings once. Waveforms are random: no data set is needed.
+Each figure is a process of its own, since OpenMP reads its settings once. Waveforms are random: no
+data set is needed.
 """
 
 import os
@@ -31,9 +32,14 @@ def measure() -> None:
     parts = check(spec)
     method = parts.build(spec, 0, multi_label=True)
     frontend = frontend_of(method)
-    samples = round(parts.encoder_settings.seconds * registry.describe("encoders", spec.encoder.name)["SAMPLE_RATE"])
+    samples = round(
+        parts.encoder_settings.seconds
+        * registry.describe("encoders", spec.encoder.name)["SAMPLE_RATE"]
+    )
     waveforms = torch.randint(-3000, 3000, (2, spec.train.batch_size, samples), dtype=torch.int16)
-    state = loop._Loop(method, loop._optimiser(method, TrainSpec()), loop.History(), loop._Pending(1), {})
+    state = loop._Loop(
+        method, loop._optimiser(method, TrainSpec()), loop.History(), loop._Pending(1), {}
+    )
     steps, start = -1, time.monotonic()
     while time.monotonic() - start < SECONDS:
         if steps == 0:  # the first step warms up
@@ -45,7 +51,10 @@ def measure() -> None:
 
 
 def main() -> None:
-    """Prints the table. The second row is what `bench` sets unless one of the two variables is set already."""
+    """Prints the table.
+
+    The second row is what `bench` sets unless one of the two variables is set already.
+    """
     print(f"{os.cpu_count()} cores; training steps a second")
     print(f"{'setting':>24} {'alone':>8} {'beside another training':>24}")
     for setting in ({}, {"GOMP_SPINCOUNT": "1000"}, {"OMP_WAIT_POLICY": "PASSIVE"}):
@@ -57,10 +66,15 @@ def main() -> None:
 
 def _steps(setting: dict[str, str], together: int) -> float:
     """Mean steps a second of so many trainings at once."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
     command = [sys.executable, "-W", "ignore", __file__, "--measure"]
     started = [
-        subprocess.Popen(command, env={**kept, **setting}, stdout=subprocess.PIPE, text=True) for _ in range(together)
+        subprocess.Popen(command, env={**kept, **setting}, stdout=subprocess.PIPE, text=True)
+        for _ in range(together)
     ]
     return sum(float(process.communicate()[0]) for process in started) / together
 

@@ -2,10 +2,11 @@
 
 Run: python tests/benchmarks/variance_components.py   (about 1 minute on one core)
 
-Track by track normal effects, 200 test tracks, scores that are means over the tracks, real bootstrap resamples. First
-table: root of the averaged estimates, beside the truth. Second: the interval of all known sources; the same with
-standard normal quantiles in the place of Satterthwaite's t; and the percentile interval of the bootstrap alone, which
-is what most papers print. A grid with one level leaves its source out and cannot hold its rate.
+Track by track normal effects, 200 test tracks, scores that are means over the tracks, real
+bootstrap resamples. First table: root of the averaged estimates, beside the truth. Second: the
+interval of all known sources; the same with standard normal quantiles in the place of
+Satterthwaite's t; and the percentile interval of the bootstrap alone, which is what most papers
+print. A grid with one level leaves its source out and cannot hold its rate.
 """
 
 import numpy as np
@@ -16,10 +17,25 @@ from bench.statistics.intervals import percentile
 from bench.statistics.variance import SOURCES, VarianceComponents, variance_components
 
 TRACKS, RESAMPLES, TRIALS = 200, 200, 1000
-EFFECTS = np.array([3.0, 4.0, 2.0, 2.0, 5.0])  # standard deviations, thousandths of mAP, of A, B, AB, C and T
-INTERACTIONS = np.array([2.0, 2.0, 1.0, 1.0])  # of AT, BT, ABT and CT, in the mean over the test tracks
+EFFECTS = np.array(
+    [3.0, 4.0, 2.0, 2.0, 5.0]
+)  # standard deviations, thousandths of mAP, of A, B, AB, C and T
+INTERACTIONS = np.array(
+    [2.0, 2.0, 1.0, 1.0]
+)  # of AT, BT, ABT and CT, in the mean over the test tracks
 MEAN = 400.0
-GRIDS = [(1, 1, 1), (1, 4, 1), (4, 1, 1), (2, 2, 1), (2, 2, 2), (3, 3, 1), (3, 3, 2), (3, 4, 3), (5, 4, 1), (10, 10, 2)]
+GRIDS = [
+    (1, 1, 1),
+    (1, 4, 1),
+    (4, 1, 1),
+    (2, 2, 1),
+    (2, 2, 2),
+    (3, 3, 1),
+    (3, 3, 2),
+    (3, 4, 3),
+    (5, 4, 1),
+    (10, 10, 2),
+]
 CASES = {
     "as above": EFFECTS,
     "large test set, or a paired difference: test sample 1.0": np.array([3.0, 4.0, 2.0, 2.0, 1.0]),
@@ -50,7 +66,9 @@ def experiment(
     """The estimates of each trial, and the bootstrap's percentile interval of the mean of its grid."""
     estimates, bootstrap = [], []
     for trial in range(TRIALS):
-        scores, resampled = simulate(shape, effects, generator(trial, f"variance components {shape} {effects}"))
+        scores, resampled = simulate(
+            shape, effects, generator(trial, f"variance components {shape} {effects}")
+        )
         estimates.append(variance_components(scores, resampled))
         bootstrap.append(percentile(resampled.mean(axis=(0, 1, 2)), 0.95))
     return estimates, bootstrap
@@ -67,7 +85,9 @@ def print_components(shape: tuple[int, int, int], estimates: list[VarianceCompon
     for place in range(len(SOURCES)):
         raw = np.mean([one.sources[place].estimate for one in estimates])
         cut = np.mean([one.sources[place].variance for one in estimates])
-        texts.append("not known" if np.isnan(raw) else f"{np.sqrt(max(raw, 0)):.2f} ({np.sqrt(cut):.2f})")
+        texts.append(
+            "not known" if np.isnan(raw) else f"{np.sqrt(max(raw, 0)):.2f} ({np.sqrt(cut):.2f})"
+        )
     print(f"{'x'.join(map(str, shape)):>10} " + " ".join(f"{text:>17}" for text in texts))
 
 
@@ -92,27 +112,39 @@ def print_coverage(
         1.96 * np.sqrt((true_variances(effects) / levels).sum()),
     )
     left = [source.name for source in estimates[0].sources if source.missing and not source.within]
-    columns = " ".join([*(f"{value:>9.3f}" for value in held), *(f"{value:>10.1f}" for value in half)])
+    columns = " ".join(
+        [*(f"{value:>9.3f}" for value in held), *(f"{value:>10.1f}" for value in half)]
+    )
     print(f"{'x'.join(map(str, shape)):>10} {columns}  {', '.join(left)}")
 
 
 def main() -> None:
     """Prints the two tables."""
     print(f"{TRIALS} experiments a grid, {TRACKS} test tracks, {RESAMPLES} resamples\n")
-    print("standard deviations: root of the mean estimate (root of the mean with negative ones set to zero)")
-    print(f"{'grid':>10} " + " ".join(f"{name.replace('pretraining ', ''):>17}" for name in SOURCES))
+    print(
+        "standard deviations: root of the mean estimate (root of the mean with negative ones set to zero)"
+    )
+    print(
+        f"{'grid':>10} " + " ".join(f"{name.replace('pretraining ', ''):>17}" for name in SOURCES)
+    )
     print(f"{'truth':>10} " + " ".join(f"{value**0.5:>17.2f}" for value in true_variances(EFFECTS)))
     found = {shape: experiment(shape, EFFECTS) for shape in GRIDS}
     for shape, (estimates, _) in found.items():
         print_components(shape, estimates)
-    print("\nhow often the 95 % interval of the grand mean holds the truth, and its median half width")
+    print(
+        "\nhow often the 95 % interval of the grand mean holds the truth, and its median half width"
+    )
     names = ("t", "normal", "bootstrap")
     for case, effects in CASES.items():
         print(f"\n{case}")
         print(f"{'grid':>10} " + " ".join([*(f"{name:>9}" for name in names), *(f"{name:>10}" for name in names)])
               + "  true 1.96 se, not counted")  # fmt: skip
         for shape in GRIDS:
-            print_coverage(shape, effects, *(found[shape] if effects is EFFECTS else experiment(shape, effects)))
+            print_coverage(
+                shape,
+                effects,
+                *(found[shape] if effects is EFFECTS else experiment(shape, effects)),
+            )
 
 
 if __name__ == "__main__":

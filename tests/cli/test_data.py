@@ -27,10 +27,14 @@ def flags(settings: dict[str, object]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", sorted(TREES))
-def test_every_data_set_is_prepared_verified_and_sampled(main: Main, tmp_path: Path, name: str) -> None:
+def test_every_data_set_is_prepared_verified_and_sampled(
+    main: Main, tmp_path: Path, name: str
+) -> None:
     make, several = TREES[name]
     root, settings = make(tmp_path / name), flags(several[0])
-    status, out, err = main("data", "prepare", name, "--root", root, "--sample-rate", "8000", *settings)
+    status, out, err = main(
+        "data", "prepare", name, "--root", root, "--sample-rate", "8000", *settings
+    )
     assert status == 0, err
     assert name in out
     assert "8000 Hz" in out
@@ -62,7 +66,9 @@ def test_a_prepared_data_set_needs_its_own_files_no_more(main: Main, tmp_path: P
     shutil.move(root, tmp_path / "elsewhere")
     status, out, err = main(*RUN, "--dataset", "gtzan", "--dry-run", "--json")
     assert status == 0, err
-    assert next(row["state"] for row in json.loads(out)["plan"] if row["stage"] == "prepare") == "done"
+    assert (
+        next(row["state"] for row in json.loads(out)["plan"] if row["stage"] == "prepare") == "done"
+    )
     assert main("data", "verify", "gtzan")[0] in (0, 1)
 
 
@@ -131,7 +137,10 @@ def test_a_folder_serves_pretraining(main: Main, tmp_path: Path) -> None:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> tuple[Path, Path]:
-    """Two CSVs of noisy melodies; three of the second's test tracks are re-encoded, trimmed ones of the first."""
+    """Two CSVs of noisy melodies.
+
+    Three of the second's test tracks are re-encoded, trimmed ones of the first.
+    """
     random = np.random.default_rng(0)
     rows: dict[str, list[dict[str, object]]] = {"first": [], "second": []}
     rate = 16_000
@@ -139,19 +148,27 @@ def copied(tmp_path: Path) -> tuple[Path, Path]:
         notes = 110 * 2 ** (random.integers(0, 36, 24) / 12)
         time = np.arange(rate // 2) / rate
         sound = np.concatenate(
-            [sum(np.sin(2 * np.pi * k * note * time) / k for k in range(1, 6)) * np.exp(-3 * time) for note in notes]
+            [
+                sum(np.sin(2 * np.pi * k * note * time) / k for k in range(1, 6))
+                * np.exp(-3 * time)
+                for note in notes
+            ]
         )
         sound = 0.1 * sound + 0.01 * random.normal(size=len(sound))
         path = tmp_path / f"{number}.wav"
         split = ("train", "train", "valid", "test")[number % 4]
         row = {"label": "ab"[number // 4 % 2], "split": split, "group": f"artist {number}"}
         soundfile.write(path, sound, rate)
-        rows["first" if number < 8 else "second"].append({"path": path.name, **row, "track_id": path.stem})
+        rows["first" if number < 8 else "second"].append(
+            {"path": path.name, **row, "track_id": path.stem}
+        )
         if number in (0, 1, 2):
             soundfile.write(tmp_path / f"copy{number}.ogg", sound[rate : -rate // 2], rate)
             row = {"label": "a", "split": "test", "group": f"copies {number}"}
             rows["second"].append({"path": f"copy{number}.ogg", **row, "track_id": f"copy{number}"})
-    return write_csv(tmp_path / "first.csv", rows["first"]), write_csv(tmp_path / "second.csv", rows["second"])
+    return write_csv(tmp_path / "first.csv", rows["first"]), write_csv(
+        tmp_path / "second.csv", rows["second"]
+    )
 
 
 def test_leaks_are_found_and_excluded(main: Main, copied: tuple[Path, Path]) -> None:
@@ -163,7 +180,9 @@ def test_leaks_are_found_and_excluded(main: Main, copied: tuple[Path, Path]) -> 
     assert {(row["first"], row["second"]) for row in found["leaks"] if row["kind"] == "near-duplicate"} == {
         ("0", "copy0"), ("1", "copy1"), ("2", "copy2"),
     }  # fmt: skip
-    assert len(list(csv.DictReader(Path("leaks.csv").read_text().splitlines()))) == len(found["leaks"])
+    assert len(list(csv.DictReader(Path("leaks.csv").read_text().splitlines()))) == len(
+        found["leaks"]
+    )
     run = [*RUN, "--dataset", second, "--pretrain-dataset", first, "--json"]
     status, out, err = main(*run, "--exclude", "leaks.json", "--views.splits", "all")
     assert status == 0, err
@@ -187,8 +206,14 @@ def test_leaks_are_found_and_excluded(main: Main, copied: tuple[Path, Path]) -> 
         (["data", "prepare", "gtzan", "--root", "nowhere"], "there is no such folder"),
         (["data", "prepare", "gtzan", "--root", "."], "looked for"),
         (["data", "prepare", "midiband", "--root", "."], "needs no --root"),
-        (["data", "prepare", "gtzan", "--root", ".", "--dataset.split", "x"], "unknown setting of gtzan"),
-        (["data", "prepare", "magnatagatune", "--root", ".", "--dataset.split", "x"], "dataset.split = 'x'"),
+        (
+            ["data", "prepare", "gtzan", "--root", ".", "--dataset.split", "x"],
+            "unknown setting of gtzan",
+        ),
+        (
+            ["data", "prepare", "magnatagatune", "--root", ".", "--dataset.split", "x"],
+            "dataset.split = 'x'",
+        ),
         (["data", "prepare", "CSV", "--sample-rate", "3"], "--sample-rate 3"),
         (["data", "prepare", "CSV", "--workers", "0"], "--workers 0"),
         (["data", "prepare", "CSV", "--train.steps", "1"], "only settings of the data set"),
@@ -207,9 +232,13 @@ def test_leaks_are_found_and_excluded(main: Main, copied: tuple[Path, Path]) -> 
         (["run", "--method", "simclr", "--exclude", "CSV"], "not an exclusion file"),
     ],
 )
-def test_bad_commands_are_one_line(main: Main, tones: Path, arguments: list[str], words: str) -> None:
+def test_bad_commands_are_one_line(
+    main: Main, tones: Path, arguments: list[str], words: str
+) -> None:
     Path("file").write_text("")
-    status, _, err = main(*[str(tones) if argument == "CSV" else argument for argument in arguments])
+    status, _, err = main(
+        *[str(tones) if argument == "CSV" else argument for argument in arguments]
+    )
     assert status == 2
     assert words in err.splitlines()[-1]
     assert "Traceback" not in err
@@ -223,7 +252,9 @@ def test_bad_files_can_stop_the_preparation(main: Main, tones: Path) -> None:
     status, out, err = main("data", "prepare", tones)
     assert status == 0, err
     assert "1 left out" in out
-    assert main("data", "prepare", tones, "--on-bad", "fail")[0] == 2  # also where it is prepared already
+    assert (
+        main("data", "prepare", tones, "--on-bad", "fail")[0] == 2
+    )  # also where it is prepared already
     status, out, err = main("data", "verify", tones)
     assert status == 1
     assert "03.wav" in out

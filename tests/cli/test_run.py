@@ -19,7 +19,9 @@ RUN = ["run", "--method", "simclr", "--steps", "3", *TINY]
 
 
 def test_a_cell_is_computed_once_and_found_again(main, tones, monkeypatch):
-    status, out, err = main(*RUN, "--dataset", tones, "--fraction", "0.2,1.0", "--draws", "2", "--json")
+    status, out, err = main(
+        *RUN, "--dataset", tones, "--fraction", "0.2,1.0", "--draws", "2", "--json"
+    )
     assert status == 0, err
     rows = json.loads(out)["rows"]
     assert {(row["fraction"], row["draw"]) for row in rows} == {(0.2, 0), (0.2, 1), (1.0, 0)}
@@ -38,15 +40,28 @@ def test_a_cell_is_computed_once_and_found_again(main, tones, monkeypatch):
         "high",
     }
     assert named | {"resamples", "tracks", "tags"} <= set(rows[0])
-    assert {row["metric"] for row in rows} >= {"map_macro", "map_micro", "roc_auc_macro", "accuracy", "f1_macro"}
-    assert all(row["low"] <= row["value"] <= row["high"] for row in rows if row["metric"] == "accuracy")
+    assert {row["metric"] for row in rows} >= {
+        "map_macro",
+        "map_micro",
+        "roc_auc_macro",
+        "accuracy",
+        "f1_macro",
+    }
+    assert all(
+        row["low"] <= row["value"] <= row["high"] for row in rows if row["metric"] == "accuracy"
+    )
     assert all((row["tracks"], row["tags"], row["resamples"]) == (9, 3, 50) for row in rows)
 
     import bench.stages.run
 
-    monkeypatch.setattr(bench.stages.run, "run", lambda *_: pytest.fail("a finished cell was computed again"))
+    monkeypatch.setattr(
+        bench.stages.run, "run", lambda *_: pytest.fail("a finished cell was computed again")
+    )
     assert (
-        json.loads(main(*RUN, "--dataset", tones, "--fraction", "0.2,1.0", "--draws", "2", "--json")[1])["rows"] == rows
+        json.loads(
+            main(*RUN, "--dataset", tones, "--fraction", "0.2,1.0", "--draws", "2", "--json")[1]
+        )["rows"]
+        == rows
     )
 
 
@@ -59,7 +74,10 @@ def test_finished_cells_need_no_heavy_import(bench, tones):
         "atexit.register(lambda: print('loaded:', *sys.modules)); main(sys.argv[1:])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], cwd=tones.parent.parent, capture_output=True, text=True
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=tones.parent.parent,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     loaded = done.stdout.splitlines()[-1].split()
@@ -69,17 +87,25 @@ def test_finished_cells_need_no_heavy_import(bench, tones):
 
 def test_help_imports_nothing_heavy():
     code = "import sys; from bench.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "numpy", "pandas", "lightly", "mlflow", "submitit", "soundfile"} & set(loaded)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "numpy", "pandas", "lightly", "mlflow", "submitit", "soundfile"} & set(
+        loaded
+    )
 
 
 def test_tags_and_every_kind_of_method(main, tmp_path):
     tracks = make_tones(tmp_path / "tags", kind="tags")
     methods = "supervised,random_init,vicreg"
-    status, out, err = main("run", "--method", methods, "--steps", "3", *TINY, "--dataset", tracks, "--fraction", "0.3")
+    status, out, err = main(
+        "run", "--method", methods, "--steps", "3", *TINY, "--dataset", tracks, "--fraction", "0.3"
+    )
     assert status == 0, err
     lines = out.splitlines()
-    assert all(any(line.strip().startswith(method) for line in lines) for method in methods.split(","))
+    assert all(
+        any(line.strip().startswith(method) for line in lines) for method in methods.split(",")
+    )
     assert "above random_init" in out
     assert "accuracy" not in out
     for line in out.split("results:")[1].split():
@@ -92,13 +118,17 @@ def test_tags_and_every_kind_of_method(main, tmp_path):
 
 
 def test_mfcc_stands_for_its_own_encoder(main, tones):
-    status, out, err = main("run", "--method", "mfcc", "--dataset", tones, "--probe.steps", "20", "--json")
+    status, out, err = main(
+        "run", "--method", "mfcc", "--dataset", tones, "--probe.steps", "20", "--json"
+    )
     assert status == 0, err
     assert {row["encoder"] for row in json.loads(out)["rows"]} == {"mfcc"}
 
 
 def test_half_precision_trains(main, tones):
-    status, out, err = main(*RUN, "--dataset", tones, "--train.precision", "bfloat16", "--views.mode", "same", "--json")
+    status, out, err = main(
+        *RUN, "--dataset", tones, "--train.precision", "bfloat16", "--views.mode", "same", "--json"
+    )
     assert status == 0, err
     assert json.loads(out)["rows"]
 
@@ -134,7 +164,9 @@ def test_dry_run_says_what_is_there_and_does_nothing(main, tones):
 
 def test_probe_settings_do_not_redo_pretraining(main, tones):
     main(*RUN, "--dataset", tones)
-    status, out, err = main(*RUN, "--dataset", tones, "--probe", "mlp", "--probe.hidden", "8", "--json")
+    status, out, err = main(
+        *RUN, "--dataset", tones, "--probe", "mlp", "--probe.hidden", "8", "--json"
+    )
     assert status == 0, err
     assert {row["probe"] for row in json.loads(out)["rows"]} == {"mlp"}
     assert len(list(Path(".bench/pretrained").glob("*"))) == 1
@@ -188,7 +220,9 @@ def test_probe_settings_do_not_redo_pretraining(main, tones):
 )  # fmt: skip
 def test_bad_flags_are_one_line_and_status_2(main, arguments, expected, tones, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    status, out, err = main(*[str(tones) if argument == "CSV" else argument for argument in arguments])
+    status, out, err = main(
+        *[str(tones) if argument == "CSV" else argument for argument in arguments]
+    )
     assert status == 2
     assert out == ""
     assert expected in err.splitlines()[-1]
@@ -256,9 +290,22 @@ def test_bad_recipes_are_one_line_and_status_2(main, case, tmp_path):
 
 
 def test_a_recipe_may_leave_out_what_it_does_not_change(main, tones, tmp_path):
-    (tmp_path / "mine.toml").write_text("[train]\nbatch_size = 8\n\n[for.simclr.train]\nsteps = 2\n")
-    small = ["--encoder.width", "4", "--encoder.seconds", "1.0", "--probe.steps", "5", "--score.resamples", "20"]
-    status, _, err = main("run", "--method", "simclr", "--recipe", "mine.toml", "--dataset", tones, *small)
+    (tmp_path / "mine.toml").write_text(
+        "[train]\nbatch_size = 8\n\n[for.simclr.train]\nsteps = 2\n"
+    )
+    small = [
+        "--encoder.width",
+        "4",
+        "--encoder.seconds",
+        "1.0",
+        "--probe.steps",
+        "5",
+        "--score.resamples",
+        "20",
+    ]
+    status, _, err = main(
+        "run", "--method", "simclr", "--recipe", "mine.toml", "--dataset", tones, *small
+    )
     assert status == 0, err
     (stored,) = Path("results/runs").glob("*.json")
     assert json.loads(stored.read_text())["spec"]["train"]["steps"] == 2
@@ -266,7 +313,16 @@ def test_a_recipe_may_leave_out_what_it_does_not_change(main, tones, tmp_path):
 
 def test_one_labelled_track_is_enough_for_supervised(main, tones):
     status, _, err = main(
-        "run", "--method", "supervised", "--steps", "3", *TINY, "--dataset", tones, "--fraction", "0.01"
+        "run",
+        "--method",
+        "supervised",
+        "--steps",
+        "3",
+        *TINY,
+        "--dataset",
+        tones,
+        "--fraction",
+        "0.01",
     )
     assert status == 0, err
 
@@ -280,10 +336,15 @@ def relabel(tracks: Path, change) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda place, row: row | {"tags": "" if row["split"] == "valid" else row["tags"]}, "among the 7 valid tracks"),
+        (
+            lambda place, row: row | {"tags": "" if row["split"] == "valid" else row["tags"]},
+            "among the 7 valid tracks",
+        ),
         (lambda place, row: row | {"tags": "same"}, "among the 9 test tracks"),
         (
-            lambda place, row: row | {"split": "test" if place == 35 else "valid" if place > 20 else "train"},
+            lambda place, row: (
+                row | {"split": "test" if place == 35 else "valid" if place > 20 else "train"}
+            ),
             "the 1 test",
         ),
     ],
@@ -308,9 +369,14 @@ def test_pretraining_on_test_tracks_is_said(main, tones, tmp_path):
     leaky = tones.with_name("leaky.csv")
     leaky.write_text(tones.read_text())
     relabel(
-        leaky, lambda place, row: row | {"split": "train" if row["split"] == "test" else "valid" if place else "test"}
+        leaky,
+        lambda place, row: (
+            row | {"split": "train" if row["split"] == "test" else "valid" if place else "test"}
+        ),
     )
-    status, out, err = main(*RUN, "--dataset", tones, "--pretrain-dataset", leaky, "--train.batch_size", "4")
+    status, out, err = main(
+        *RUN, "--dataset", tones, "--pretrain-dataset", leaky, "--train.batch_size", "4"
+    )
     assert status == 0, err
     assert "9 of the tracks pretrained on are valid or test tracks" in err
     assert "pretrained on 9 of its valid and test tracks: scores are too high" in out
@@ -322,16 +388,29 @@ def test_a_narrow_terminal_keeps_every_number(monkeypatch, capsys):
     monkeypatch.setattr(table, "_PIPE_WIDTH", 60)
     columns = ["method", "data set", "fraction", "mAP", "ROC-AUC"]
     table.show(
-        table.Table(columns, [["vicreg", "midi[bold]band", "0.1", "0.396 [0.354, 0.404]", "0.708 [0.687, 0.728]"]])
+        table.Table(
+            columns,
+            [["vicreg", "midi[bold]band", "0.1", "0.396 [0.354, 0.404]", "0.708 [0.687, 0.728]"]],
+        )
     )
     out = capsys.readouterr().out
-    for text in ("vicreg", "midi[bold]band", "0.1", "0.396", "[0.354, 0.404]", "0.708", "[0.687, 0.728]"):
+    for text in (
+        "vicreg",
+        "midi[bold]band",
+        "0.1",
+        "0.396",
+        "[0.354, 0.404]",
+        "0.708",
+        "[0.687, 0.728]",
+    ):
         assert text in out
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     command = f"{sys.executable} -m bench list methods | true"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, text=True
+    )
     assert "Traceback" not in done.stderr
     assert done.returncode == 0
 
@@ -349,7 +428,9 @@ def spoil(path: Path, how: str) -> None:
     elif how == "silent":
         soundfile.write(path, np.zeros(RATE, np.float32), RATE)
     elif how == "NaN":
-        soundfile.write(path, np.where(np.arange(len(audio)) > 9000, np.nan, audio), RATE, subtype="FLOAT")
+        soundfile.write(
+            path, np.where(np.arange(len(audio)) > 9000, np.nan, audio), RATE, subtype="FLOAT"
+        )
     elif how == "text":
         path.write_text("this is no audio")
 
@@ -410,15 +491,28 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(bench, tones, l
         "import resource, sys; from bench.cli.main import main; import bench.stages.run, bench.heads;"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY)); main(sys.argv[1:])"
     )
-    command = [sys.executable, "-c", code, *RUN, "--dataset", str(tones), "--train.checkpoint_seconds", "0.001"]
-    full = subprocess.run(command, cwd=tones.parent.parent, capture_output=True, text=True, timeout=120)
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        *RUN,
+        "--dataset",
+        str(tones),
+        "--train.checkpoint_seconds",
+        "0.001",
+    ]
+    full = subprocess.run(
+        command, cwd=tones.parent.parent, capture_output=True, text=True, timeout=120
+    )
     assert full.returncode == 2, full.stderr
     assert "no space left" in full.stderr.splitlines()[-1]
     assert "Traceback" not in full.stderr
     assert not list((tones.parent.parent / "results").glob("runs/*"))
     # With room again, the same command ends well and equals a run that never met the wall.
     again = json.loads(bench(*RUN, "--dataset", tones, "--json").stdout)
-    clean = json.loads(bench(*RUN, "--dataset", tones, "--json", "--home", "clean", "--results", "clean").stdout)
+    clean = json.loads(
+        bench(*RUN, "--dataset", tones, "--json", "--home", "clean", "--results", "clean").stdout
+    )
     assert [row["value"] for row in again["rows"]] == [row["value"] for row in clean["rows"]]
 
 

@@ -30,7 +30,10 @@ SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
 
 
 def music(seed: int, seconds: float = SECONDS, band: int = 0) -> np.ndarray:
-    """Chords, a melody and noise bursts in a random rhythm; of one band, instruments, tempo and key stay the same."""
+    """Chords, a melody and noise bursts in a random rhythm.
+
+    Of one band, instruments, tempo and key stay the same.
+    """
     rng, style = np.random.default_rng(seed), np.random.default_rng(1_000_000 + band)
     beat, key = 60 / style.uniform(80, 160), style.integers(45, 57)
     voices = style.uniform(0.2, 1.0, (2, 6)) / np.arange(1, 7)
@@ -38,7 +41,11 @@ def music(seed: int, seconds: float = SECONDS, band: int = 0) -> np.ndarray:
     time = 0.0
     while time < seconds:
         length = beat * rng.choice([0.5, 1.0, 1.5])
-        degrees = rng.integers(0, 7) + np.array([0, 2, 4]) if rng.random() < 0.4 else rng.integers(0, 14, 1)
+        degrees = (
+            rng.integers(0, 7) + np.array([0, 2, 4])
+            if rng.random() < 0.4
+            else rng.integers(0, 14, 1)
+        )
         clock = np.arange(round((length + 0.3) * RATE)) / RATE
         decay = np.exp(-clock * rng.uniform(1.5, 4.0)).astype(np.float32)
         start = round(time * RATE)
@@ -49,7 +56,9 @@ def music(seed: int, seconds: float = SECONDS, band: int = 0) -> np.ndarray:
             )
             audio[start : start + len(clock)] += 0.1 * decay * partials.sum(axis=0)
         if rng.random() < 0.5:
-            burst = rng.normal(size=round(0.08 * RATE)) * np.exp(-np.linspace(0, 6, round(0.08 * RATE)))
+            burst = rng.normal(size=round(0.08 * RATE)) * np.exp(
+                -np.linspace(0, 6, round(0.08 * RATE))
+            )
             audio[start : start + len(burst)] += 0.15 * burst
         time += length
     return audio[: round(seconds * RATE)]
@@ -59,11 +68,18 @@ def pcm(audio: np.ndarray) -> np.ndarray:
     return np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16)
 
 
-def encoded(audio: np.ndarray, kind: str, subtype: str, level: float, rate: int = RATE) -> np.ndarray:
-    """Through an encoder of libsndfile and back; level 0 is the best quality, 1 the lowest bit rate."""
+def encoded(
+    audio: np.ndarray, kind: str, subtype: str, level: float, rate: int = RATE
+) -> np.ndarray:
+    """Through an encoder of libsndfile and back.
+
+    Level 0 is the best quality, 1 the lowest bit rate.
+    """
     file = io.BytesIO()
     constant = {"bitrate_mode": "CONSTANT"} if kind == "MP3" else {}
-    soundfile.write(file, audio, rate, format=kind, subtype=subtype, compression_level=level, **constant)
+    soundfile.write(
+        file, audio, rate, format=kind, subtype=subtype, compression_level=level, **constant
+    )
     file.seek(0)
     return soundfile.read(file, dtype="float32")[0]
 
@@ -94,7 +110,9 @@ def tracks() -> list[np.ndarray]:
 
 def library(tracks: list[np.ndarray], rate: int = RATE) -> Library:
     made = [fingerprint(track, rate) for track in tracks]
-    columns = [np.concatenate([getattr(one, name) for one in made]) for name in ("codes", "weak", "strong")]
+    columns = [
+        np.concatenate([getattr(one, name) for one in made]) for name in ("codes", "weak", "strong")
+    ]
     return Library(*columns, np.cumsum([0, *(len(one.codes) for one in made)]))
 
 
@@ -168,7 +186,11 @@ def test_silence_tones_and_steady_noise_match_nothing(tracks):
     everything = [*map(pcm, dull), *tracks[:8]]
     made = library(everything)
     index = Index(made, 0, len(everything))
-    assert not [match for number in range(len(everything)) for match in index.find(made.track(number), but=number)]
+    assert not [
+        match
+        for number in range(len(everything))
+        for match in index.find(made.track(number), but=number)
+    ]
     assert (made.track(0).strong == 0).all()
     assert (made.track(2).strong == 0).mean() > 0.95
 
@@ -178,7 +200,11 @@ def test_music_over_the_same_drum_loop_is_told_apart(tracks):
     mixed = [pcm(0.5 * bar[: len(track)] + track / 32767) for track in tracks[:16]]
     made = library(mixed)
     index = Index(made, 0, len(mixed))
-    found = [match for number in range(len(mixed)) for match in index.find(made.track(number), but=number)]
+    found = [
+        match
+        for number in range(len(mixed))
+        for match in index.find(made.track(number), but=number)
+    ]
     assert len(found) <= 2  # of 240
 
 
@@ -222,7 +248,9 @@ def test_bits_follow_the_formula_of_the_paper(tracks):
         return [power[low:high].sum() for low, high in pairwise(edges)]
 
     now, before = energies(frame), energies(frame - 6)
-    changes = [(now[band + 1] - now[band]) - (before[band + 1] - before[band]) for band in range(32)]
+    changes = [
+        (now[band + 1] - now[band]) - (before[band + 1] - before[band]) for band in range(32)
+    ]
     bits = [int(made.codes[frame - 6]) >> (31 - band) & 1 for band in range(32)]
     assert bits == [int(change > 0) for change in changes]
     order = np.argsort(np.abs(changes))
@@ -232,7 +260,9 @@ def test_bits_follow_the_formula_of_the_paper(tracks):
 
 def test_flips_are_every_choice_of_weak_bits():
     flipped = prints._flipped(np.array([0b1010], np.uint32), np.array([0b1101], np.uint32))
-    assert sorted(flipped[0].tolist()) == sorted({0b1010 ^ mask for mask in range(16) if mask & 0b0010 == 0})
+    assert sorted(flipped[0].tolist()) == sorted(
+        {0b1010 ^ mask for mask in range(16) if mask & 0b0010 == 0}
+    )
 
 
 # ---- leaks of prepared data sets ----
@@ -241,14 +271,25 @@ def test_flips_are_every_choice_of_weak_bits():
 Row = dict[str, Any]
 
 
-def data_set(folder: Path, rows: list[Row], audio: dict[str, np.ndarray], rate: int = RATE) -> Prepared:
-    """A prepared data set of tracks given as samples at 16 kHz; `rows` are those of its CSV, with `audio` for path."""
+def data_set(
+    folder: Path, rows: list[Row], audio: dict[str, np.ndarray], rate: int = RATE
+) -> Prepared:
+    """A prepared data set of tracks given as samples at 16 kHz.
+
+    `rows` are those of its CSV, with `audio` for path.
+    """
     folder.mkdir(parents=True)
     for name, samples in audio.items():
         soundfile.write(folder / f"{name}.wav", samples, RATE, subtype="PCM_16")
     columns = {"label": "", "split": "train", "group": "", "artist": ""}
     lines = [
-        {"track_id": row["audio"], **columns, "label": "ab"[place % 2], **row, "path": f"{row['audio']}.wav"}
+        {
+            "track_id": row["audio"],
+            **columns,
+            "label": "ab"[place % 2],
+            **row,
+            "path": f"{row['audio']}.wav",
+        }
         for place, row in enumerate(rows)
     ]
     pd.DataFrame(lines).drop(columns="audio").to_csv(folder / "tracks.csv", index=False)
@@ -259,10 +300,15 @@ def data_set(folder: Path, rows: list[Row], audio: dict[str, np.ndarray], rate: 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory, tracks) -> tuple[Prepared, Prepared]:
-    """40 tracks to pretrain on; 12 to test on, of which 1 is the same, 5 are copies, and 1 has an artist in common."""
+    """40 tracks to pretrain on.
+
+    12 to test on, of which 1 is the same, 5 are copies, and 1 has an artist in common.
+    """
     folder = tmp_path_factory.mktemp("pair")
     named = {f"p{number:02}": tracks[number] for number in range(40)}
-    rows: list[Row] = [{"audio": name, "group": f"band {number}"} for number, name in enumerate(named)]
+    rows: list[Row] = [
+        {"audio": name, "group": f"band {number}"} for number, name in enumerate(named)
+    ]
     rows[0]["split"] = "valid"
     rows[1]["split"] = "test"
     rows[20]["artist"] = "The Béatles"
@@ -312,10 +358,23 @@ def test_an_artist_in_common_is_found(found):
 
 def test_the_table_and_the_counts(found):
     table = found.as_table()
-    names = ["first", "second", "second_split", "kind", "offset_seconds", "matched_seconds", "bit_error_rate", "name"]
+    names = [
+        "first",
+        "second",
+        "second_split",
+        "kind",
+        "offset_seconds",
+        "matched_seconds",
+        "bit_error_rate",
+        "name",
+    ]
     assert list(table) == names
     assert len(table) == len(found.rows) == 7
-    assert found.counts() == found.counts("second") == {"identical": 1, "near-duplicate": 5, "artist": 1}
+    assert (
+        found.counts()
+        == found.counts("second")
+        == {"identical": 1, "near-duplicate": 5, "artist": 1}
+    )
     assert len(list(csv.reader(io.StringIO(table.to_csv(index=False))))) == 8
     empty = replace(found, rows=()).as_table()
     assert list(empty) == names
@@ -327,7 +386,11 @@ def test_nothing_depends_on_blocks_or_on_the_run(pair, found, monkeypatch):
     first, second = pair
     steps: list[tuple[int, int]] = []
     again = find_leaks(
-        first, second, first.rows("all"), second.rows("all"), lambda done, total: steps.append((done, total))
+        first,
+        second,
+        first.rows("all"),
+        second.rows("all"),
+        lambda done, total: steps.append((done, total)),
     )
     assert again.as_table().equals(found.as_table())
     assert steps[-1][0] == steps[-1][1] > 3 * 40
@@ -345,8 +408,16 @@ def test_rows_choose_what_is_compared(pair):
 
 def test_of_other_rates_the_same_track_is_a_near_duplicate(pair, tmp_path, tracks):
     first, _ = pair
-    rows = [{"audio": f"q{number}", "split": split} for number, split in enumerate(["train", "train", "test"])]
-    other = data_set(tmp_path / "other", rows, {f"q{number}": tracks[number + 5] for number in range(3)}, rate=22_050)
+    rows = [
+        {"audio": f"q{number}", "split": split}
+        for number, split in enumerate(["train", "train", "test"])
+    ]
+    other = data_set(
+        tmp_path / "other",
+        rows,
+        {f"q{number}": tracks[number + 5] for number in range(3)},
+        rate=22_050,
+    )
     heard = find_leaks(first, other, first.rows("all"), other.rows("all"), no_progress).rows
     assert [(row.first, row.second, row.kind) for row in heard] == [
         (f"p0{number + 5}", f"q{number}", "near-duplicate") for number in range(3)
@@ -377,7 +448,9 @@ def test_a_set_with_itself(tmp_path, tracks):
 
     assert [row for row in told("all", "all") if row[0] != "t3"] == expected
     assert told("train", "test") == [("t6", "t0", "identical")]
-    assert told("test", "train") == [("t0", "t6", "identical")]  # asked the other way, told the other way
+    assert told("test", "train") == [
+        ("t0", "t6", "identical")
+    ]  # asked the other way, told the other way
     assert told("train", "valid") == [("t2", "t3", "artist"), ("t5", "t3", "artist")]
     assert told("train", "train") == [("t7", "t1", "near-duplicate")]
 
@@ -387,7 +460,9 @@ def test_numbers_of_other_data_sets_are_no_artists(tmp_path, tracks):
         audio = {f"{name}{number}": tracks[number + 8 * (name == "b")] for number in range(4)}
         rows = [
             {"audio": track, "group": group, "split": split}
-            for track, group, split in zip(audio, groups, ["train", "train", "test", "test"], strict=True)
+            for track, group, split in zip(
+                audio, groups, ["train", "train", "test", "test"], strict=True
+            )
         ]
         return data_set(tmp_path / name, rows, audio)
 
@@ -441,9 +516,18 @@ def test_a_file_for_another_data_set_is_refused(found, pair, tmp_path):
         ("", "no JSON"),
         ("[1]", "not an exclusion file"),
         ('{"schema": 1}', "not an exclusion file"),
-        ('{"schema": 2, "what": "tracks to leave out of pretraining"}', "schema 2; this version reads 1"),
-        ('{"schema": 1, "what": "tracks to leave out of pretraining", "track_ids": [1]}', "'track_ids'"),
-        ('{"schema": 1, "what": "tracks to leave out of pretraining", "track_ids": [], "first": {}}', "'first'"),
+        (
+            '{"schema": 2, "what": "tracks to leave out of pretraining"}',
+            "schema 2; this version reads 1",
+        ),
+        (
+            '{"schema": 1, "what": "tracks to leave out of pretraining", "track_ids": [1]}',
+            "'track_ids'",
+        ),
+        (
+            '{"schema": 1, "what": "tracks to leave out of pretraining", "track_ids": [], "first": {}}',
+            "'first'",
+        ),
     ],
 )
 def test_files_that_are_none_are_refused_in_one_line(tmp_path, content, message):

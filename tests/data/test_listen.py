@@ -35,7 +35,9 @@ def test_sounds_before_each_alone_and_after(audio, tmp_path, capsys):
     given(gain={"probability": 1.0, "low_db": -6.0, "high_db": -6.0}, polarity={"probability": 1.0})
     listen(audio, augment="none", out=tmp_path / "out", count=2, start=1.0)
     sounds = {path.stem: soundfile.read(path) for path in (tmp_path / "out").glob("*.wav")}
-    assert set(sounds) == {f"{number}_{name}" for number in (1, 2) for name in ("before", "polarity", "gain", "after")}
+    assert set(sounds) == {
+        f"{number}_{name}" for number in (1, 2) for name in ("before", "polarity", "gain", "after")
+    }
     assert all(rate == 22_050 and len(sound) == 59_049 for sound, rate in sounds.values())
     before, half = sounds["1_before"][0], 10 ** (-6 / 20)
     written = soundfile.read(audio)[0][22_050 : 22_050 + 59_049]
@@ -44,7 +46,10 @@ def test_sounds_before_each_alone_and_after(audio, tmp_path, capsys):
     np.testing.assert_allclose(sounds["1_after"][0], -half * before, atol=1e-6)
     assert (tmp_path / "out" / "sheet.png").read_bytes().startswith(b"\x89PNG")
     said = capsys.readouterr().out
-    assert "crop 1, from 1.00 s, 59049 samples at 22050 Hz:\n  polarity: yes\n  gain: -6.0 dB\n" in said
+    assert (
+        "crop 1, from 1.00 s, 59049 samples at 22050 Hz:\n  polarity: yes\n  gain: -6.0 dB\n"
+        in said
+    )
     assert "crop 2, from 3.68 s" in said
     assert "wrote 8 WAV files" in said
     (tmp_path / "out" / "my_song.wav").touch()
@@ -63,13 +68,26 @@ def test_parameters_in_words_and_the_same_seed_gives_the_same(audio, tmp_path, c
         listen(audio, out=tmp_path / "out", count=1, seed=3)
         said.append(capsys.readouterr().out)
     assert said[0] == said[1]
-    for words in ("deviation 0.00", "-pass at ", " Hz\n", " ms\n", " cents\n", "reverberance ", "damping ", "room "):
+    for words in (
+        "deviation 0.00",
+        "-pass at ",
+        " Hz\n",
+        " ms\n",
+        " cents\n",
+        "reverberance ",
+        "damping ",
+        "room ",
+    ):
         assert words in said[0]
 
 
 def test_log_mels_are_seen_and_not_heard(audio, tmp_path, capsys):
     listen(audio, augment="byol_a", out=tmp_path / "out", count=2)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"1_before.wav", "2_before.wav", "sheet.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "1_before.wav",
+        "2_before.wav",
+        "sheet.png",
+    }
     assert "cannot be heard" in capsys.readouterr().out
 
 

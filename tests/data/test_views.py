@@ -31,7 +31,9 @@ def store_of(folder: Path, lengths: list[int]) -> PcmStore:
     return PcmStore(folder, lay_out(np.array(lengths, np.int64)), sample_rate=100)
 
 
-def sampler(store: PcmStore, seed: int = 0, batch_size: int = 4, views: int = 2, **spec: object) -> ViewSampler:
+def sampler(
+    store: PcmStore, seed: int = 0, batch_size: int = 4, views: int = 2, **spec: object
+) -> ViewSampler:
     rows = np.arange(len(store.frames))
     return ViewSampler(store, rows, 1.0, views, batch_size, ViewsSpec.model_validate(spec), seed)
 
@@ -43,8 +45,15 @@ def test_pcm_store_reads_what_was_written_and_repeats_short_tracks(tmp_path):
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 2**31), step=st.integers(0, 10_000), gap=st.floats(0, 3), frames=st.integers(40, 900))
-def test_two_segments_keep_the_gap_wherever_the_track_allows(tmp_path_factory, seed, step, gap, frames):
+@given(
+    seed=st.integers(0, 2**31),
+    step=st.integers(0, 10_000),
+    gap=st.floats(0, 3),
+    frames=st.integers(40, 900),
+)
+def test_two_segments_keep_the_gap_wherever_the_track_allows(
+    tmp_path_factory, seed, step, gap, frames
+):
     store = store_of(tmp_path_factory.mktemp("pcm"), [frames] * 4)
     drawn = sampler(store, seed, min_gap_seconds=gap)
     for number in range(4):
@@ -60,7 +69,9 @@ def test_two_segments_keep_the_gap_wherever_the_track_allows(tmp_path_factory, s
 
 def test_segments_are_spread_over_the_whole_track_and_in_both_orders(tmp_path):
     drawn = sampler(store_of(tmp_path, [1000] * 4), min_gap_seconds=0.5)
-    starts = np.array([drawn._starts(1000, numbers) for numbers in generator(0, "test").random((2000, 3))])
+    starts = np.array(
+        [drawn._starts(1000, numbers) for numbers in generator(0, "test").random((2000, 3))]
+    )
     assert starts.min() < 20
     assert starts.max() > 880
     assert 0.45 < (starts[:, 0] < starts[:, 1]).mean() < 0.55
@@ -86,7 +97,12 @@ def test_an_item_does_not_depend_on_the_batch_size():
 
 
 def test_random_numbers_of_different_coordinates_differ():
-    drawn = {generator(seed, purpose, step).random() for seed in range(5) for purpose in "abc" for step in range(5)}
+    drawn = {
+        generator(seed, purpose, step).random()
+        for seed in range(5)
+        for purpose in "abc"
+        for step in range(5)
+    }
     assert len(drawn) == 75
     assert len({seed_for(0, "a", step) for step in range(100)}) == 100
 
@@ -95,7 +111,9 @@ def test_every_track_comes_once_an_epoch_and_none_twice_in_a_batch(tmp_path):
     drawn = sampler(store_of(tmp_path, [400] * 12))
     epoch = np.concatenate([drawn.batch(step).rows for step in range(3)])
     assert sorted(epoch) == list(range(12))
-    assert not np.array_equal(epoch, np.concatenate([drawn.batch(step).rows for step in range(3, 6)]))
+    assert not np.array_equal(
+        epoch, np.concatenate([drawn.batch(step).rows for step in range(3, 6)])
+    )
 
 
 def test_same_mode_gives_every_view_the_same_segment(tmp_path):
@@ -121,11 +139,14 @@ def test_segments_do_not_overlap_and_stay_inside(frames, samples):
 
 
 @pytest.mark.parametrize(
-    ("ending", "subtype"), [("wav", "PCM_16"), ("wav", "FLOAT"), ("flac", "PCM_24"), ("ogg", "VORBIS"), ("mp3", None)]
+    ("ending", "subtype"),
+    [("wav", "PCM_16"), ("wav", "FLOAT"), ("flac", "PCM_24"), ("ogg", "VORBIS"), ("mp3", None)],
 )
 def test_decodes_resamples_and_mixes_to_mono(tmp_path, ending, subtype):
     audio = tone(440, 1.0, 0, rate=44_100)
-    soundfile.write(tmp_path / f"a.{ending}", np.stack([audio, 0.5 * audio], axis=1), 44_100, subtype=subtype)
+    soundfile.write(
+        tmp_path / f"a.{ending}", np.stack([audio, 0.5 * audio], axis=1), 44_100, subtype=subtype
+    )
     decoded = decode(tmp_path / f"a.{ending}", 16_000)
     assert abs(len(decoded.samples) - 16_000) < (20 if ending != "mp3" else 2_000)
     spectrum = np.abs(np.fft.rfft(decoded.samples[:16_000]))
@@ -136,9 +157,16 @@ def test_decodes_resamples_and_mixes_to_mono(tmp_path, ending, subtype):
 
 def test_resampling_does_not_alias(tmp_path):
     time = np.arange(44_100) / 44_100
-    soundfile.write(tmp_path / "high.wav", 0.5 * np.sin(2 * np.pi * 12_000 * time), 44_100, subtype="FLOAT")
-    soundfile.write(tmp_path / "low.wav", 0.5 * np.sin(2 * np.pi * 1_000 * time), 44_100, subtype="FLOAT")
-    high, low = (decode(tmp_path / f"{name}.wav", 16_000).samples[500:-500].astype(float) for name in ("high", "low"))
+    soundfile.write(
+        tmp_path / "high.wav", 0.5 * np.sin(2 * np.pi * 12_000 * time), 44_100, subtype="FLOAT"
+    )
+    soundfile.write(
+        tmp_path / "low.wav", 0.5 * np.sin(2 * np.pi * 1_000 * time), 44_100, subtype="FLOAT"
+    )
+    high, low = (
+        decode(tmp_path / f"{name}.wav", 16_000).samples[500:-500].astype(float)
+        for name in ("high", "low")
+    )
     assert high.std() < 1e-4 * low.std()
 
 
@@ -182,7 +210,9 @@ def test_csv_with_other_split_names_tags_and_extra_columns(tmp_path):
             "mood": "happy",
             "track_id": f"t{number}",
         }
-        for number, split in enumerate(["training", "Train", "validation", "dev", "TEST", "testing"])
+        for number, split in enumerate(
+            ["training", "Train", "validation", "dev", "TEST", "testing"]
+        )
     ]
     read = manifest(write_csv(tmp_path / "t.csv", rows), CsvSettings())
     assert read.kind == "tags"
@@ -194,7 +224,10 @@ def test_csv_with_other_split_names_tags_and_extra_columns(tmp_path):
 
 
 def test_csv_without_valid_tracks_draws_them_from_train(tmp_path):
-    rows = [{"path": f"{n}.wav", "label": "ab"[n % 2], "split": "train" if n < 30 else "test"} for n in range(40)]
+    rows = [
+        {"path": f"{n}.wav", "label": "ab"[n % 2], "split": "train" if n < 30 else "test"}
+        for n in range(40)
+    ]
     read = manifest(write_csv(tmp_path / "t.csv", rows), CsvSettings(split_seed=3))
     counts = read.tracks["split"].value_counts()
     assert counts["test"] == 10
@@ -205,11 +238,17 @@ def test_csv_without_valid_tracks_draws_them_from_train(tmp_path):
 
 def test_csv_warns_of_groups_in_two_splits(tmp_path):
     rows = [
-        {"path": f"{n}.wav", "label": "ab"[n % 2], "split": ["train", "valid", "test"][n % 3], "group": "x"}
+        {
+            "path": f"{n}.wav",
+            "label": "ab"[n % 2],
+            "split": ["train", "valid", "test"][n % 3],
+            "group": "x",
+        }
         for n in range(9)
     ]
     assert (
-        "1 groups stand in more than one split" in manifest(write_csv(tmp_path / "t.csv", rows), CsvSettings()).notes[0]
+        "1 groups stand in more than one split"
+        in manifest(write_csv(tmp_path / "t.csv", rows), CsvSettings()).notes[0]
     )
 
 

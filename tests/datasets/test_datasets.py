@@ -37,7 +37,9 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def read(name: str, root: Path, **settings: object) -> Manifest:
     module = registry.load("datasets", name)
     calls: list[tuple[int, int]] = []
-    made: Manifest = module.manifest(root, module.Settings(**settings), lambda done, total: calls.append((done, total)))
+    made: Manifest = module.manifest(
+        root, module.Settings(**settings), lambda done, total: calls.append((done, total))
+    )
     assert calls
     assert calls[-1][0] == calls[-1][1]
     return made
@@ -48,12 +50,16 @@ def by_id(made: Manifest, column: str) -> dict[str, object]:
 
 
 def counts(made: Manifest) -> dict[str, int]:
-    return {split: int((made.tracks["split"] == split).sum()) for split in SPLITS} | {"tags": len(made.tags)}
+    return {split: int((made.tracks["split"] == split).sum()) for split in SPLITS} | {
+        "tags": len(made.tags)
+    }
 
 
 def test_every_data_set_with_files_has_a_fake_tree():
     with_files = {
-        name for name in registry.names("datasets") if not registry.describe("datasets", name).get("GENERATED")
+        name
+        for name in registry.names("datasets")
+        if not registry.describe("datasets", name).get("GENERATED")
     }
     assert with_files == set(TREES)
 
@@ -72,7 +78,9 @@ def test_manifests_keep_the_contract(trees, name, settings):
     assert all(isinstance(group, str) and group for group in tracks["group"])
     assert all(isinstance(path, str) and not path.startswith("/") for path in tracks["path"])
     absent = sum(not (trees[name] / path).is_file() for path in tracks["path"])
-    assert (f"{absent} of {len(tracks)} audio files are not there" in " ".join(made.notes)) == (absent > 0)
+    assert (f"{absent} of {len(tracks)} audio files are not there" in " ".join(made.notes)) == (
+        absent > 0
+    )
     if name in GROUP_PURE:
         assert (tracks.groupby("group")["split"].nunique() == 1).all()
     assert made.split_name
@@ -100,7 +108,9 @@ def test_trees_are_prepared_and_what_is_missing_is_listed(trees, name, tmp_path)
     prepare(made, trees[name], RATE, tmp_path, lambda done, total: None)
     opened = open_prepared(tmp_path)
     left_out = {path.split(": ")[0] for path in opened.facts["left_out"]}
-    unreadable = {"gtzan": {"genres/jazz/jazz.00054.au"}, "folder": {"a/empty.wav"}}.get(name, set())
+    unreadable = {"gtzan": {"genres/jazz/jazz.00054.au"}, "folder": {"a/empty.wav"}}.get(
+        name, set()
+    )
     absent = {path for path in made.tracks["path"] if not (trees[name] / path).exists()}
     assert left_out == absent | unreadable
     assert opened.labels.shape == (len(made.tracks) - len(left_out), len(made.tags))
@@ -111,7 +121,9 @@ def test_trees_are_prepared_and_what_is_missing_is_listed(trees, name, tmp_path)
 def test_constants_say_what_a_user_needs(name):
     module = registry.load("datasets", name)
     about = registry.describe("datasets", name)
-    assert {"PAPER", "COST", "HOMEPAGE", "LICENCE", "CITATION", "PUBLISHED", "PUBLISHED_IN"} <= set(about)
+    assert {"PAPER", "COST", "HOMEPAGE", "LICENCE", "CITATION", "PUBLISHED", "PUBLISHED_IN"} <= set(
+        about
+    )
     assert module.FILES or about["INSTRUCTIONS"]
     names = [file.name for file in module.FILES]
     assert len(set(names)) == len(names)
@@ -131,7 +143,9 @@ def test_constants_say_what_a_user_needs(name):
 
 
 def test_magnatagatune_lee_and_pons_differ_in_untagged_and_empty_clips(trees):
-    pons, lee = (read("magnatagatune", trees["magnatagatune"], split=split) for split in ("pons", "lee"))
+    pons, lee = (
+        read("magnatagatune", trees["magnatagatune"], split=split) for split in ("pons", "lee")
+    )
     assert counts(pons) == {"train": 6, "valid": 2, "test": 4, "tags": 50}
     assert counts(lee) == {"train": 4, "valid": 1, "test": 3, "tags": 50}
     assert EMPTY in set(pons.tracks["path"]) - set(lee.tracks["path"])
@@ -139,7 +153,11 @@ def test_magnatagatune_lee_and_pons_differ_in_untagged_and_empty_clips(trees):
     assert by_id(pons, "tags")["14"] == ["rock", "metal", "female voice"]
     assert by_id(pons, "tags")["10"] == []
     about = pons.tracks.set_index("track_id").loc["2"]
-    assert (about["title"], about["artist"], about["album"]) == ('Dance, "La Rotta"', "Ensemble A", "First")
+    assert (about["title"], about["artist"], about["album"]) == (
+        'Dance, "La Rotta"',
+        "Ensemble A",
+        "First",
+    )
     assert (about["segment_start_seconds"], about["segment_end_seconds"]) == (0, 29)
     assert about["group"] == "Ensemble A / First"
     assert any("1 of 7 artists have tracks in more than one split" in note for note in pons.notes)
@@ -156,7 +174,9 @@ def test_magnatagatune_in_a_folder_called_mp3(tmp_path):
 @pytest.mark.parametrize("task", ["top50", "genre", "instrument", "moodtheme"])
 def test_jamendo_reads_lines_of_any_number_of_tags(trees, task):
     made = read("jamendo", trees["jamendo"], task=task)
-    assert made.tags == tuple(sorted(fake_datasets.JAMENDO_TAGS[{"top50": "top50tags"}.get(task, task)]))
+    assert made.tags == tuple(
+        sorted(fake_datasets.JAMENDO_TAGS[{"top50": "top50tags"}.get(task, task)])
+    )
     assert counts(made) == {"train": 6, "valid": 3, "test": 3, "tags": len(made.tags)}
     assert made.tracks["tags"].map(len).max() == min(3, len(made.tags))
     assert by_id(made, "group")["track_0000214"] == "artist_000000"
@@ -173,7 +193,8 @@ def test_jamendo_of_low_bit_rate(trees, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("folder", "ending"), [("genres_original", ".wav"), ("Data/genres_original", ".wav"), ("", ".au")]
+    ("folder", "ending"),
+    [("genres_original", ".wav"), ("Data/genres_original", ".wav"), ("", ".au")],
 )
 def test_gtzan_of_either_format(tmp_path, folder, ending):
     made = read("gtzan", fake_datasets.gtzan(tmp_path / "tree", folder, ending))
@@ -198,12 +219,17 @@ def test_fma_sizes_and_tasks(trees):
     assert by_id(several, "artist")["2993"] == "Artist 1"
     assert "genres_all" not in several.tracks
     unlabelled = read("fma", trees["fma"], task="none")
-    assert (unlabelled.tags, unlabelled.kind, unlabelled.split_name) == ((), "tags", "small-unlabelled")
+    assert (unlabelled.tags, unlabelled.kind, unlabelled.split_name) == (
+        (),
+        "tags",
+        "small-unlabelled",
+    )
 
 
 def test_fma_of_a_size_that_is_not_there(trees):
     with pytest.raises(
-        InputError, match=r"000/000002\.mp3 and so on, in fma_full or .*it holds fma_large, fma_metadata, fma_small"
+        InputError,
+        match=r"000/000002\.mp3 and so on, in fma_full or .*it holds fma_large, fma_metadata, fma_small",
     ):
         read("fma", trees["fma"], size="full")
 
@@ -315,15 +341,47 @@ WRONG: list[tuple[str, Callable[[Path], Path], str]] = [
         if name not in ("folder",)
     ),
     ("magnatagatune", lambda root: root / "0", "magnatagatune has it: give that folder"),
-    ("magnatagatune", remove("clip_info_final.csv"), "no clip metadata; looked for clip_info_final.csv; it holds 0, 4"),
-    ("magnatagatune", remove("?"), "none of the 8 audio files; looked for 0/ens.*, in the root or mp3;"),
-    ("magnatagatune", rewrite("annotations_final.csv", '"guitar"', '"gitarre"'), "no column 'guitar'; needed: clip_id"),
-    ("magnatagatune", rewrite("annotations_final.csv", '"\t"', '","'), "no column 'clip_id', 'guitar'"),
-    ("magnatagatune", rewrite("annotations_final.csv", "4/band", "x/band"), "'x/band.*none of the folders 0 to f"),
-    ("magnatagatune", rewrite("annotations_final.csv", '"1"', '"yes"'), "clip 2, tag 'guitar': 'yes' is not 0 or 1"),
+    (
+        "magnatagatune",
+        remove("clip_info_final.csv"),
+        "no clip metadata; looked for clip_info_final.csv; it holds 0, 4",
+    ),
+    (
+        "magnatagatune",
+        remove("?"),
+        "none of the 8 audio files; looked for 0/ens.*, in the root or mp3;",
+    ),
+    (
+        "magnatagatune",
+        rewrite("annotations_final.csv", '"guitar"', '"gitarre"'),
+        "no column 'guitar'; needed: clip_id",
+    ),
+    (
+        "magnatagatune",
+        rewrite("annotations_final.csv", '"\t"', '","'),
+        "no column 'clip_id', 'guitar'",
+    ),
+    (
+        "magnatagatune",
+        rewrite("annotations_final.csv", "4/band", "x/band"),
+        "'x/band.*none of the folders 0 to f",
+    ),
+    (
+        "magnatagatune",
+        rewrite("annotations_final.csv", '"1"', '"yes"'),
+        "clip 2, tag 'guitar': 'yes' is not 0 or 1",
+    ),
     ("jamendo", lambda root: root / "data", "jamendo has it: give that folder"),
-    ("jamendo", remove("audio*"), r"none of the 12 audio files; looked for 14/214\.mp3 and so on, in audio or raw_30s"),
-    ("jamendo", remove(TSV), r"no table; looked for autotagging_top50tags-train\.tsv in data/splits/split-0 or "),
+    (
+        "jamendo",
+        remove("audio*"),
+        r"none of the 12 audio files; looked for 14/214\.mp3 and so on, in audio or raw_30s",
+    ),
+    (
+        "jamendo",
+        remove(TSV),
+        r"no table; looked for autotagging_top50tags-train\.tsv in data/splits/split-0 or ",
+    ),
     ("jamendo", rewrite(TSV, "PATH", "FILE"), "no column 'PATH'; needed: TRACK_ID"),
     ("jamendo", rewrite(TSV, "\t29.9", ""), "line 2: 5 values; the header has 6"),
     ("jamendo", rewrite(TSV, "track_0000267", "track_0000214"), "track_0000214 stands twice"),
@@ -333,25 +391,49 @@ WRONG: list[tuple[str, Callable[[Path], Path], str]] = [
         remove("genres"),
         "looked for blues/blues.00029.au or .wav and so on, in genres or genres_orig",
     ),
-    ("fma", lambda root: root / "fma_metadata", r"none of the 6 audio files; .*; .*/fma has it: give that folder"),
+    (
+        "fma",
+        lambda root: root / "fma_metadata",
+        r"none of the 6 audio files; .*; .*/fma has it: give that folder",
+    ),
     (
         "fma",
         remove("fma_metadata"),
         "no metadata; looked for tracks.csv in fma_metadata or the root; it holds fma_large",
     ),
-    ("fma", rewrite("fma_metadata/tracks.csv", "genre_top", "genre"), r"no column 'track\.genre_top'"),
-    ("fma", rewrite("fma_metadata/tracks.csv", "training", "train"), "track '2' has split 'train'; known: training"),
-    ("msd", remove("paths.csv"), "no table of audio files; looked for paths.csv; it holds filtered_list_test.tsv"),
+    (
+        "fma",
+        rewrite("fma_metadata/tracks.csv", "genre_top", "genre"),
+        r"no column 'track\.genre_top'",
+    ),
+    (
+        "fma",
+        rewrite("fma_metadata/tracks.csv", "training", "train"),
+        "track '2' has split 'train'; known: training",
+    ),
+    (
+        "msd",
+        remove("paths.csv"),
+        "no table of audio files; looked for paths.csv; it holds filtered_list_test.tsv",
+    ),
     ("msd", remove("tags.csv"), "no tags; looked for tags.csv or lastfm_tags.db"),
     ("msd", remove("previews"), "none of the 11 audio files; looked for previews/0/0"),
     ("msd", pickle_alone, r"filtered_list_train\.cP: a pickle, which runs code"),
-    ("msd", rewrite("train.txt", "TRAAABL128F0000001", "another"), "'another' is not an id of the MSD"),
+    (
+        "msd",
+        rewrite("train.txt", "TRAAABL128F0000001", "another"),
+        "'another' is not an id of the MSD",
+    ),
     (
         "msd",
         rewrite("train.txt", "TRAAABL128F0000001", "TRAAAAK128F0000000"),
         "stands twice, in the train and the train",
     ),
-    ("msd", rewrite("tags.csv", "msd_id,tags", "id,tags"), "no column 'msd_id'; needed: msd_id, tags; found: id, tags"),
+    (
+        "msd",
+        rewrite("tags.csv", "msd_id,tags", "id,tags"),
+        "no column 'msd_id'; needed: msd_id, tags; found: id, tags",
+    ),
     ("folder", lambda root: root / "top.flac", "it is a file, not a folder"),
     (
         "folder",
@@ -362,7 +444,9 @@ WRONG: list[tuple[str, Callable[[Path], Path], str]] = [
 
 
 @pytest.mark.parametrize(("name", "change", "message"), WRONG)
-def test_wrong_roots_are_told_what_was_looked_for_and_what_is_there(tmp_path, name, change, message):
+def test_wrong_roots_are_told_what_was_looked_for_and_what_is_there(
+    tmp_path, name, change, message
+):
     root = change(TREES[name][0](tmp_path / name))
     with pytest.raises(InputError, match=message) as raised:
         read(name, root)
@@ -391,11 +475,15 @@ def test_tables_that_are_no_text(tmp_path):
 
 def pons_lists() -> tuple[dict[str, str], dict[str, dict[str, list[float]]]]:
     """Clip id -> path, and clip id -> truth of the valid and test clips."""
-    index = dict(line.split("\t") for line in (SHARED / "mtat/pons_index_mtt.tsv").read_text().splitlines())
+    index = dict(
+        line.split("\t") for line in (SHARED / "mtat/pons_index_mtt.tsv").read_text().splitlines()
+    )
     truth = {}
     for split, name in (("valid", "val"), ("test", "test")):
         lines = (SHARED / f"mtat/pons_{name}_gt_mtt.tsv").read_text().splitlines()
-        truth[split] = {clip: ast.literal_eval(given) for clip, given in (line.split("\t") for line in lines)}
+        truth[split] = {
+            clip: ast.literal_eval(given) for clip, given in (line.split("\t") for line in lines)
+        }
     return index, truth
 
 
@@ -413,7 +501,8 @@ def test_magnatagatune_has_the_published_lists_and_tag_orders(tmp_path):
         writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL)
         writer.writerow(["clip_id", *module.TAGS, "mp3_path"])
         for clip, path in index.items():
-            # The labels of the train clips are not at hand, so one tag stands for any; the empty ones have some, too.
+            # The labels of the train clips are not at hand, so one tag stands for any; the empty
+            # ones have some, too.
             guess = [int(path in lee_train or path in empty), *[0] * 49]
             writer.writerow([clip, *(int(value) for value in known.get(clip, guess)), path])
     (tmp_path / "clip_info_final.csv").write_text("\t".join(fake_datasets.CLIP_INFO) + "\n")
@@ -431,7 +520,9 @@ def test_magnatagatune_has_the_published_lists_and_tag_orders(tmp_path):
         rows = lee.tracks[lee.tracks["split"] == split].set_index("path")
         assert set(rows.index) == set(listed)
         if split != "train":
-            labels = np.array([[tag in several for tag in lee.tags] for several in rows["tags"][listed]])
+            labels = np.array(
+                [[tag in several for tag in lee.tags] for several in rows["tags"][listed]]
+            )
             assert np.array_equal(labels, np.load(SHARED / f"mtat/lee_y_{split}.npz")["y"])
 
 
@@ -455,7 +546,12 @@ def test_jamendo_has_the_published_counts_and_tags(tmp_path, task):
     folder.mkdir(parents=True)
     for path in (SHARED / "jamendo").glob(f"autotagging_{module._TASKS[task]}-*.tsv"):
         (folder / path.name).symlink_to(path)
-    first = (folder / f"autotagging_{module._TASKS[task]}-train.tsv").read_text().splitlines()[1].split("\t")[3]
+    first = (
+        (folder / f"autotagging_{module._TASKS[task]}-train.tsv")
+        .read_text()
+        .splitlines()[1]
+        .split("\t")[3]
+    )
     (tmp_path / "audio" / first).parent.mkdir(parents=True)
     (tmp_path / "audio" / first).touch()
     made = read("jamendo", tmp_path, task=task)
@@ -471,13 +567,18 @@ def test_gtzan_has_the_published_lists(trees):
     made = read("gtzan", trees["gtzan"])
     assert counts(made) == registry.load("datasets", "gtzan").PUBLISHED["fault-filtered"]
     for split in SPLITS:
-        listed = {Path(line).stem for line in (SHARED / f"gtzan/{split}_filtered.txt").read_text().split()}
+        listed = {
+            Path(line).stem for line in (SHARED / f"gtzan/{split}_filtered.txt").read_text().split()
+        }
         assert set(made.tracks["track_id"][made.tracks["split"] == split]) == listed
 
 
 @needs_lists
 def test_msd_has_the_published_tags():
-    assert list(registry.load("datasets", "msd").TAGS) == (SHARED / "msd/50tagList.txt").read_text().splitlines()
+    assert (
+        list(registry.load("datasets", "msd").TAGS)
+        == (SHARED / "msd/50tagList.txt").read_text().splitlines()
+    )
 
 
 GTZAN_DIGESTS = {

@@ -54,7 +54,10 @@ def default_tracks() -> pd.DataFrame:
 
 
 def digests(root: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((root / "audio").iterdir())}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((root / "audio").iterdir())
+    }
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,12 @@ def test_files_are_whole_mono_and_named_by_the_manifest(made: tuple[Path, Manife
     assert {f"audio/{name}" for name in digests(root)} == set(manifest.tracks["path"])
     for path in manifest.tracks["path"]:
         info = soundfile.info(root / path)
-        assert (info.samplerate, info.channels, info.subtype, info.frames) == (22_050, 1, "PCM_16", 4 * 22_050)
+        assert (info.samplerate, info.channels, info.subtype, info.frames) == (
+            22_050,
+            1,
+            "PCM_16",
+            4 * 22_050,
+        )
 
 
 def test_audio_sounds_from_start_to_end_without_clipping(made: tuple[Path, Manifest]) -> None:
@@ -85,12 +93,16 @@ def test_audio_sounds_from_start_to_end_without_clipping(made: tuple[Path, Manif
         assert 20 * np.log10(seconds.min() / np.sqrt(np.mean(audio**2))) > -25
 
 
-def test_same_seed_gives_the_same_bytes_for_any_number_of_workers(made: tuple[Path, Manifest], tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_bytes_for_any_number_of_workers(
+    made: tuple[Path, Manifest], tmp_path: Path
+) -> None:
     root, manifest = made
     (tmp_path / "audio").mkdir()
     maker = partial(midiband.make_track, tmp_path, SMALL, midiband.fingerprint(SMALL))
     seen: list[tuple[int, int]] = []
-    rows = midiband.render_all(maker, SMALL, lambda done, total: seen.append((done, total)), processes=1)
+    rows = midiband.render_all(
+        maker, SMALL, lambda done, total: seen.append((done, total)), processes=1
+    )
     assert seen == [(done, 40) for done in range(41)]
     assert digests(tmp_path) == digests(root)
     pd.testing.assert_frame_equal(splits.assign(pd.DataFrame(rows), SMALL.seed), manifest.tracks)
@@ -121,10 +133,14 @@ def test_finished_files_are_kept_and_others_made_again(made: tuple[Path, Manifes
 
 def test_fingerprint_depends_on_what_changes_a_track() -> None:
     prints = {
-        midiband.fingerprint(midiband.Settings(seed=seed, seconds=seconds)) for seed in (0, 1) for seconds in (4, 5)
+        midiband.fingerprint(midiband.Settings(seed=seed, seconds=seconds))
+        for seed in (0, 1)
+        for seconds in (4, 5)
     }
     assert len(prints) == 4
-    assert midiband.fingerprint(midiband.Settings(tracks=50)) == midiband.fingerprint(midiband.Settings(tracks=70))
+    assert midiband.fingerprint(midiband.Settings(tracks=50)) == midiband.fingerprint(
+        midiband.Settings(tracks=70)
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"tracks": 39}, {"seconds": 1.0}, {"seed": -1}, {"swing": 0.2}])
@@ -175,7 +191,9 @@ def test_a_track_does_not_depend_on_how_many_there_are() -> None:
 
 
 def test_each_round_of_artists_has_every_style_once() -> None:
-    rounds = [[plan_artist(5, index).style for index in range(start, start + 10)] for start in (0, 10)]
+    rounds = [
+        [plan_artist(5, index).style for index in range(start, start + 10)] for start in (0, 10)
+    ]
     assert [sorted(styles) for styles in rounds] == [sorted(STYLE_NAMES)] * 2
 
 
@@ -184,8 +202,12 @@ def test_each_round_of_artists_has_every_style_once() -> None:
 
 def test_production_is_independent_of_genre() -> None:
     """A permutation test of chi-square over albums, which are what the productions are drawn for."""
-    albums = [(seed, artist, album) for seed in range(3) for artist in range(60) for album in range(2)]
-    genre = pd.factorize(np.array([plan_artist(seed, artist).style for seed, artist, _ in albums]))[0]
+    albums = [
+        (seed, artist, album) for seed in range(3) for artist in range(60) for album in range(2)
+    ]
+    genre = pd.factorize(np.array([plan_artist(seed, artist).style for seed, artist, _ in albums]))[
+        0
+    ]
     production = pd.factorize(np.array([draw_production(*album).name for album in albums]))[0]
 
     def chi_square(left: np.ndarray, right: np.ndarray) -> float:
@@ -199,7 +221,9 @@ def test_production_is_independent_of_genre() -> None:
     assert np.mean(np.array(permuted) >= chi_square(genre, production)) > 0.01
 
 
-def test_production_is_shared_by_an_album_and_no_tag_looks_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_production_is_shared_by_an_album_and_no_tag_looks_at_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tracks = default_tracks()
     columns = [name for name in tracks.columns if name.startswith("production")]
     assert len(columns) > 10
@@ -207,7 +231,9 @@ def test_production_is_shared_by_an_album_and_no_tag_looks_at_it(monkeypatch: py
     assert tracks.groupby("artist")["production_level_db"].nunique().eq(2).all()
     before = tracks["tags"].tolist()[:20]
     monkeypatch.setattr(
-        midiband, "draw_production", lambda seed, artist, album: draw_production(seed + 1, artist, album)
+        midiband,
+        "draw_production",
+        lambda seed, artist, album: draw_production(seed + 1, artist, album),
     )
     after = [midiband.describe_track(midiband.Settings(), index)[0]["tags"] for index in range(20)]
     assert after == before
@@ -226,7 +252,9 @@ def test_production_keeps_length_and_bounds(artist: int) -> None:
 
 def test_silence_is_produced_without_a_division_by_zero() -> None:
     with np.errstate(all="raise"):
-        result = produce(np.zeros(30_000, np.float32), 22_050, draw_production(0, 0, 0), seed=0, index=0)
+        result = produce(
+            np.zeros(30_000, np.float32), 22_050, draw_production(0, 0, 0), seed=0, index=0
+        )
     assert np.isfinite(result).all()
 
 
@@ -234,7 +262,9 @@ def test_silence_is_produced_without_a_division_by_zero() -> None:
 
 
 @given(seed=st.integers(0, 2**32), index=st.integers(0, 500))
-@example(seed=2_583_100, index=0)  # an alto saxophone that is to play a chord no tone of which leaves it room
+@example(
+    seed=2_583_100, index=0
+)  # an alto saxophone that is to play a chord no tone of which leaves it room
 @settings(max_examples=60, deadline=None)
 def test_notes_lie_within_range_and_sound(seed: int, index: int) -> None:
     piece = compose(plan_track(seed, index), 5.0)
@@ -283,7 +313,10 @@ def test_patterns_have_whole_bars_and_known_drums() -> None:
 
 def test_every_family_is_played_by_some_style() -> None:
     played = {
-        INSTRUMENTS[name].family for style in STYLES.values() for chair in style.chairs for name in chair.instruments
+        INSTRUMENTS[name].family
+        for style in STYLES.values()
+        for chair in style.chairs
+        for name in chair.instruments
     }
     assert played == set(FAMILIES)
 
@@ -323,7 +356,11 @@ def die(number: int) -> int:
 
 
 def run(job: Any, numbers: int, limit_seconds: float = 0.5) -> list[tuple[int, Any]]:
-    return sorted(workers.run(job, list(range(numbers)), lambda number: f"track {number}", limit_seconds, workers=2))
+    return sorted(
+        workers.run(
+            job, list(range(numbers)), lambda number: f"track {number}", limit_seconds, workers=2
+        )
+    )
 
 
 def test_a_hung_worker_is_killed_and_its_track_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,8 +409,20 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     )
     script = tmp_path / "run.py"
     script.write_text(f"if __name__ == '__main__':\n    {code}\n")
-    command = [sys.executable, str(script), "run", "--method", "mfcc", "--tracks", "40", "--seconds", "4"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    command = [
+        sys.executable,
+        str(script),
+        "run",
+        "--method",
+        "mfcc",
+        "--tracks",
+        "40",
+        "--seconds",
+        "4",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 2, done.stderr
     assert "no space left" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

@@ -10,7 +10,11 @@ from bench.data.frontend import build_frontend, to_waveform
 from bench.settings.frontends import LogMelSpec
 
 # Those of others need files that are not here: tests/test_external.py.
-OWN = [name for name in registry.names("encoders") if "EXTERNAL" not in registry.describe("encoders", name)]
+OWN = [
+    name
+    for name in registry.names("encoders")
+    if "EXTERNAL" not in registry.describe("encoders", name)
+]
 
 
 def build(name: str, **settings: object):
@@ -21,7 +25,9 @@ def build(name: str, **settings: object):
 
 def waveforms(encoder, batch: int = 3) -> torch.Tensor:
     rate = registry.load("encoders", type(encoder).__module__.rpartition(".")[2]).SAMPLE_RATE
-    return 0.1 * torch.randn(batch, round(encoder.settings.seconds * rate), generator=torch.Generator().manual_seed(1))
+    return 0.1 * torch.randn(
+        batch, round(encoder.settings.seconds * rate), generator=torch.Generator().manual_seed(1)
+    )
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -69,7 +75,8 @@ def test_log_mel_of_a_tone_peaks_in_its_band():
     spec = LogMelSpec(sample_rate=16_000, mels=64, f_max=8_000)
     time = torch.arange(16_000) / 16_000
     low, high = (
-        build_frontend(spec)(0.5 * torch.sin(2 * torch.pi * f * time)[None])[0, 0].mean(1) for f in (300.0, 3_000.0)
+        build_frontend(spec)(0.5 * torch.sin(2 * torch.pi * f * time)[None])[0, 0].mean(1)
+        for f in (300.0, 3_000.0)
     )
     assert low.argmax() < 12
     assert 30 < high.argmax() < 50
@@ -80,7 +87,9 @@ def test_log_mel_offset_and_scale():
     plain = LogMelSpec(sample_rate=16_000, mels=64, f_max=8_000)
     scaled = plain.model_copy(update={"offset_db": 30.0, "scale_db": 20.0})
     audio = 0.1 * torch.randn(2, 8_000)
-    torch.testing.assert_close(build_frontend(scaled)(audio), (build_frontend(plain)(audio) + 30) / 20)
+    torch.testing.assert_close(
+        build_frontend(scaled)(audio), (build_frontend(plain)(audio) + 30) / 20
+    )
 
 
 def test_int16_to_waveform_keeps_full_scale():
@@ -94,9 +103,15 @@ def test_augmentation_is_a_function_of_seed_step_view_and_index():
     assert torch.equal(first, augment.log_mel(views, 20.0, seed=1, step=5, view=0))
     torch.testing.assert_close(first[:3], augment.log_mel(views[:3], 20.0, seed=1, step=5, view=0))
     for other in ({"seed": 2}, {"step": 6}, {"view": 1}):
-        assert not torch.allclose(first, augment.log_mel(views, 20.0, **{"seed": 1, "step": 5, "view": 0, **other}))
-    same = augment.log_mel(views[:1].expand(6, -1, -1, -1).contiguous(), 20.0, seed=1, step=5, view=0)
-    assert len({round(float(item.mean()), 4) for item in same}) == 6, "every item has its own parameters"
+        assert not torch.allclose(
+            first, augment.log_mel(views, 20.0, **{"seed": 1, "step": 5, "view": 0, **other})
+        )
+    same = augment.log_mel(
+        views[:1].expand(6, -1, -1, -1).contiguous(), 20.0, seed=1, step=5, view=0
+    )
+    assert len({round(float(item.mean()), 4) for item in same}) == 6, (
+        "every item has its own parameters"
+    )
     assert torch.isfinite(first).all()
     assert first.shape == views.shape
     assert 0.1 < np.abs((first - views).numpy()).mean() < 2

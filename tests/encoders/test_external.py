@@ -25,7 +25,12 @@ SMALL = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "conv_dim": [8] * 7,
     "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2,
 }  # fmt: skip
-MERT = {"sample_rate": 24_000, "feature_extractor_cqt": False, "deepnorm": False, "attention_relax": -1.0}
+MERT = {
+    "sample_rate": 24_000,
+    "feature_extractor_cqt": False,
+    "deepnorm": False,
+    "attention_relax": -1.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config |= {**MERT, "model_type": "mert_model", "architectures": ["MERTModel"]}
     config["auto_map"] = {"AutoModel": "modeling_MERT.MERTModel"}
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "preprocessor_config.json").write_text(json.dumps({"do_normalize": False, "sampling_rate": 24_000}))
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"do_normalize": False, "sampling_rate": 24_000})
+    )
     (folder / "modeling_MERT.py").write_text("raise SystemExit('code of others was run')")
     return folder
 
@@ -65,7 +72,9 @@ def waveforms(batch: int = 3) -> torch.Tensor:
 @pytest.mark.parametrize("normalised", [True, False])
 def test_layers_and_pooling_are_transformers_own(folder, tmp_path, normalised):
     copy = copied(folder, tmp_path, "preprocessor_config.json", do_normalize=normalised)
-    theirs = transformers.HubertModel.from_pretrained(folder, config=transformers.HubertConfig(**SMALL)).eval()
+    theirs = transformers.HubertModel.from_pretrained(
+        folder, config=transformers.HubertConfig(**SMALL)
+    ).eval()
     audio = waveforms()
     extractor = transformers.Wav2Vec2FeatureExtractor(sampling_rate=24_000, do_normalize=normalised)
     inputs = extractor(list(audio.numpy()), sampling_rate=24_000, return_tensors="pt").input_values
@@ -109,7 +118,10 @@ def test_it_is_drawn_by_the_seed_until_it_is_restored(folder):
 def test_a_pickle_under_older_names_is_read(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "pickled")
     tensors = load_file(copy / "model.safetensors")
-    old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    old = {
+        "parametrizations.weight.original0": "weight_g",
+        "parametrizations.weight.original1": "weight_v",
+    }
     renamed = {}
     for name, value in tensors.items():
         for new, before in old.items():
@@ -122,7 +134,9 @@ def test_a_pickle_under_older_names_is_read(folder, tmp_path):
     encoder.restore()
     expected.restore()
     with torch.no_grad():
-        torch.testing.assert_close(encoder(waveforms()), expected(waveforms()), rtol=0.02, atol=0.02)
+        torch.testing.assert_close(
+            encoder(waveforms()), expected(waveforms()), rtol=0.02, atol=0.02
+        )
 
 
 class _Code:
@@ -138,10 +152,16 @@ def test_files_that_do_not_fit_are_refused_by_name(folder, tmp_path, monkeypatch
     save_file(tensors, copy / "model.safetensors")
     with pytest.raises(InputError, match=r"feature_projection\.projection\.bias is missing"):
         build(copy).restore()
-    save_file({**tensors, "feature_projection.projection.bias": lost[:3].clone()}, copy / "model.safetensors")
+    save_file(
+        {**tensors, "feature_projection.projection.bias": lost[:3].clone()},
+        copy / "model.safetensors",
+    )
     with pytest.raises(InputError, match=r"projection\.bias is \[3\], expected \[16\]"):
         build(copy).restore()
-    save_file({**tensors, "feature_projection.projection.bias": lost, "more": lost.clone()}, copy / "model.safetensors")
+    save_file(
+        {**tensors, "feature_projection.projection.bias": lost, "more": lost.clone()},
+        copy / "model.safetensors",
+    )
     with pytest.raises(InputError, match="more is unexpected"):
         build(copy).restore()
     (copy / "model.safetensors").write_bytes(b"nothing")
@@ -200,7 +220,10 @@ def test_the_identity_is_that_of_the_content(folder, tmp_path):
 def test_without_transformers_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     monkeypatch.delitem(sys.modules, "bench.encoders.mert", raising=False)
-    with pytest.raises(InputError, match="encoder 'mert' needs the package 'transformers': pip install transformers"):
+    with pytest.raises(
+        InputError,
+        match="encoder 'mert' needs the package 'transformers': pip install transformers",
+    ):
         registry.load("encoders", "mert")
 
 
@@ -210,7 +233,9 @@ def tracks(tmp_path: Path) -> Path:
     rows = []
     for number in range(18):
         name = f"{number:02}.wav"
-        soundfile.write(tmp_path / name, tone(300 if number % 2 else 900, 1.0, number, 24_000), 24_000)
+        soundfile.write(
+            tmp_path / name, tone(300 if number % 2 else 900, 1.0, number, 24_000), 24_000
+        )
         split = ("train", "valid", "test")[number % 3]
         rows.append({"path": name, "label": "low" if number % 2 else "high", "split": split})
     return write_csv(tmp_path / "tracks.csv", rows)
@@ -219,7 +244,9 @@ def tracks(tmp_path: Path) -> Path:
 def test_a_folder_that_is_not_there_is_said_before_anything_is_prepared(main, tracks, tmp_path):
     run = ["run", "--method", "imported", "--dataset", tracks]
     for flags in ([], ["--dry-run"]):
-        status, _, err = main(*run, "--encoder", "mert", "--encoder.folder", tmp_path / "nowhere", *flags)
+        status, _, err = main(
+            *run, "--encoder", "mert", "--encoder.folder", tmp_path / "nowhere", *flags
+        )
         assert status == 2
         assert "there is no such folder; nothing is downloaded" in err
         status, _, err = main(*run, "--encoder", "resnet_small", *flags)
@@ -232,13 +259,17 @@ def test_a_run_export_and_embedding_with_it(main, folder, tracks, tmp_path):
     settings = ["--encoder.folder", folder, "--encoder.seconds", "0.5", "--encoder.layers", "2"]
     settings += ["--probe.steps", "5", "--score.resamples", "20"]
     for method in ("imported", "random_init"):
-        status, _, err = main("run", "--method", method, "--encoder", "mert", "--dataset", tracks, *settings)
+        status, _, err = main(
+            "run", "--method", method, "--encoder", "mert", "--dataset", tracks, *settings
+        )
         assert status == 0, err
     place = tmp_path / "results"
     result = export.find_run("imported", place)
     copy = shutil.copytree(folder, tmp_path / "elsewhere")
     settings[1] = copy
-    status, out, err = main("run", "--method", "imported", "--encoder", "mert", "--dataset", tracks, *settings)
+    status, out, err = main(
+        "run", "--method", "imported", "--encoder", "mert", "--dataset", tracks, *settings
+    )
     assert status == 0, err
     assert result.cell in out  # the same cell: what counts is what lies in the folder
     store = export.Store(tmp_path / ".bench")

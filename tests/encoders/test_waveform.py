@@ -15,7 +15,12 @@ from tests.conftest import RATE, tone, write_csv
 
 NAMES = ["sample_cnn", "tune", "tune_plus", "short_chunk_cnn"]
 SAMPLES = 59_049
-INPUTS = {"mfcc": "mfcc", "resnet": "log_mel", "resnet_small": "log_mel", "short_chunk_cnn": "log_mel"}
+INPUTS = {
+    "mfcc": "mfcc",
+    "resnet": "log_mel",
+    "resnet_small": "log_mel",
+    "short_chunk_cnn": "log_mel",
+}
 INPUTS |= dict.fromkeys(("sample_cnn", "tune", "tune_plus"), "waveform")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -69,7 +74,12 @@ def test_every_encoder_says_what_it_takes(name):
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("sample_cnn", 2_368_512), ("tune", 2_096_970), ("tune_plus", 2_220_390), ("short_chunk_cnn", 3_661_698)],
+    [
+        ("sample_cnn", 2_368_512),
+        ("tune", 2_096_970),
+        ("tune_plus", 2_220_390),
+        ("short_chunk_cnn", 3_661_698),
+    ],
 )
 def test_sizes_are_the_papers(name, parameters):
     encoder = build(name)
@@ -98,11 +108,32 @@ def test_tune_has_the_published_shapes():
     assert outputs(encoder, encoder.tail, given) == tail
     plus = build("tune_plus")
     assert outputs(plus, plus.tail, given) == tail
-    assert [block[0].in_channels for block in plus.tail] == [33, 66, 132, 264, 176, 352, 352, 352, 352]
-    assert [block[0].in_channels for block in encoder.tail] == [11, 22, 44, 88, 176, 352, 352, 352, 352]
+    assert [block[0].in_channels for block in plus.tail] == [
+        33,
+        66,
+        132,
+        264,
+        176,
+        352,
+        352,
+        352,
+        352,
+    ]
+    assert [block[0].in_channels for block in encoder.tail] == [
+        11,
+        22,
+        44,
+        88,
+        176,
+        352,
+        352,
+        352,
+        352,
+    ]
 
 
-# Parameters of the authors' classes (models/ of their code) without the last layer, counted once by building them.
+# Parameters of the authors' classes (models/ of their code) without the last layer, counted once by
+# building them.
 VARIANTS = {
     "vanilla": ({"channels": 34, "tail": 0}, 2_340_396),
     "Contractive+1": ({"channels": 18, "contraction": 1, "decoding": 5, "tail": 0}, 2_258_700),
@@ -124,7 +155,9 @@ def test_the_variants_of_the_paper_are_settings(variant):
     assert size(build("tune", **settings)) == parameters
 
 
-@pytest.mark.parametrize("settings", [{"contraction": 2, "decoding": 3, "tail": 1}, {"decoding": 1, "tail": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"contraction": 2, "decoding": 3, "tail": 1}, {"decoding": 1, "tail": 0}]
+)
 @pytest.mark.parametrize("name", ["tune", "tune_plus"])
 def test_other_depths_run(name, settings):
     encoder = build(name, channels=2, embedding=7, seconds=3**6 / 22_050, **settings)
@@ -159,7 +192,9 @@ def test_gradients_reach_every_parameter(name):
     for label, parameter in encoder.named_parameters():
         assert parameter.grad is not None, label
         assert torch.isfinite(parameter.grad).all(), label
-        if parameter.ndim > 1:  # the gradient of a bias before a normalisation is zero but for rounding
+        if (
+            parameter.ndim > 1
+        ):  # the gradient of a bias before a normalisation is zero but for rounding
             assert parameter.grad.abs().sum() > 0, label
 
 
@@ -176,16 +211,28 @@ def test_an_item_is_the_same_alone_and_among_others(name):
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("sample_cnn", {"seconds": 3.0}, "66150 samples at 22050 Hz; ten divisions by 3 need 59049.*give 2.67796"),
+        (
+            "sample_cnn",
+            {"seconds": 3.0},
+            "66150 samples at 22050 Hz; ten divisions by 3 need 59049.*give 2.67796",
+        ),
         ("tune", {"seconds": 3.0}, "give a multiple of 19683, such as 59049 .seconds 2.67796"),
         ("tune_plus", {"seconds": 0.1}, "give a multiple of 19683, such as 19683 .seconds 0.89265"),
         ("tune", {"decoding": 5}, "decoding 5 does not fit contraction 0: give 1 to 4, or 0"),
         ("tune", {"contraction": 2, "decoding": 1}, "give 2 to 6"),
         ("tune", {"contraction": 1, "decoding": 1, "tail": 0}, "no block is left for the tail"),
-        ("tune", {"decoding": 0, "channels": 34, "tail": 0}, "has no channels, tail: leave channels out"),
+        (
+            "tune",
+            {"decoding": 0, "channels": 34, "tail": 0},
+            "has no channels, tail: leave channels out",
+        ),
         ("tune", {"decoding": 0, "seconds": 0.89265}, "ten divisions by 3 need 59049"),
         ("tune_plus", {"decoding": 0}, "greater than or equal to 1"),
-        ("short_chunk_cnn", {"seconds": 1.0}, "63 frames, which cannot be halved 7 times: give 2.032 s or more"),
+        (
+            "short_chunk_cnn",
+            {"seconds": 1.0},
+            "63 frames, which cannot be halved 7 times: give 2.032 s or more",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_would(name, settings, words):
@@ -194,7 +241,8 @@ def test_what_does_not_fit_is_refused_with_what_would(name, settings, words):
 
 
 @pytest.mark.parametrize(
-    ("name", "seconds"), [("sample_cnn", 2.67796), ("tune", 1.78531), ("tune", 0.89265), ("short_chunk_cnn", 2.032)]
+    ("name", "seconds"),
+    [("sample_cnn", 2.67796), ("tune", 1.78531), ("tune", 0.89265), ("short_chunk_cnn", 2.032)],
 )
 def test_the_lengths_that_are_named_fit(name, seconds):
     encoder = build(name, seconds=seconds)
@@ -210,16 +258,39 @@ def few(tmp_path: Path) -> Path:
         name, frequency = [("low", 200.0), ("middle", 600.0), ("high", 1800.0)][number % 3]
         soundfile.write(tmp_path / f"{number}.wav", tone(frequency, 1.0, number), RATE)
         split = ("train", "train", "valid", "test")[number // 3]
-        rows.append({"path": f"{number}.wav", "label": name, "split": split, "group": f"artist {number}"})
+        rows.append(
+            {"path": f"{number}.wav", "label": name, "split": split, "group": f"artist {number}"}
+        )
     return write_csv(tmp_path / "tracks.csv", rows)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_method_runs_on_it(main, few, name):
-    budget = ["--steps", 2, "--train.batch_size", 3, "--train.diagnose_times", 1, "--probe.steps", 2, "--resamples", 20]
+    budget = [
+        "--steps",
+        2,
+        "--train.batch_size",
+        3,
+        "--train.diagnose_times",
+        1,
+        "--probe.steps",
+        2,
+        "--resamples",
+        20,
+    ]
     heads = ["--method.hidden", 16, "--method.output", 16]
     status, out, err = main(
-        "run", "--method", "vicreg", "--encoder", name, "--dataset", few, *budget, *heads, "--device", "cpu"
+        "run",
+        "--method",
+        "vicreg",
+        "--encoder",
+        name,
+        "--dataset",
+        few,
+        *budget,
+        *heads,
+        "--device",
+        "cpu",
     )
     assert status == 0, err
     assert "vicreg" in out

@@ -21,7 +21,16 @@ def test_the_comparison_is_whole():
     for result in results:
         spec = result.spec
         cells.setdefault(spec.method.name, set()).add((spec.seed, spec.fraction, spec.draw))
-    methods = {"random_init", "mfcc", "simclr", "byol", "barlow_twins", "vicreg", "clustering", "supervised"}
+    methods = {
+        "random_init",
+        "mfcc",
+        "simclr",
+        "byol",
+        "barlow_twins",
+        "vicreg",
+        "clustering",
+        "supervised",
+    }
     assert set(cells) == methods
     for method, found in cells.items():
         assert {seed for seed, _, _ in found} == {0, 1, 2}, method
@@ -42,7 +51,9 @@ def test_committed_figures_show_the_committed_results(drawn):
     assert names == committed, "make figures"
     for name in sorted(names):
         if not name.endswith(".png"):
-            assert (drawn / name).read_bytes() == (FIGURES / name).read_bytes(), f"{name}: make figures"
+            assert (drawn / name).read_bytes() == (FIGURES / name).read_bytes(), (
+                f"{name}: make figures"
+            )
 
 
 def test_committed_pictures_look_alike(drawn):
@@ -51,13 +62,17 @@ def test_committed_pictures_look_alike(drawn):
 
     for path in sorted(drawn.glob("*.png")):
         mine, theirs = imread(path), imread(FIGURES / path.name)
-        assert np.abs(np.array(mine.shape[:2]) - theirs.shape[:2]).max() <= 4, f"{path.name}: make figures"
+        assert np.abs(np.array(mine.shape[:2]) - theirs.shape[:2]).max() <= 4, (
+            f"{path.name}: make figures"
+        )
         height, width = np.minimum(mine.shape[:2], theirs.shape[:2])
         difference = np.abs(mine[:height, :width] - theirs[:height, :width]).mean()
         assert difference < 0.03, f"{path.name} differs by {difference:.3f} of 1: make figures"
 
 
 def test_the_gallery_shows_what_is_there():
-    pictures = re.findall(r"\]\(\.\./results/figures/([^)]+\.png)\)", (ROOT / "docs/gallery.md").read_text("utf-8"))
+    pictures = re.findall(
+        r"\]\(\.\./results/figures/([^)]+\.png)\)", (ROOT / "docs/gallery.md").read_text("utf-8")
+    )
     assert pictures
     assert not [name for name in pictures if not (FIGURES / name).is_file()]

@@ -62,7 +62,9 @@ def test_importing_bench_leaves_other_packages_called_datasets_alone(tmp_path):
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets/__init__.py").write_text("name = 'somebody else'")
     code = "import bench.datasets.midiband, datasets; print(datasets.name)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "somebody else"
 
 
@@ -84,7 +86,9 @@ def test_a_third_partys_file_is_a_method(main, tones, tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     (folder / "homemade.py").write_text(PLUG_IN)
     arguments = ["--method", "homemade", "--plugins", folder.parent, "--dataset", tones]
-    status, out, err = main("run", *arguments, "--encoder.width", 4, "--encoder.seconds", 1.0, "--probe.steps", 5)
+    status, out, err = main(
+        "run", *arguments, "--encoder.width", 4, "--encoder.seconds", 1.0, "--probe.steps", 5
+    )
     assert status == 0, err
     assert "homemade" in out
     assert "A method of a third party." in main("list", "methods", "--plugins", folder.parent)[1]
@@ -125,7 +129,10 @@ def test_code_digest_sees_code_and_not_words(tmp_path, monkeypatch):
         return registry.code_digest("somewhere")
 
     plain = digest("def f(x):\n    return x + 1\n")
-    assert digest('"""Words."""\n\ndef f(x):  # why\n    """More words."""\n    return x + 1\n') == plain
+    assert (
+        digest('"""Words."""\n\ndef f(x):  # why\n    """More words."""\n    return x + 1\n')
+        == plain
+    )
     assert digest("def f(x):\n    return x + 2\n") != plain
 
 

@@ -15,9 +15,13 @@ ROOT = Path(bench.__file__).resolve().parent.parent
 
 def commands() -> list[str]:
     """The lines of the README's bash blocks that call bench, continued lines joined, comments cut."""
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(
+        r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [" ".join(line.split("#")[0].split()) for line in lines if "bench " in line.split("#")[0]]
+    return [
+        " ".join(line.split("#")[0].split()) for line in lines if "bench " in line.split("#")[0]
+    ]
 
 
 @pytest.mark.parametrize("command", commands())
@@ -34,14 +38,28 @@ def test_readme_command(main, command, tones):
     words = [str(files.get(word, word)) for word in words]
     if words[1] == "run" and "--dry-run" not in words:
         words.append("--dry-run")
-    if words[1] in ("compare", "rescore", "robustness", "export", "embed", "figures", "table", "report"):
+    if words[1] in (
+        "compare",
+        "rescore",
+        "robustness",
+        "export",
+        "embed",
+        "figures",
+        "table",
+        "report",
+    ):
         store_cells(main, tones)
     if words[1] == "embed":
         assert main("export", "vicreg-resnet_small", "--to", "exported")[0] == 0
     if words[1] == "data":
-        words = [str(tones) if word == "midiband" else "9" if word == "40" else word for word in words]
+        words = [
+            str(tones) if word == "midiband" else "9" if word == "40" else word for word in words
+        ]
     if "--exclude" in words:
-        assert main("data", "leaks", tones, tones, "--out", words[words.index("--exclude") + 1])[0] == 0
+        assert (
+            main("data", "leaks", tones, tones, "--out", words[words.index("--exclude") + 1])[0]
+            == 0
+        )
     status, out, err = main(*words[1:])
     assert status == 0, err
     assert out
@@ -49,7 +67,16 @@ def test_readme_command(main, command, tones):
 
 def store_cells(main, tones):
     """Results of the methods and probes that the README compares."""
-    run = ["run", "--method", "simclr,vicreg,random_init", "--fraction", "0.1", "--steps", "2", *TINY]
+    run = [
+        "run",
+        "--method",
+        "simclr,vicreg,random_init",
+        "--fraction",
+        "0.1",
+        "--steps",
+        "2",
+        *TINY,
+    ]
     for probe in ("linear", "mlp"):
         status, _, err = main(*run, "--probe", probe, "--dataset", tones)
         assert status == 0, err
@@ -57,7 +84,11 @@ def store_cells(main, tones):
 
 def test_readme_make_targets_exist():
     targets = set(
-        re.findall(r"^make (\w+)|`make (\w+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+        re.findall(
+            r"^make (\w+)|`make (\w+)`",
+            (ROOT / "README.md").read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
     )
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     names = {name for pair in targets for name in pair if name}
@@ -67,5 +98,7 @@ def test_readme_make_targets_exist():
 
 
 def test_readme_files_exist():
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")):
+    for link in re.findall(
+        r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")
+    ):
         assert (ROOT / link).exists(), link

@@ -26,7 +26,8 @@ simclr, byol, barlow_twins, vicreg, clustering, supervised = (
 
 SHAPES = list(product((2, 3, 17), (2, 5, 32)))
 LOSS = {"rtol": 1e-5, "atol": 1e-5}
-# Gradients pass through a division by a batch's standard deviation, which for two tracks may be small.
+# Gradients pass through a division by a batch's standard deviation, which for two tracks may be
+# small.
 GRADIENT = {"rtol": 1e-4, "atol": 1e-5}
 
 
@@ -43,10 +44,15 @@ def projections(batch: int, dim: int, *, count: int = 2, seed: int = 0) -> list[
     """`count` related tensors (batch, dim) in float32 that require gradients."""
     generator = torch.Generator().manual_seed(seed)
     common = torch.randn(batch, dim, generator=generator)
-    return [(common + torch.randn(batch, dim, generator=generator)).requires_grad_() for _ in range(count)]
+    return [
+        (common + torch.randn(batch, dim, generator=generator)).requires_grad_()
+        for _ in range(count)
+    ]
 
 
-def assert_same(ours: Callable[..., Tensor], reference: Callable[..., Tensor], inputs: list[Tensor]) -> None:
+def assert_same(
+    ours: Callable[..., Tensor], reference: Callable[..., Tensor], inputs: list[Tensor]
+) -> None:
     """Asserts that value and gradients agree, ours in float32 and the reference in float64."""
     wide = [value.detach().double().requires_grad_() for value in inputs]
     value, expected = ours(*inputs), reference(*wide)
@@ -104,7 +110,9 @@ def barlow_twins_reference(first: Tensor, second: Tensor, weight: float) -> Tens
     return result
 
 
-def vicreg_reference(first: Tensor, second: Tensor, weights: tuple[float, float, float], epsilon: float) -> Tensor:
+def vicreg_reference(
+    first: Tensor, second: Tensor, weights: tuple[float, float, float], epsilon: float
+) -> Tensor:
     """VICReg, equations 1 to 6, with the halves of the authors' code."""
     n, d = first.shape
     invariance = sum((a - b).square().sum() for a, b in zip(first, second, strict=True)) / (n * d)
@@ -114,11 +122,15 @@ def vicreg_reference(first: Tensor, second: Tensor, weights: tuple[float, float,
             s = torch.sqrt(((z[:, j] - z[:, j].mean()) ** 2).sum() / (n - 1) + epsilon)
             variance = variance + torch.clamp(1 - s, min=0) / d / 2
         c = sum(torch.outer(row - z.mean(0), row - z.mean(0)) for row in z) / (n - 1)
-        covariance = covariance + sum(c[i, j] ** 2 for i in range(d) for j in range(d) if i != j) / d
+        covariance = (
+            covariance + sum(c[i, j] ** 2 for i in range(d) for j in range(d) if i != j) / d
+        )
     return weights[0] * invariance + weights[1] * variance + weights[2] * covariance
 
 
-def clustering_reference(students: Tensor, teachers: Tensor, centre: Tensor, tau_s: float, tau_t: float) -> Tensor:
+def clustering_reference(
+    students: Tensor, teachers: Tensor, centre: Tensor, tau_s: float, tau_t: float
+) -> Tensor:
     """DINO, equations 1 and 3, over the pairs of different views."""
     result, pairs = students.new_zeros(()), 0
     for t, s in product(range(len(teachers)), range(len(students))):
@@ -128,7 +140,9 @@ def clustering_reference(students: Tensor, teachers: Tensor, centre: Tensor, tau
         for teacher, student in zip(teachers[t].detach(), students[s], strict=True):
             p_t = torch.exp((teacher - centre.flatten()) / tau_t)
             p_s = torch.exp(student / tau_s)
-            result = result - (p_t / p_t.sum() * torch.log(p_s / p_s.sum())).sum() / students.shape[1]
+            result = (
+                result - (p_t / p_t.sum() * torch.log(p_s / p_s.sum())).sum() / students.shape[1]
+            )
     return result / pairs
 
 
@@ -157,9 +171,14 @@ def test_barlow_twins_is_the_papers_and_lightlys(batch: int, dim: int) -> None:
 @pytest.mark.parametrize(("batch", "dim"), SHAPES)
 def test_vicreg_is_the_papers_and_lightlys(batch: int, dim: int) -> None:
     # Scaled so that some standard deviations lie on either side of the hinge at 1.
-    inputs = [(value.detach() * torch.linspace(0.2, 1.5, dim)).requires_grad_() for value in projections(batch, dim)]
+    inputs = [
+        (value.detach() * torch.linspace(0.2, 1.5, dim)).requires_grad_()
+        for value in projections(batch, dim)
+    ]
     ours = total(vicreg.vicreg_loss, settings=vicreg.Settings())
-    assert_same(ours, lambda first, second: vicreg_reference(first, second, (25, 25, 1), 1e-4), inputs)
+    assert_same(
+        ours, lambda first, second: vicreg_reference(first, second, (25, 25, 1), 1e-4), inputs
+    )
     assert_same(ours, VICRegLoss(), inputs)
 
 
@@ -167,8 +186,13 @@ def test_vicreg_is_the_papers_and_lightlys(batch: int, dim: int) -> None:
 @pytest.mark.parametrize("temperature", [0.02, 0.07])
 def test_clustering_is_the_papers_and_lightlys(batch: int, dim: int, temperature: float) -> None:
     # Logits as the normalised head gives them, cosines: the reference's softmax is the naive one.
-    logits = [functional.normalize(value.detach(), dim=-1) for value in projections(batch, dim, count=4)]
-    students, teachers = torch.stack(logits[:2]).requires_grad_(), torch.stack(logits[2:]).requires_grad_()
+    logits = [
+        functional.normalize(value.detach(), dim=-1) for value in projections(batch, dim, count=4)
+    ]
+    students, teachers = (
+        torch.stack(logits[:2]).requires_grad_(),
+        torch.stack(logits[2:]).requires_grad_(),
+    )
     centre = torch.linspace(-0.1, 0.1, dim).reshape(1, 1, dim)
 
     def ours(students: Tensor, teachers: Tensor) -> Tensor:
@@ -202,12 +226,21 @@ def test_supervised_is_the_cross_entropy(batch: int) -> None:
         return -(tags * torch.log(p) + (1 - tags) * torch.log(1 - p)).sum() / (batch * 5)
 
     def categorical(logits: Tensor) -> Tensor:
-        chosen = [torch.exp(row[index]) / torch.exp(row).sum() for row, index in zip(logits, classes, strict=True)]
+        chosen = [
+            torch.exp(row[index]) / torch.exp(row).sum()
+            for row, index in zip(logits, classes, strict=True)
+        ]
         return -sum(torch.log(p) for p in chosen) / batch
 
-    assert_same(lambda logits: supervised.supervised_loss(logits, tags, multi_label=True).total, binary, [logits])
     assert_same(
-        lambda logits: supervised.supervised_loss(logits, classes, multi_label=False).total, categorical, [logits]
+        lambda logits: supervised.supervised_loss(logits, tags, multi_label=True).total,
+        binary,
+        [logits],
+    )
+    assert_same(
+        lambda logits: supervised.supervised_loss(logits, classes, multi_label=False).total,
+        categorical,
+        [logits],
     )
 
 
@@ -216,7 +249,9 @@ def test_supervised_is_the_cross_entropy(batch: int) -> None:
 PAIRS: dict[str, Callable[[Tensor, Tensor], Loss]] = {
     "simclr": lambda first, second: simclr.simclr_loss(first, second, temperature=0.1),
     "byol": lambda first, second: byol.byol_loss(first, second, first, second),
-    "barlow_twins": lambda first, second: barlow_twins.barlow_twins_loss(first, second, redundancy_weight=5.1e-3),
+    "barlow_twins": lambda first, second: barlow_twins.barlow_twins_loss(
+        first, second, redundancy_weight=5.1e-3
+    ),
     "vicreg": lambda first, second: vicreg.vicreg_loss(first, second, settings=vicreg.Settings()),
     "clustering": lambda first, second: clustering.clustering_loss(
         torch.stack([first, second]),
@@ -234,7 +269,9 @@ quickly = settings(max_examples=20, deadline=None, derandomize=True)
 @pairs
 @quickly
 @shapes
-def test_views_may_change_places(loss: Callable[[Tensor, Tensor], Loss], batch: int, dim: int, seed: int) -> None:
+def test_views_may_change_places(
+    loss: Callable[[Tensor, Tensor], Loss], batch: int, dim: int, seed: int
+) -> None:
     first, second = (value.detach().double() for value in projections(batch, dim, seed=seed))
     torch.testing.assert_close(loss(first, second).total, loss(second, first).total)
 
@@ -248,14 +285,19 @@ def test_order_of_tracks_does_not_matter(
     first, second = (value.detach().double() for value in projections(batch, dim, seed=seed))
     order = torch.randperm(batch, generator=torch.Generator().manual_seed(seed))
     torch.testing.assert_close(loss(first, second).total, loss(first[order], second[order]).total)
-    if batch > 2 and not torch.equal(order, torch.arange(batch)):  # but which view belongs to which track does
+    if batch > 2 and not torch.equal(
+        order, torch.arange(batch)
+    ):  # but which view belongs to which track does
         assert not torch.allclose(loss(first, second).total, loss(first, second[order]).total)
 
 
 @pairs
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_gives_a_float32_loss(loss: Callable[[Tensor, Tensor], Loss], dtype: torch.dtype) -> None:
-    # 300 squared overflows float16, and a correlation of 64 tracks would be rounded to 3 digits in bfloat16.
+def test_half_precision_gives_a_float32_loss(
+    loss: Callable[[Tensor, Tensor], Loss], dtype: torch.dtype
+) -> None:
+    # 300 squared overflows float16, and a correlation of 64 tracks would be rounded to 3 digits in
+    # bfloat16.
     first, second = (value.detach() * 100 for value in projections(64, 32))
     narrow = [value.to(dtype).requires_grad_() for value in (first, second)]
     with torch.autocast("cpu", dtype=dtype):
@@ -277,12 +319,14 @@ def test_half_precision_gives_a_float32_loss(loss: Callable[[Tensor, Tensor], Lo
 
 
 def test_identical_views_have_the_known_loss() -> None:
-    # 32 orthogonal directions, each seen with both signs: mean 0, covariance a multiple of the identity.
+    # 32 orthogonal directions, each seen with both signs: mean 0, covariance a multiple of the
+    # identity.
     z = torch.cat([torch.eye(32), -torch.eye(32)]) * 8
     assert PAIRS["byol"](z, z).total == pytest.approx(0, abs=1e-5)
     assert PAIRS["barlow_twins"](z, z).total == pytest.approx(0, abs=1e-3)
     assert all(term == pytest.approx(0, abs=1e-5) for term in PAIRS["vicreg"](z, z).terms.values())
-    # Of the 127 other views, the partner lies at cosine 1, 124 at cosine 0 and the 2 of opposite sign at -1.
+    # Of the 127 other views, the partner lies at cosine 1, 124 at cosine 0 and the 2 of opposite
+    # sign at -1.
     known = math.log(1 + 124 * math.exp(-10) + 2 * math.exp(-20))
     assert PAIRS["simclr"](z, z).total == pytest.approx(known, abs=1e-5)
 
@@ -309,7 +353,10 @@ def test_clustering_terms_add_up() -> None:
 
 
 def test_extreme_logits_of_the_clustering_keep_finite_gradients() -> None:
-    students, teachers = torch.stack(projections(4, 8)).detach() * 1e4, torch.stack(projections(4, 8)).detach() * 1e4
+    students, teachers = (
+        torch.stack(projections(4, 8)).detach() * 1e4,
+        torch.stack(projections(4, 8)).detach() * 1e4,
+    )
     students.requires_grad_()
     loss = clustering.clustering_loss(
         students, teachers, torch.zeros(1, 1, 8), student_temperature=0.1, teacher_temperature=0.02

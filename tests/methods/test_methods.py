@@ -1,4 +1,7 @@
-"""What every file in `methods/` must keep to. Methods are found by listing: a new file is tested without an edit."""
+"""What every file in `methods/` must keep to.
+
+Methods are found by listing: a new file is tested without an edit.
+"""
 
 import ast
 import io
@@ -49,7 +52,10 @@ def _one_thread() -> Iterator[None]:
 
 
 class Encoder(nn.Module):
-    """(batch, 1, mels, frames) -> (batch, 12). No layer has a bias that a following normalisation would cancel."""
+    """(batch, 1, mels, frames) -> (batch, 12).
+
+    No layer has a bias that a following normalisation would cancel.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +81,9 @@ def small(module: ModuleType, **changes: Any) -> method.Settings:
     return result
 
 
-def build(module: ModuleType, *, seed: int = 0, multi_label: bool = True, **changes: Any) -> method.Method:
+def build(
+    module: ModuleType, *, seed: int = 0, multi_label: bool = True, **changes: Any
+) -> method.Method:
     """A small method with its own tiny encoder."""
     torch.manual_seed(seed)
     outputs = OUTPUTS if getattr(module, "USES_LABELS", False) else 0
@@ -88,19 +96,27 @@ def batch_at(module: ModuleType, step: int, *, multi_label: bool = True) -> meth
     """The batch of a step, the same whenever it is asked for."""
     generator = torch.Generator().manual_seed(1000 + step)
     common = torch.randn(BATCH, 1, 10, 12, generator=generator)
-    noise = [torch.randn(common.shape, generator=generator) for _ in range(getattr(module, "VIEWS", 2))]
+    noise = [
+        torch.randn(common.shape, generator=generator) for _ in range(getattr(module, "VIEWS", 2))
+    ]
     labels = torch.randint(0, 2, (BATCH, OUTPUTS), generator=generator).float()
     if not multi_label:
         labels = labels.argmax(dim=1)
     uses_labels = getattr(module, "USES_LABELS", False)
-    return method.Batch(views=tuple(common + part for part in noise), labels=labels if uses_labels else None)
+    return method.Batch(
+        views=tuple(common + part for part in noise), labels=labels if uses_labels else None
+    )
 
 
 def optimiser_of(built: method.Method) -> torch.optim.Optimizer:
-    return torch.optim.AdamW((value for value in built.parameters() if value.requires_grad), lr=1e-2)
+    return torch.optim.AdamW(
+        (value for value in built.parameters() if value.requires_grad), lr=1e-2
+    )
 
 
-def train(built: method.Method, optimiser: torch.optim.Optimizer, module: ModuleType, steps: range) -> list[float]:
+def train(
+    built: method.Method, optimiser: torch.optim.Optimizer, module: ModuleType, steps: range
+) -> list[float]:
     """The losses of some steps."""
     losses = []
     for step in steps:
@@ -127,7 +143,9 @@ def test_the_methods_of_the_comparison_are_there() -> None:
 
 @each_trained
 @pytest.mark.parametrize("multi_label", [True, False])
-def test_loss_is_a_finite_scalar_and_reaches_the_encoder(module: ModuleType, multi_label: bool) -> None:
+def test_loss_is_a_finite_scalar_and_reaches_the_encoder(
+    module: ModuleType, multi_label: bool
+) -> None:
     built = build(module, multi_label=multi_label)
     loss = built(batch_at(module, 3, multi_label=multi_label), 3)
     assert isinstance(loss, method.Loss)
@@ -142,7 +160,11 @@ def test_loss_is_a_finite_scalar_and_reaches_the_encoder(module: ModuleType, mul
         assert value.grad.isfinite().all(), name
         assert value.grad.any(), name
     # Distributed training needs every trainable parameter to take part in every step.
-    assert not [name for name, value in built.named_parameters() if value.requires_grad and value.grad is None]
+    assert not [
+        name
+        for name, value in built.named_parameters()
+        if value.requires_grad and value.grad is None
+    ]
     if built.classifier is not None:
         assert built.classifier(torch.zeros(2, WIDTH)).shape == (2, OUTPUTS)
 
@@ -174,14 +196,18 @@ def test_half_precision_networks_give_a_float32_loss(module: ModuleType) -> None
         loss = built(batch_at(module, 0), 0)
     built.after_step(0)
     assert loss.total.dtype == torch.float32
-    torch.testing.assert_close(loss.total, build(module)(batch_at(module, 0), 0).total, rtol=0.1, atol=0.1)
+    torch.testing.assert_close(
+        loss.total, build(module)(batch_at(module, 0), 0).total, rtol=0.1, atol=0.1
+    )
     assert all(value.dtype in (torch.float32, torch.int64) for value in built.state_dict().values())
 
 
 @each_trained
 def test_training_lowers_the_loss_of_one_batch(module: ModuleType) -> None:
     built = build(module)
-    optimiser = torch.optim.AdamW((value for value in built.parameters() if value.requires_grad), lr=3e-3)
+    optimiser = torch.optim.AdamW(
+        (value for value in built.parameters() if value.requires_grad), lr=3e-3
+    )
     batch, losses = batch_at(module, 0), []
     for _ in range(30):
         # Step 4 throughout: no schedule moves, and prototypes are free.
@@ -225,12 +251,16 @@ def test_a_resumed_run_is_bit_identical(module: ModuleType) -> None:
     optimiser = optimiser_of(resumed)
     optimiser.load_state_dict(saved["optimiser"])
     assert train(resumed, optimiser, module, range(3, 6)) == losses[3:]
-    for (name, value), expected in zip(resumed.state_dict().items(), straight.state_dict().values(), strict=True):
+    for (name, value), expected in zip(
+        resumed.state_dict().items(), straight.state_dict().values(), strict=True
+    ):
         assert torch.equal(value, expected), name
 
 
 @each_trained
-def test_a_step_that_is_thrown_away_leaves_no_trace_but_batch_statistics(module: ModuleType) -> None:
+def test_a_step_that_is_thrown_away_leaves_no_trace_but_batch_statistics(
+    module: ModuleType,
+) -> None:
     """The loop may skip a step whose loss is not finite: forward alone changes nothing but BatchNorm's statistics."""
     built = build(module)
     before = {name: value.clone() for name, value in built.state_dict().items()}
@@ -254,25 +284,33 @@ def test_slow_copy_follows_without_a_gradient(name: str) -> None:
     (teacher,) = slow_copies(built)
     network = teacher.networks[0]  # the copy of the encoder
     assert network is not built.encoder
-    for value, source in zip(network.state_dict().values(), built.encoder.state_dict().values(), strict=True):
+    for value, source in zip(
+        network.state_dict().values(), built.encoder.state_dict().values(), strict=True
+    ):
         assert torch.equal(value, source)
         assert value.data_ptr() != source.data_ptr()
 
     optimiser = optimiser_of(built)
     built(batch_at(module, 0), 0).total.backward()
     assert all(value.grad is None and not value.requires_grad for value in teacher.parameters())
-    assert sum(value.requires_grad for value in built.parameters()) == len(optimiser.param_groups[0]["params"])
+    assert sum(value.requires_grad for value in built.parameters()) == len(
+        optimiser.param_groups[0]["params"]
+    )
     optimiser.step()
     before = [value.clone() for value in network.parameters()]
     built.after_step(0)
-    for value, old, source in zip(network.parameters(), before, built.encoder.parameters(), strict=True):
+    for value, old, source in zip(
+        network.parameters(), before, built.encoder.parameters(), strict=True
+    ):
         assert not torch.equal(value, old)
         torch.testing.assert_close(value, 0.9 * old + 0.1 * source)
     buffers = list(zip(network.buffers(), built.encoder.buffers(), strict=True))
     assert len(buffers) == 6
     assert all(torch.equal(value, source) for value, source in buffers)
     assert all(value.data_ptr() != source.data_ptr() for value, source in buffers)
-    assert next(value for value in network.buffers()).any()  # running means that were never updated would agree too
+    assert next(
+        value for value in network.buffers()
+    ).any()  # running means that were never updated would agree too
 
 
 def test_slow_copy_takes_over_buffers_that_its_own_pass_does_not_update() -> None:
@@ -295,7 +333,9 @@ def test_schedules_are_functions_of_the_step() -> None:
 
     clustering = MODULES["clustering"]
     settings = clustering.Settings(warmup_fraction=0.2)
-    temperatures = [clustering.teacher_temperature_at(step, steps=100, settings=settings) for step in range(100)]
+    temperatures = [
+        clustering.teacher_temperature_at(step, steps=100, settings=settings) for step in range(100)
+    ]
     assert temperatures[0] == 0.02
     assert temperatures[10] == pytest.approx(0.03)
     assert set(temperatures[20:]) == {0.04}
@@ -351,14 +391,18 @@ def test_supervised_says_what_is_missing() -> None:
 
 
 @each
-def test_settings_are_frozen_documented_and_refuse_what_they_do_not_know(module: ModuleType) -> None:
+def test_settings_are_frozen_documented_and_refuse_what_they_do_not_know(
+    module: ModuleType,
+) -> None:
     settings = module.Settings()
     with pytest.raises(pydantic.ValidationError, match="Extra inputs"):
         module.Settings(no_such_setting=1)
     for name in module.Settings.model_fields:
         with pytest.raises(pydantic.ValidationError, match="frozen"):
             setattr(settings, name, getattr(settings, name))
-        assert f"        {name}: " in (module.Settings.__doc__ or ""), f"{name} is not documented under Attributes"
+        assert f"        {name}: " in (module.Settings.__doc__ or ""), (
+            f"{name} is not documented under Attributes"
+        )
     assert module.Settings(**settings.model_dump()) == settings
 
 
@@ -395,7 +439,11 @@ def test_file_says_what_it_is_in_literals(module: ModuleType) -> None:
     assert "numbers" in rest.lower(), "the docstring says which numbers differ from the paper"
     constants: dict[str, Any] = {}
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper():
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id.isupper()
+        ):
             constants[node.targets[0].id] = ast.literal_eval(node.value)
     assert {"PAPER", "COST"} <= set(constants) <= set(CONSTANTS)
     assert all(type(value) is CONSTANTS[name] for name, value in constants.items())
@@ -411,7 +459,9 @@ def imports(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "no relative imports: files are loaded by name"
             whole = node.module == "bench"
-            found |= {f"bench.{alias.name}" for alias in node.names} if whole else {str(node.module)}
+            found |= (
+                {f"bench.{alias.name}" for alias in node.names} if whole else {str(node.module)}
+            )
     return found
 
 
@@ -432,7 +482,8 @@ def test_file_keeps_to_the_contract(module: ModuleType) -> None:
     built = build(module)
     assert isinstance(built.encoder, Encoder)
     assert built.settings == small(module)
-    # Parameters are registered once: a second name for the encoder would be saved and counted twice.
+    # Parameters are registered once: a second name for the encoder would be saved and counted
+    # twice.
     names = list(built.state_dict())
     addresses = [value.data_ptr() for value in built.state_dict().values()]
     assert len(set(addresses)) == len(names)
@@ -487,7 +538,9 @@ os._exit(0)  # gloo's threads are not joined: where one still runs, a plain exit
 def test_two_processes_have_the_gradient_of_one(tmp_path: Path) -> None:
     root = str(Path(str(method.__file__)).parents[1])
     command = [sys.executable, "-c", SHARE + PROCESS]
-    processes = [subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=root) for rank in range(2)]
+    processes = [
+        subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=root) for rank in range(2)
+    ]
     try:
         assert [process.wait(timeout=120) for process in processes] == [0, 0]
     finally:

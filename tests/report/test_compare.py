@@ -23,8 +23,28 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the results of two methods: 2 pretraining seeds x 2 draws x 2 probe seeds, and fraction 1."""
     folder = tmp_path_factory.mktemp("computed")
     tracks = make_tones(folder / "tones", kind="tags")
-    command = [sys.executable, "-m", "bench", *RUN, "--method", "random_init,simclr", "--dataset", str(tracks)]
-    command += ["--fraction", "0.4,1.0", "--draws", "2", "--seed", "0,1", "--probe-seeds", "2", "--probe", "mlp"]
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        *RUN,
+        "--method",
+        "random_init,simclr",
+        "--dataset",
+        str(tracks),
+    ]
+    command += [
+        "--fraction",
+        "0.4,1.0",
+        "--draws",
+        "2",
+        "--seed",
+        "0,1",
+        "--probe-seeds",
+        "2",
+        "--probe",
+        "mlp",
+    ]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return folder
 
@@ -93,7 +113,14 @@ def test_a_comparison_says_all_that_the_cells_show(main: Main, stored: Path) -> 
 def test_the_tables_name_protocol_and_unknown_sources(main: Main, stored: Path) -> None:
     status, out, err = main("compare", "simclr", "random_init", "--fraction", "1.0")
     assert status == 0, err
-    for words in ("simclr", "random_init", "p (Holm)", "detectable", "split csv", "balanced over tracks"):
+    for words in (
+        "simclr",
+        "random_init",
+        "p (Holm)",
+        "detectable",
+        "split csv",
+        "balanced over tracks",
+    ):
         assert words in out
     assert "what a single score depends on" in out
     assert "label draw: not known: one label draw" in out
@@ -111,15 +138,27 @@ def test_a_method_against_itself_is_no_difference(main: Main, stored: Path, tmp_
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda content: content["data"].update(split="other", tracks_hash="0" * 16), "split: csv against other"),
+        (
+            lambda content: content["data"].update(split="other", tracks_hash="0" * 16),
+            "split: csv against other",
+        ),
         (lambda content: content["data"].update(tags=["a", "b"]), "tag set: 4 tags against 2 tags"),
         (lambda content: content["data"].update(tracks_hash="0" * 16), "hash of tracks"),
         (lambda content: content["counts"].update(test_tracks=8), "test tracks): 9 against 8"),
         (lambda content: content["spec"]["score"].update(seed=4), "score.seed: 0 against 4"),
-        (lambda content: content["spec"]["score"].update(by="group"), "score.by: track against group"),
-        (lambda content: content.update(convention="mean_probability"), "convention: mean_embedding against mean_p"),
+        (
+            lambda content: content["spec"]["score"].update(by="group"),
+            "score.by: track against group",
+        ),
+        (
+            lambda content: content.update(convention="mean_probability"),
+            "convention: mean_embedding against mean_p",
+        ),
         (lambda content: content["spec"].update(fraction=0.7), "fraction: 1.0 against 0.7"),
-        (lambda content: content["protocol"].update(labels="uniform over tracks"), "labelled subsets: balanced"),
+        (
+            lambda content: content["protocol"].update(labels="uniform over tracks"),
+            "labelled subsets: balanced",
+        ),
     ],
 )
 def test_cells_that_differ_in_more_than_the_method_are_refused(
@@ -142,7 +181,10 @@ def test_cells_that_differ_in_more_than_the_method_are_refused(
         (["simclr", "random_int"], "did you mean 'random_init'"),
         (["simclr", "random_init", "--metric", "map"], "unknown metric 'map'"),
         (["simclr", "random_init", "--dataset", "gtzan"], "no stored cell of simclr on gtzan"),
-        (["simclr", "random_init", "--fraction", "0.5"], "no stored cell of simclr at fraction 0.5"),
+        (
+            ["simclr", "random_init", "--fraction", "0.5"],
+            "no stored cell of simclr at fraction 0.5",
+        ),
         (["simclr", "random_init", "--alpha", "2"], "--alpha 2"),
         (["simclr,depth=3", "random_init"], "key=value with a key of encoder"),
         (["simclr,probe=linear", "random_init"], "no stored cell of simclr,probe=linear"),
@@ -150,7 +192,9 @@ def test_cells_that_differ_in_more_than_the_method_are_refused(
         (["simclr", "random_init", "--results", "nowhere"], "no results in nowhere"),
     ],
 )
-def test_bad_comparisons_are_one_line(main: Main, stored: Path, arguments: list[str], words: str) -> None:
+def test_bad_comparisons_are_one_line(
+    main: Main, stored: Path, arguments: list[str], words: str
+) -> None:
     status, out, err = main("compare", *arguments)
     assert (status, out) == (2, "")
     assert words in err.splitlines()[-1]
@@ -183,7 +227,9 @@ def test_two_splits_of_one_data_set_stand_apart(main: Main, stored: Path) -> Non
 
     for method in ("simclr", "random_init"):
         altered(stored, one(stored, method), other, stored)
-    status, out, err = main("compare", "simclr", "random_init", "--fraction", "1.0", "--dataset", "tones/tracks.csv")
+    status, out, err = main(
+        "compare", "simclr", "random_init", "--fraction", "1.0", "--dataset", "tones/tracks.csv"
+    )
     assert status == 0, err
     assert "tracks (csv, " in out
     assert "tracks (other, ababab)" in out
@@ -214,9 +260,14 @@ def test_subsets_of_other_sizes_are_not_paired(main: Main, stored: Path) -> None
     run = [*RUN, "--dataset", "tones/tracks.csv", "--fraction", "0.5", "--json"]
     assert main(*run, "--method", "random_init", "--labels.of", "dataset")[0] == 0
     assert main(*run, "--method", "simclr")[0] == 0
-    status, _, err = main("compare", "simclr,probe=linear", "random_init,probe=linear", "--fraction", "0.5")
+    status, _, err = main(
+        "compare", "simclr,probe=linear", "random_init,probe=linear", "--fraction", "0.5"
+    )
     assert status == 2
-    assert "labelled subsets: balanced over tracks against balanced over tracks, shares of the whole" in err
+    assert (
+        "labelled subsets: balanced over tracks against balanced over tracks, shares of the whole"
+        in err
+    )
 
 
 def test_damaged_logits_are_one_line(main: Main, stored: Path) -> None:
@@ -245,13 +296,19 @@ def test_rescoring_trains_nothing_and_its_resamples_go_on_from_the_old_ones(
     after, _ = results.read_all(stored)
     assert len(after) == 2 * len(before)
     old = next(cell for cell in before if cell.spec.method.name == "simclr")
-    same = old.spec.model_copy(update={"score": old.spec.score.model_copy(update={"resamples": 120})})
+    same = old.spec.model_copy(
+        update={"score": old.spec.score.model_copy(update={"resamples": 120})}
+    )
     new = next(cell for cell in after if cell.spec == same)
     assert new.metrics["map_macro"].value == old.metrics["map_macro"].value
-    first, more = (results.read_values(results.path_of(stored, cell)).resampled["map_macro"] for cell in (old, new))
+    first, more = (
+        results.read_values(results.path_of(stored, cell)).resampled["map_macro"]
+        for cell in (old, new)
+    )
     assert len(more) == 120
     np.testing.assert_array_equal(more[:50], first)
-    # The same cells asked for by `bench run` are found; the comparison takes those with most resamples.
+    # The same cells asked for by `bench run` are found; the comparison takes those with most
+    # resamples.
     run = [*RUN, "--method", "simclr", "--dataset", "tones/tracks.csv", "--probe", "mlp", "--json"]
     status, out, err = main("compare", "simclr", "random_init", "--json")
     assert {pair["resamples"] for pair in json.loads(out)["pairs"]} == {120}
@@ -271,7 +328,9 @@ def test_rescoring_trains_nothing_and_its_resamples_go_on_from_the_old_ones(
         (["--resamples", "9", "--results", "nowhere"], "no results in nowhere"),
     ],
 )
-def test_bad_rescoring_is_one_line(main: Main, stored: Path, arguments: list[str], words: str) -> None:
+def test_bad_rescoring_is_one_line(
+    main: Main, stored: Path, arguments: list[str], words: str
+) -> None:
     status, _, err = main("rescore", *arguments)
     assert status == 2
     assert words in err.splitlines()[-1]
@@ -288,7 +347,16 @@ def test_rescoring_says_which_logits_are_gone(main: Main, stored: Path) -> None:
 def test_subsets_go_out_and_come_back(main: Main, stored: Path) -> None:
     tracks = "tones/tracks.csv"
     status, out, err = main(
-        "subsets", "export", "--dataset", tracks, "--fraction", "0.4,7", "--draws", "2", "--out", "s"
+        "subsets",
+        "export",
+        "--dataset",
+        tracks,
+        "--fraction",
+        "0.4,7",
+        "--draws",
+        "2",
+        "--out",
+        "s",
     )
     assert status == 0, err
     files = sorted(Path("s").glob("*.json"))
@@ -316,27 +384,52 @@ def test_subsets_go_out_and_come_back(main: Main, stored: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "--method", "simclr", "--subset", "0123456789abcdef"], "no subset 0123456789abcdef"),
+        (
+            ["run", "--method", "simclr", "--subset", "0123456789abcdef"],
+            "no subset 0123456789abcdef",
+        ),
         (["run", "--method", "simclr", "--subset", "x", "--fraction", "0.1"], "leave --fraction"),
-        (["run", "--method", "simclr", "--preset", "deezer", "--draws", "2"], "says which tracks are labelled"),
+        (
+            ["run", "--method", "simclr", "--preset", "deezer", "--draws", "2"],
+            "says which tracks are labelled",
+        ),
         (["run", "--method", "simclr", "--preset", "deezr"], "deezer"),
         (["run", "--method", "simclr", "--labels.scheme", "even", "--dry-run"], "labels.scheme"),
         (["run", "--method", "simclr", "--probe-seeds", "0"], "--probe-seeds 0"),
-        (["run", "--method", "simclr", "--labels.subset", "0123456789abcdef"], "give --subset HASH"),
+        (
+            ["run", "--method", "simclr", "--labels.subset", "0123456789abcdef"],
+            "give --subset HASH",
+        ),
         (["run", "--method", "simclr", "--probe.learning_rates", "[0.1, 0.1]"], "stands twice"),
         (
-            ["run", "--method", "simclr", "--views.exclude", "0123456789abcdef", "--dataset", "CSV"],
+            [
+                "run",
+                "--method",
+                "simclr",
+                "--views.exclude",
+                "0123456789abcdef",
+                "--dataset",
+                "CSV",
+            ],
             "give --exclude FILE",
         ),
         (["run", "--method", "simclr", "--seed", "0,x"], "--seed 'x'"),
-        (["run", "--method", "simclr", "--resamples", "5", "--score.resamples", "6"], "given twice"),
+        (
+            ["run", "--method", "simclr", "--resamples", "5", "--score.resamples", "6"],
+            "given twice",
+        ),
         (["subsets", "export", "--dataset", "CSV", "--fraction", "0.4"], "--out"),
-        (["subsets", "export", "--dataset", "CSV", "--fraction", "99", "--out", "s"], "99 labelled tracks are asked"),
+        (
+            ["subsets", "export", "--dataset", "CSV", "--fraction", "99", "--out", "s"],
+            "99 labelled tracks are asked",
+        ),
         (["subsets", "import", "--dataset", "CSV"], "give one or more files"),
         (["subsets", "import", "none.json", "--dataset", "CSV"], "cannot read none.json"),
     ],
 )
-def test_bad_labelled_sets_are_one_line(main: Main, stored: Path, arguments: list[str], words: str) -> None:
+def test_bad_labelled_sets_are_one_line(
+    main: Main, stored: Path, arguments: list[str], words: str
+) -> None:
     csv = str(stored.parent / "tones/tracks.csv")
     status, out, err = main(*[csv if argument == "CSV" else argument for argument in arguments])
     assert (status, out) == (2, "")
@@ -356,4 +449,6 @@ def test_presets_are_the_published_subsets(main: Main, stored: Path) -> None:
     status, out, err = main(*run, "--preset", "clmr")
     specs = json.loads(out)["specs"]
     assert [spec["fraction"] for spec in specs] == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
-    assert {(spec["labels"]["scheme"], spec["labels"]["of"]) for spec in specs} == {("balanced", "dataset")}
+    assert {(spec["labels"]["scheme"], spec["labels"]["of"]) for spec in specs} == {
+        ("balanced", "dataset")
+    }

@@ -15,7 +15,8 @@ from tests.synthetic_results import write_cells
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "results" / "reference" / "published.csv"
 
-# From the tables of the protocols: paper, exhibit, our method, evaluated on, probe, share of the labels, metric, value.
+# From the tables of the protocols: paper, exhibit, our method, evaluated on, probe, share of the
+# labels, metric, value.
 SAMPLE = [
     ("icassp2024", "Fig. 1", "simclr", "MTAT", "mlp", 1.0, "map_macro", 0.4303),
     ("icassp2024", "Fig. 1", "clustering", "Jamendo mood", "mlp", 1.0, "map_macro", 0.1145),
@@ -50,7 +51,9 @@ def test_every_number_has_a_source_and_says_how_sure_it_is():
     rows = reference.read_published()
     assert len(rows) == 485
     assert {row.paper for row in rows} >= {"icassp2024", "clmr", "tune", "vicreg-thesis"}
-    assert all(row.source and row.certainty in reference.MEANING and row.tolerance > 0 for row in rows)
+    assert all(
+        row.source and row.certainty in reference.MEANING and row.tolerance > 0 for row in rows
+    )
     figure_1 = [row for row in reference.of_paper("icassp2024") if row.exhibit == "Fig. 1"]
     assert len(figure_1) == 50
     assert all(row.sd for row in figure_1)
@@ -105,11 +108,14 @@ def set_score(path: Path, metric: str, value: float, low: float, high: float) ->
 
 def test_marks_follow_their_definition(tmp_path):
     """Reproduced up to the tolerance, within while the interval holds the number, off beyond it."""
-    (path,) = write_cells(tmp_path, ["simclr"], ["magnatagatune"], [1.0], probes=["mlp"], resamples=50)
+    (path,) = write_cells(
+        tmp_path, ["simclr"], ["magnatagatune"], [1.0], probes=["mlp"], resamples=50
+    )
     row = next(
         row
         for row in reference.of_paper("icassp2024")
-        if (row.exhibit, row.method, row.evaluated_on, row.metric) == ("Fig. 1", "simclr", "MTAT", "map_macro")
+        if (row.exhibit, row.method, row.evaluated_on, row.metric)
+        == ("Fig. 1", "simclr", "MTAT", "map_macro")
     )
     cases = [
         (row.value, 0.0, "reproduced"),
@@ -132,39 +138,58 @@ def test_marks_follow_their_definition(tmp_path):
 
 
 def test_what_is_missing_says_why(tmp_path):
-    write_cells(tmp_path, ["simclr"], ["magnatagatune:pons"], [1.0], probes=["linear"], resamples=20)
+    write_cells(
+        tmp_path, ["simclr"], ["magnatagatune:pons"], [1.0], probes=["linear"], resamples=20
+    )
     stock = read_stock(tmp_path)
 
     def why(paper: str, **wanted: object) -> str:
         rows = reference.of_paper(paper)
-        row = next(row for row in rows if all(getattr(row, name) == value for name, value in wanted.items()))
+        row = next(
+            row
+            for row in rows
+            if all(getattr(row, name) == value for name, value in wanted.items())
+        )
         (match,) = agree([row], stock)
         assert match.mark == "missing"
         assert match.ours is None
         return match.reasons[0]
 
-    assert why("icassp2024", evaluated_on="MTAT").startswith("other split convention: stored on pons, not lee")
+    assert why("icassp2024", evaluated_on="MTAT").startswith(
+        "other split convention: stored on pons, not lee"
+    )
     assert why("icassp2024", evaluated_on="MSD100").startswith("other data set")
     assert why("icassp2024", evaluated_on="Jamendo mood") == (
         "other data set: no cell on jamendo; stored: magnatagatune"
     )
-    assert why("clmr", exhibit="labels", dataset="magnatagatune", label_fraction=0.1, method="simclr") == (
-        "other labels: stored at fraction 1, not 0.1"
-    )
+    assert why(
+        "clmr", exhibit="labels", dataset="magnatagatune", label_fraction=0.1, method="simclr"
+    ) == ("other labels: stored at fraction 1, not 0.1")
     assert why("clmr", exhibit="README", probe="mlp").startswith("other probe: stored linear")
     assert why("clmr", published_as="CPC").startswith("no method here corresponds to CPC")
-    assert why("clmr", exhibit="transfer", pretrain="fma").startswith(("other pretraining data", "no method"))
+    assert why("clmr", exhibit="transfer", pretrain="fma").startswith(
+        ("other pretraining data", "no method")
+    )
     assert why("vicreg-thesis", method="vicreg").startswith("no probe here corresponds")
 
 
 def test_an_exhibit_that_compares_encoders_takes_no_other_encoder(tmp_path):
     write_cells(tmp_path, ["simclr"], ["magnatagatune:pons"], [1.0], resamples=20)
-    rows = [row for row in reference.of_paper("tune") if row.exhibit == "Table S1" and row.probe == "linear"]
+    rows = [
+        row
+        for row in reference.of_paper("tune")
+        if row.exhibit == "Table S1" and row.probe == "linear"
+    ]
     matches = agree(rows, read_stock(tmp_path))
     assert {match.mark for match in matches} == {"missing"}
     assert {match.reasons[0].split(":")[0] for match in matches} == {"other encoder"}
     # Where an exhibit has but one encoder, another is compared, and named as a reason.
-    rows = [row for row in reference.of_paper("clmr") if row.exhibit == "README" and row.probe == "linear"]
+    rows = [
+        row
+        for row in reference.of_paper("clmr")
+        if row.exhibit == "README" and row.probe == "linear"
+    ]
     assert all(
-        "encoder resnet_small in place of sample_cnn" in match.reasons for match in agree(rows, read_stock(tmp_path))
+        "encoder resnet_small in place of sample_cnn" in match.reasons
+        for match in agree(rows, read_stock(tmp_path))
     )

@@ -24,15 +24,31 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with two methods at two fractions and two draws."""
     folder = tmp_path_factory.mktemp("stored")
     tracks = make_tones(folder / "tones", kind="tags")
-    command = [sys.executable, "-m", "bench", *RUN, "--method", "random_init,simclr", "--dataset", str(tracks)]
-    subprocess.run([*command, "--fraction", "0.3,1.0", "--draws", "2"], cwd=folder, check=True, capture_output=True)
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        *RUN,
+        "--method",
+        "random_init,simclr",
+        "--dataset",
+        str(tracks),
+    ]
+    subprocess.run(
+        [*command, "--fraction", "0.3,1.0", "--draws", "2"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
     return folder / "results"
 
 
 def groups(folder: Path) -> dict[tuple[str, float], list[Cell]]:
     found: dict[tuple[str, float], list[Cell]] = {}
     for result in results.read_all(folder)[0]:
-        found.setdefault((result.spec.method.name, result.spec.fraction), []).append(read_cell(folder, result))
+        found.setdefault((result.spec.method.name, result.spec.fraction), []).append(
+            read_cell(folder, result)
+        )
     return found
 
 
@@ -46,7 +62,9 @@ def test_results_hold_what_figures_and_tests_need(stored):
             assert 0 <= metric.low <= metric.value <= metric.high <= 1
         assert set(result.conventions) == {"mean_probability"}
         assert "map_macro, mean_probability" in values.resampled
-        assert len(values.influence["map_macro"]) == len(values.groups) == result.counts["test_tracks"]
+        assert (
+            len(values.influence["map_macro"]) == len(values.groups) == result.counts["test_tracks"]
+        )
         assert len(result.per_tag["average_precision"]) == len(result.data["tags"]) == 4
         known = [value for value in result.per_tag["average_precision"] if value is not None]
         assert result.metrics["map_macro"].value == pytest.approx(np.mean(known))
@@ -59,7 +77,10 @@ def test_results_hold_what_figures_and_tests_need(stored):
 
 
 def test_the_same_resamples_serve_every_method(stored):
-    """Micro scores of two methods on shared resamples move together; on resamples of their own they would not."""
+    """Micro scores of two methods on shared resamples move together.
+
+    On resamples of their own they would not.
+    """
     cells = groups(stored)
     first, second = cells["simclr", 1.0][0], cells["random_init", 1.0][0]
     found = difference([first], [second], "map_macro")
@@ -94,14 +115,19 @@ def test_a_result_of_another_form_is_refused(tmp_path):
     path = tmp_path / "runs/x.json"
     path.parent.mkdir()
     path.write_text(json.dumps({"schema_version": 1}))
-    with pytest.raises(InputError, match=r"x\.json is a result of schema 1; this version reads schema 3"):
+    with pytest.raises(
+        InputError, match=r"x\.json is a result of schema 1; this version reads schema 3"
+    ):
         results.read(path)
     found, left_out = results.read_all(tmp_path)
     assert (found, len(left_out)) == ([], 1)
 
 
 def test_mlflow_mirror_is_complete_and_made_once(stored, tmp_path):
-    """A real MLflow, in a process of its own: parameters, metrics, curves and the file; twice is once."""
+    """A real MLflow, in a process of its own: parameters, metrics, curves and the file.
+
+    Twice is once.
+    """
     code = f"""
 import sys
 from pathlib import Path
@@ -121,7 +147,12 @@ print(json.dumps([len(cells), one.data.metrics, one.data.params, len(curve), art
 """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     count, metrics, params, curve, artifacts = json.loads(done.stdout.splitlines()[-1])
@@ -170,7 +201,9 @@ def test_doctor_knows_the_broken_mixes_and_what_mends_them(changed, state, expec
 def test_doctor_is_well_here(bench):
     done = bench("doctor")
     assert "bad" not in {line.split()[0] for line in done.stdout.splitlines()}
-    assert {"python:", "packages:", "imports:", "gpu:", "slurm:", "home:", "results:"} <= set(done.stdout.split())
+    assert {"python:", "packages:", "imports:", "gpu:", "slurm:", "home:", "results:"} <= set(
+        done.stdout.split()
+    )
 
 
 def test_doctor_names_a_folder_that_cannot_be_written(bench, tmp_path):

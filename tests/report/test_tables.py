@@ -30,7 +30,9 @@ ODD = "<script>alert('&')_%$x^2$\\{}#~|"
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored")
-    write_cells(folder, ["simclr", "vicreg", "byol", ODD], ["magnatagatune", "magnatagatune:pons", "gtzan"])
+    write_cells(
+        folder, ["simclr", "vicreg", "byol", ODD], ["magnatagatune", "magnatagatune:pons", "gtzan"]
+    )
     return folder
 
 
@@ -41,7 +43,10 @@ def test_splits_never_share_a_table(stored):
     ]  # fmt: skip
     for table in tables:
         assert len(table.rows) == 8  # four methods at two shares
-        assert any("80 test tracks" in note and table.title.partition(" ")[0] in note for note in table.notes)
+        assert any(
+            "80 test tracks" in note and table.title.partition(" ")[0] in note
+            for note in table.notes
+        )
         assert any("resamples of tracks, 95%" in note for note in table.notes)
     assert tables[0].columns[-2:] == ["Accuracy", "F1 (macro)"]
 
@@ -73,7 +78,9 @@ def test_numbers_are_the_stored_ones_and_ties_those_of_the_paired_test(stored):
         assert numbers[name, "100%"].rank == ("tie" if p_value >= ALPHA else "")
         assert numbers[name, "100%"].p_value == pytest.approx(p_value)
     assert numbers[best, "100%"].rank == "best"
-    assert sum(number.rank == "best" for (_, share), number in numbers.items() if share == "10%") == 1
+    assert (
+        sum(number.rank == "best" for (_, share), number in numbers.items() if share == "10%") == 1
+    )
 
 
 def test_a_missing_cell_is_a_row_of_dashes(tmp_path):
@@ -121,13 +128,24 @@ def test_every_form_prints_odd_names_as_they_stand(stored):
     assert "<script>" not in text
     assert "&lt;script&gt;alert('&amp;')\\_%\\$x^2\\$\\\\{}\\#\\~\\|" in text
     lines = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines if "Accuracy" not in line}) <= 2
+    assert (
+        len({len(re.findall(r"(?<!\\)\|", line)) for line in lines if "Accuracy" not in line}) <= 2
+    )
     rows = list(csv.reader(io.StringIO(as_csv(tables))))
     assert {len(row) for row in rows} == {11}
     assert ODD in {row[1] for row in rows}
     assert all(0 <= float(row[6]) <= 1 for row in rows[1:])
     body = as_latex(tables)
-    for sign in ("\\&", "\\%", "\\_", "\\$", "\\textless{}script\\textgreater{}", "\\textbackslash{}", "\\{\\}", "\\#"):
+    for sign in (
+        "\\&",
+        "\\%",
+        "\\_",
+        "\\$",
+        "\\textless{}script\\textgreater{}",
+        "\\textbackslash{}",
+        "\\{\\}",
+        "\\#",
+    ):
         assert sign in body
     assert body.count("\\toprule") == body.count("\\bottomrule") == 3
     assert "\\textbf{" in body
@@ -147,7 +165,9 @@ def test_tex_sets_every_table(stored, tmp_path):
     before = "\\documentclass{article}\n\\usepackage{booktabs}\n\\usepackage[T1]{fontenc}\n\\begin{document}\n"
     (tmp_path / "tables.tex").write_text(before + as_latex(tables) + "\\end{document}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False
+    )
     assert not done.returncode, done.stdout[-2000:]
     assert "Missing character" not in (tmp_path / "tables.log").read_text(errors="replace")
 
@@ -163,7 +183,13 @@ def test_published_numbers_keep_their_test_sets_apart():
 
 
 def test_settings_keep_probes_apart(tmp_path):
-    write_cells(tmp_path, ["simclr", "supervised", "mfcc"], fractions=(1.0,), probes=("linear", "mlp"), resamples=20)
+    write_cells(
+        tmp_path,
+        ["simclr", "supervised", "mfcc"],
+        fractions=(1.0,),
+        probes=("linear", "mlp"),
+        resamples=20,
+    )
     stock = read_stock(tmp_path)
     assert [setting.probe for setting in settings(stock.results)] == ["linear", "mlp"]
     first, second = score_tables(stock)
@@ -181,15 +207,33 @@ def app() -> App:
 
 
 def call(app: App, *arguments: object) -> None:
-    app([str(one) for one in arguments], exit_on_error=False, print_error=False, result_action="return_value")
+    app(
+        [str(one) for one in arguments],
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
+    )
 
 
 def test_commands_write_and_print(app, stored, tmp_path, capsys):
     call(app, "table", "--results", stored)
     said = capsys.readouterr().out
-    assert said.index("gtzan (fault-filtered)") < said.index("magnatagatune (lee)") < said.index("magnatagatune (pons)")
+    assert (
+        said.index("gtzan (fault-filtered)")
+        < said.index("magnatagatune (lee)")
+        < said.index("magnatagatune (pons)")
+    )
     assert ODD in said
-    call(app, "table", "--results", stored, "--format", "latex", "--out", tmp_path / "made" / "table.tex")
+    call(
+        app,
+        "table",
+        "--results",
+        stored,
+        "--format",
+        "latex",
+        "--out",
+        tmp_path / "made" / "table.tex",
+    )
     assert "\\toprule" in (tmp_path / "made" / "table.tex").read_text()
     assert capsys.readouterr().out.strip().endswith("table.tex")
     call(app, "table", "--reference", "--paper", "tune", "--format", "csv")
@@ -197,7 +241,18 @@ def test_commands_write_and_print(app, stored, tmp_path, capsys):
     assert len(rows) == 52
     assert rows[0]["paper"] == "tune"
     out = tmp_path / "figures"
-    call(app, "figures", "--paper", "icassp2024", "--mode", "published", "--format", "svg", "--out", out)
+    call(
+        app,
+        "figures",
+        "--paper",
+        "icassp2024",
+        "--mode",
+        "published",
+        "--format",
+        "svg",
+        "--out",
+        out,
+    )
     assert {path.name for path in out.iterdir()} == {
         f"icassp2024-fig{number}-published.{ending}"
         for number in (1, 2)

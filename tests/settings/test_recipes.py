@@ -31,7 +31,9 @@ def test_the_published_recipes_are_there():
 @pytest.mark.parametrize("name", RECIPES)
 def test_no_setting_drifts(name):
     golden = (update.FOLDER / f"{name}.json").read_text(encoding="utf-8")
-    assert json.loads(golden) == update.resolved(name), "meant? then: python tests/settings/golden/update.py"
+    assert json.loads(golden) == update.resolved(name), (
+        "meant? then: python tests/settings/golden/update.py"
+    )
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -46,17 +48,32 @@ def test_every_value_of_a_published_recipe_says_where_it_is_from(name):
 
 def test_published_values():
     clmr = resolve(recipe="clmr", dataset="magnatagatune")
-    assert (clmr.encoder.name, clmr.dataset.settings, clmr.views.splits) == ("sample_cnn", {"split": "pons"}, "train")
-    assert (clmr.train.epochs, clmr.train.batch_size, clmr.train.learning_rate) == (10_000, 96, 3e-4)
+    assert (clmr.encoder.name, clmr.dataset.settings, clmr.views.splits) == (
+        "sample_cnn",
+        {"split": "pons"},
+        "train",
+    )
+    assert (clmr.train.epochs, clmr.train.batch_size, clmr.train.learning_rate) == (
+        10_000,
+        96,
+        3e-4,
+    )
     assert clmr.method.settings["temperature"] == 0.5
     assert [getattr(clmr.augment, name).probability for name in ("polarity", "noise", "gain", "filter")] == [
         0.8, 0.01, 0.3, 0.8,
     ]  # fmt: skip
     deezer = resolve("byol", recipe="icassp2024", dataset="magnatagatune")
-    assert (deezer.encoder.name, deezer.dataset.settings, deezer.train.steps) == ("resnet", {"split": "lee"}, 999 * 512)
+    assert (deezer.encoder.name, deezer.dataset.settings, deezer.train.steps) == (
+        "resnet",
+        {"split": "lee"},
+        999 * 512,
+    )
     assert not deezer.augment.on_waveform
     assert not deezer.augment.on_spectrogram
-    assert resolve(recipe="clmr", dataset="magnatagatune", pretrain_dataset="fma").views.splits == "all"
+    assert (
+        resolve(recipe="clmr", dataset="magnatagatune", pretrain_dataset="fma").views.splits
+        == "all"
+    )
     assert resolve("supervised", recipe="clmr").augment.name == "none"
     assert experiment("icassp2024").fractions == (0.01, 0.05, 0.1, 0.2, 1.0)
 
@@ -81,7 +98,9 @@ def test_scale_shrinks_the_budget_alone():
     assert resolve(recipe="icassp2024", scale=1e-12).train.steps == 1
 
 
-@pytest.mark.parametrize("setting", ['steps = "many"', "steps = -4", "epochs = inf", 'epochs = "many"'])
+@pytest.mark.parametrize(
+    "setting", ['steps = "many"', "steps = -4", "epochs = inf", 'epochs = "many"']
+)
 def test_a_budget_that_cannot_be_scaled_is_named(tmp_path, setting):
     path = tmp_path / "mine.toml"
     path.write_text(f"[train]\n{setting}\n", encoding="utf-8")
@@ -99,7 +118,11 @@ def test_a_chain_by_name_and_dotted_settings():
     assert (spec.augment.pitch_shift.probability, spec.augment.reverb.probability) == (0.25, 0.6)
     assert not spec.augment.on_spectrogram
     kept = resolve(overrides={"augment": {"log_mel": {"gain_db": 1.0}}})
-    assert (kept.augment.name, kept.augment.log_mel.gain_db, kept.augment.log_mel.probability) == ("log_mel", 1.0, 1.0)
+    assert (kept.augment.name, kept.augment.log_mel.gain_db, kept.augment.log_mel.probability) == (
+        "log_mel",
+        1.0,
+        1.0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,7 +132,10 @@ def test_a_chain_by_name_and_dotted_settings():
         ({"gain": {"probability": 2}}, "augment.gain.probability = 2"),
         ({"gain": {"probabilty": 1}}, "did you mean 'augment.gain.probability'"),
         ({"gain": {"low_db": 3}}, "low_db 3 lies above high_db -1"),
-        ({"reverbb": {"probability": 1}}, "unknown setting 'augment.reverbb'; did you mean 'augment.reverb'"),
+        (
+            {"reverbb": {"probability": 1}},
+            "unknown setting 'augment.reverbb'; did you mean 'augment.reverb'",
+        ),
     ],
 )
 def test_wrong_chains_are_named(augment, message):
@@ -122,7 +148,9 @@ def test_spectrogram_chains_need_spectrograms():
     with pytest.raises(InputError, match="takes a waveform: give --augment clmr or none"):
         resolve(encoder="sample_cnn", overrides={"augment": {"name": "log_mel"}})
     assert resolve(encoder="sample_cnn").augment.name == "clmr"
-    assert resolve("random_init", encoder="sample_cnn", overrides={"augment": {"name": "log_mel"}})  # it is not trained
+    assert resolve(
+        "random_init", encoder="sample_cnn", overrides={"augment": {"name": "log_mel"}}
+    )  # it is not trained
 
 
 def test_tables_for_names(tmp_path):
@@ -180,7 +208,16 @@ def few_tones(tmp_path_factory):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_recipe_runs_from_first_to_last(main, few_tones, name):
     small = ("--dataset", few_tones, "--scale", "1e-9", "--resamples", "20")
-    cells = ("--fraction", "1.0", "--draws", "1", "--probe.steps", "20", "--probe.evaluate_every", "10")
+    cells = (
+        "--fraction",
+        "1.0",
+        "--draws",
+        "1",
+        "--probe.steps",
+        "20",
+        "--probe.evaluate_every",
+        "10",
+    )
     status, out, err = main("run", "--recipe", name, *small, *cells)
     assert status == 0, err
     stored = [json.loads(Path(line).read_text()) for line in out.split("results:")[1].split()]

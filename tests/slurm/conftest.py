@@ -23,14 +23,23 @@ NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips these tests where no Slurm can be started."""
     missing = [one for one in NEEDED if not shutil.which(one)]
-    why = "Slurm needs root" if os.geteuid() else f"no Slurm here: {', '.join(missing)} not found" if missing else ""
+    why = (
+        "Slurm needs root"
+        if os.geteuid()
+        else f"no Slurm here: {', '.join(missing)} not found"
+        if missing
+        else ""
+    )
     for item in items:
         if why and item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.skip(reason=why))
 
 
 class Slurm:
-    """A Slurm with CI_SLURM_... settings (see `start-slurm.sh`) in a work folder, which holds `pid/` and `log/`."""
+    """A Slurm with CI_SLURM_...
+
+    Settings (see `start-slurm.sh`) in a work folder, which holds `pid/` and `log/`.
+    """
 
     def __init__(self, work: Path, settings: dict[str, object]) -> None:
         self.work = work
@@ -40,10 +49,14 @@ class Slurm:
     def start(self) -> None:
         self.work.mkdir(exist_ok=True)
         self.work.chmod(0o755)  # the database runs as another user
-        subprocess.run([HERE / "start-slurm.sh"], env=self.environment, check=True, capture_output=True)
+        subprocess.run(
+            [HERE / "start-slurm.sh"], env=self.environment, check=True, capture_output=True
+        )
 
     def stop(self, *flags: str) -> None:
-        subprocess.run([HERE / "stop-slurm.sh", *flags], env=self.environment, check=True, capture_output=True)
+        subprocess.run(
+            [HERE / "stop-slurm.sh", *flags], env=self.environment, check=True, capture_output=True
+        )
 
     def kill(self, daemon: str) -> None:
         os.kill(int((self.work / f"pid/{daemon}.pid").read_text()), signal.SIGKILL)
@@ -57,7 +70,9 @@ def slurm(**settings: object) -> Iterator[Slurm]:
         tempfile.TemporaryDirectory(prefix="slurm-of-tests-", ignore_cleanup_errors=True) as work,
     ):
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in Path(tempfile.gettempdir()).glob("slurm-of-tests-*/pid"):  # by tests that were killed
+        for left in Path(tempfile.gettempdir()).glob(
+            "slurm-of-tests-*/pid"
+        ):  # by tests that were killed
             Slurm(left.parent, {}).stop("--wipe")
         made = Slurm(Path(work), settings)
         try:

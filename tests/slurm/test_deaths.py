@@ -60,11 +60,19 @@ class Place(Runner):
 
     def sweep(self, name: str, methods: list[str], more: str = "") -> Path:
         axes = f"methods = {json.dumps([f'trouble_{one}' for one in methods])}"
-        file = write_sweep(self.folder / f"{name}.toml", self.folder / "tones/tracks.csv", axes, more)
-        file.write_text(file.read_text().replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1))
+        file = write_sweep(
+            self.folder / f"{name}.toml", self.folder / "tones/tracks.csv", axes, more
+        )
+        file.write_text(
+            file.read_text().replace(
+                "steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1
+            )
+        )
         return file
 
-    def launch(self, file: Path, *further: object, cluster: str = "slurm") -> "subprocess.Popen[str]":
+    def launch(
+        self, file: Path, *further: object, cluster: str = "slurm"
+    ) -> "subprocess.Popen[str]":
         return self.start("sweep", file, "--cluster", cluster, *self.plugins, *further)
 
     def complete(self, file: Path) -> None:
@@ -94,7 +102,9 @@ def runner(tmp_path_factory: pytest.TempPathFactory, cluster: None) -> Place:
 def late(runner: Place) -> Path:
     """A sweep whose only job hears nothing and has one minute, launched when the cluster starts."""
     file = runner.sweep("late", ["deaf"], "[site]\nsignal_seconds = 5\n")
-    file.write_text(file.read_text().replace("memory_gb = 1.5\n", "memory_gb = 1.5\nhours = 0.005\n"))
+    file.write_text(
+        file.read_text().replace("memory_gb = 1.5\n", "memory_gb = 1.5\nhours = 0.005\n")
+    )
     assert not runner.launch(file).wait(120)
     return file
 
@@ -131,10 +141,29 @@ def test_preempted_with_a_signal(runner, late):
     file = runner.sweep("room", ["preempted"], '[site]\npartition = "low"\n')
     assert not runner.launch(file).wait(120)
     job = runner.held("preempted")
-    node = subprocess.run(["squeue", "-h", "-j", job, "-o", "%N"], capture_output=True, text=True, check=True).stdout
-    urgent = ["sbatch", "-p", "high", "-w", node.strip(), "-c", "6", "-o", "/dev/null", "--wrap", "sleep 1"]
+    node = subprocess.run(
+        ["squeue", "-h", "-j", job, "-o", "%N"], capture_output=True, text=True, check=True
+    ).stdout
+    urgent = [
+        "sbatch",
+        "-p",
+        "high",
+        "-w",
+        node.strip(),
+        "-c",
+        "6",
+        "-o",
+        "/dev/null",
+        "--wrap",
+        "sleep 1",
+    ]
     subprocess.run(urgent, check=True, capture_output=True)
-    until(lambda: ":" in subprocess.check_output(["squeue", "-h", "-j", job, "-O", "PreemptTime"], text=True))
+    until(
+        lambda: (
+            ":"
+            in subprocess.check_output(["squeue", "-h", "-j", job, "-O", "PreemptTime"], text=True)
+        )
+    )
     time.sleep(1)
     runner.go("preempted")
     assert runner.only(file) == ("done", "")
@@ -146,7 +175,9 @@ def test_preempted_with_a_signal(runner, late):
 def _small_disk(folder: Path, megabytes: int) -> Iterator[Callable[[], None]]:
     """A file system of that size at a folder; calling what it gives fills it."""
     folder.mkdir(parents=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], check=False
+    )
     if mounted.returncode:
         pytest.skip("no file systems can be mounted here")
 
@@ -196,7 +227,10 @@ def test_a_log_that_cannot_be_written_is_named(runner, late):
     runner.go("log")
     (job,) = json.loads(launch.read_text())["ids"].values()
     subprocess.run(["scontrol", "release", job], check=True)
-    assert runner.only(file) == ("failed", "before it began: its log could not be opened (Slurm: FAILED)")
+    assert runner.only(file) == (
+        "failed",
+        "before it began: its log could not be opened (Slurm: FAILED)",
+    )
     file.write_text(file.read_text().replace("hold = true", "hold = false"))
     runner.complete(file)
 
@@ -214,7 +248,9 @@ def test_impossible_requests_say_why_and_leave_nothing(runner, late):
         assert "partition" in said or "Memory" in said, said
         assert not list(runner.home.glob("sweeps/wrong-*/launches/*/launch.json"))
     many = runner.sweep("many", ["many"])
-    many.write_text(many.read_text().replace("[resources.pretrain]", "[resources.pretrain]\ncpus = 64"))
+    many.write_text(
+        many.read_text().replace("[resources.pretrain]", "[resources.pretrain]\ncpus = 64")
+    )
     assert not runner.launch(many).wait(120)
     until(lambda: "waits: PartitionConfig" in runner.status(many)["cells"][0]["why"])
     assert runner.status(many)["counts"] == {"queued": 1}

@@ -30,7 +30,9 @@ def test_slurm_local_and_single_runs_are_equal_bit_for_bit(place, tmp_path):
     said = [process.communicate(timeout=120)[0] for process in both]
     assert sorted("0 jobs started" in one for one in said) == [False, True], said
     assert place.settled(file)["counts"] == {"done": 6}
-    assert all(len(list(job.glob("attempts/*"))) == 1 for job in place.home.glob("sweeps/grid-*/jobs/*"))
+    assert all(
+        len(list(job.glob("attempts/*"))) == 1 for job in place.home.glob("sweeps/grid-*/jobs/*")
+    )
     local("sweep", file, "--cluster", "local", "--jobs", 2)
     assert local.settled(file)["counts"] == {"done": 6}
     assert not alone.wait(120), alone.communicate()

@@ -17,7 +17,10 @@ STEPS = 6
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[Slurm]:
-    """Two pretend nodes for one job each; as Slurm is by default, a preempted job gets SIGTERM alone."""
+    """Two pretend nodes for one job each.
+
+    As Slurm is by default, a preempted job gets SIGTERM alone.
+    """
     with slurm(nodes=2, cpus=1, preempt_signal=0, grace=4) as made:
         yield made
 
@@ -33,22 +36,45 @@ def _slurm_id(attempt: Path) -> str:
 
 
 def test_jobs_that_lose_their_node_complete(cluster, place, tmp_path):
-    """One of two is preempted; the other's node is given up, and Slurm starts the job elsewhere beside the old one."""
+    """One of two is preempted.
+
+    The other's node is given up, and Slurm starts the job elsewhere beside the old one.
+    """
     runner, undisturbed = Runner(tmp_path / "place"), Runner(tmp_path / "undisturbed")
     names = ["down", "preempted"]
     plugins = ["--plugins", write_troubles(runner.folder, names)]
     flags = runner.flagged()
     axes = f"methods = {json.dumps([f'trouble_{one}' for one in names])}"
-    file = write_sweep(runner.folder / "s.toml", place.folder / "tones/tracks.csv", axes, '[site]\npartition = "low"\n')
-    file.write_text(file.read_text().replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1))
+    file = write_sweep(
+        runner.folder / "s.toml",
+        place.folder / "tones/tracks.csv",
+        axes,
+        '[site]\npartition = "low"\n',
+    )
+    file.write_text(
+        file.read_text().replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1)
+    )
     runner("sweep", file, "--cluster", "slurm", *plugins)
     reference = undisturbed.start("sweep", file, "--cluster", "inline", *plugins)
     until(lambda: all((flags / one).exists() for one in names))
     jobs = {name: (flags / name).read_text() for name in names}
     node, other = _nodes(jobs["down"]), _nodes(jobs["preempted"])
     cluster.kill(f"slurmd-{node}")
-    subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
-    urgent = ["sbatch", "-p", "high", "-w", other, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 1"]
+    subprocess.run(
+        ["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True
+    )
+    urgent = [
+        "sbatch",
+        "-p",
+        "high",
+        "-w",
+        other,
+        "--exclusive",
+        "-o",
+        "/dev/null",
+        "--wrap",
+        "sleep 1",
+    ]
     subprocess.run(urgent, check=True, capture_output=True)
     # That of the lost node is begun anew while the old process is at work: it waits for that one.
     places = runner.home.glob("sweeps/s-*/jobs/*")

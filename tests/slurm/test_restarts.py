@@ -26,7 +26,9 @@ def _done(chaos: Chaos) -> int:
 def test_a_sweep_outlives_two_terminals_edits_restarts_a_wipe_and_kills(cluster, tmp_path):
     chaos = prepare(tmp_path, "slurm", CELLS, KILLS, resources="gpus = 1", share=4)
     plugins = ["--device", "cpu", "--plugins", chaos.runner.folder / "plugins"]
-    both = [chaos.runner.start("sweep", chaos.file, "--cluster", "slurm", *plugins) for _ in range(2)]
+    both = [
+        chaos.runner.start("sweep", chaos.file, "--cluster", "slurm", *plugins) for _ in range(2)
+    ]
     said = [process.communicate(timeout=120) for process in both]
     assert sorted("0 jobs started" in out for out, _ in said) == [False, True], said
     asked = ["squeue", "--noheader", "--array", "--states=all", "-o", "%i"]
@@ -58,6 +60,8 @@ def test_a_sweep_outlives_two_terminals_edits_restarts_a_wipe_and_kills(cluster,
     chaos.hurried = True
     chaos.run(seconds=300)
     verify(chaos)
-    lines = [line.split() for line in (chaos.runner.folder / "flags/steps.txt").read_text().splitlines()]
+    lines = [
+        line.split() for line in (chaos.runner.folder / "flags/steps.txt").read_text().splitlines()
+    ]
     assert {line[4] for line in lines} == {"0", "1", "2"}
     assert sum(chaos.blows.values()) >= KILLS // 2

@@ -19,9 +19,13 @@ def cluster() -> Iterator[None]:
 
 
 def test_requeue_and_resume_stay_in_the_same_mlflow_run(place: Runner, tmp_path):
-    file = write_sweep(place.folder / "long.toml", place.folder / "tones/tracks.csv", 'methods = ["trouble_held"]')
+    file = write_sweep(
+        place.folder / "long.toml", place.folder / "tones/tracks.csv", 'methods = ["trouble_held"]'
+    )
     flags = place.flagged()
-    environment = {name: value for name, value in place.environment.items() if not name.startswith("MLFLOW")}
+    environment = {
+        name: value for name, value in place.environment.items() if not name.startswith("MLFLOW")
+    }
     command = [sys.executable, "-m", "bench", "track", "sync", str(file), "--home", str(place.home)]
     look = """
 import json
@@ -36,7 +40,9 @@ print(json.dumps({run.data.tags["kind"]: [run.info.run_id, run.info.status] for 
         synced = [*command, "--results", str(place.results)]
         subprocess.run(synced, cwd=tmp_path, env=environment, check=True, capture_output=True)
         quiet = environment | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-        done = subprocess.run([sys.executable, "-c", look], cwd=tmp_path, env=quiet, check=True, capture_output=True)
+        done = subprocess.run(
+            [sys.executable, "-c", look], cwd=tmp_path, env=quiet, check=True, capture_output=True
+        )
         found = dict(json.loads(done.stdout))
         assert found.pop("runs") == 2
         return found
@@ -51,5 +57,7 @@ print(json.dumps({run.data.tags["kind"]: [run.info.run_id, run.info.status] for 
     assert place.settled(file)["counts"] == {"done": 1}
     assert len(list(attempts.glob("long-*/jobs/[!p]*/attempts/*"))) == 2
     done = shown()
-    assert {kind: id_ for kind, (id_, _) in done.items()} == {kind: id_ for kind, (id_, _) in begun.items()}
+    assert {kind: id_ for kind, (id_, _) in done.items()} == {
+        kind: id_ for kind, (id_, _) in begun.items()
+    }
     assert {status for _, status in done.values()} == {"FINISHED"}

@@ -51,16 +51,25 @@ def run(*arguments: str) -> None:
 
 @pytest.mark.parametrize("method", ["vicreg", "clustering", "supervised"])
 def test_kill_9_in_the_middle_of_pretraining_changes_nothing(tones, tmp_path, method):
-    """Clustering has a slow copy, a centre and schedules; supervised keeps the best step on the valid split."""
+    """Clustering has a slow copy, a centre and schedules.
+
+    Supervised keeps the best step on the valid split.
+    """
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run(*command(method, tones, whole))
     kills = 0
     for _ in range(2):
-        process = subprocess.Popen(command(method, tones, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        before = {path: path.stat().st_mtime_ns for path in killed.glob("pretrained/*.part/state.pt")}
+        process = subprocess.Popen(
+            command(method, tones, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        before = {
+            path: path.stat().st_mtime_ns for path in killed.glob("pretrained/*.part/state.pt")
+        }
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
-            states = {path: path.stat().st_mtime_ns for path in killed.glob("pretrained/*.part/state.pt")}
+            states = {
+                path: path.stat().st_mtime_ns for path in killed.glob("pretrained/*.part/state.pt")
+            }
             if states and states != before:
                 time.sleep(0.05)
                 os.kill(process.pid, signal.SIGKILL)
@@ -71,7 +80,9 @@ def test_kill_9_in_the_middle_of_pretraining_changes_nothing(tones, tmp_path, me
     run(*command(method, tones, killed))
     assert weights(killed) == weights(whole)
     assert not list(killed.glob("pretrained/*.part"))
-    ours, theirs = (json.loads(next(home.glob("results/runs/*.json")).read_text()) for home in (killed, whole))
+    ours, theirs = (
+        json.loads(next(home.glob("results/runs/*.json")).read_text()) for home in (killed, whole)
+    )
     assert ours["metrics"] == theirs["metrics"]
     assert ours["training"]["curve"] == theirs["training"]["curve"]
     assert ours["training"]["diagnostics"] == theirs["training"]["diagnostics"]
@@ -89,7 +100,10 @@ def test_two_at_once_both_end_well(tones, tmp_path):
     home = tmp_path / "home"
     both = [
         subprocess.Popen(
-            command("vicreg", tones, home, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command("vicreg", tones, home, "--json"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
     ]
@@ -107,7 +121,9 @@ def test_two_at_once_both_end_well(tones, tmp_path):
 
 def test_interrupt_is_one_line_and_status_130(tones, tmp_path):
     home = tmp_path / "home"
-    process = subprocess.Popen(command("vicreg", tones, home, steps=100_000), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command("vicreg", tones, home, steps=100_000), stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while not list(home.glob("pretrained/*.part/state.pt")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -119,7 +135,15 @@ def test_interrupt_is_one_line_and_status_130(tones, tmp_path):
 
 
 def test_kill_9_in_the_middle_of_fine_tuning_takes_up_its_checkpoints(tones, tmp_path):
-    tuning = ["--probe", "finetune", "--finetune.steps", "30", "--finetune.batch_size", "4", *CHECKPOINTS]
+    tuning = [
+        "--probe",
+        "finetune",
+        "--finetune.steps",
+        "30",
+        "--finetune.batch_size",
+        "4",
+        *CHECKPOINTS,
+    ]
     whole = command("random_init", tones, tmp_path / "whole", *tuning)
     subprocess.run(whole, check=True, capture_output=True)
     home = tmp_path / "killed"
@@ -133,7 +157,9 @@ def test_kill_9_in_the_middle_of_fine_tuning_takes_up_its_checkpoints(tones, tmp
     for folder in home.glob("probed/*.part/learning_rate_0"):
         (folder / ".state.pt.host-1.tmp").write_bytes(b"cut off")
     subprocess.run(again, check=True, capture_output=True)
-    one, other = (next(place.glob("probed/*/mean_embedding.npy")) for place in (tmp_path / "whole", home))
+    one, other = (
+        next(place.glob("probed/*/mean_embedding.npy")) for place in (tmp_path / "whole", home)
+    )
     assert one.read_bytes() == other.read_bytes()
     assert sorted(path.name for path in other.parent.iterdir()) == [
         "mean_embedding.npy",

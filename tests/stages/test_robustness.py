@@ -32,7 +32,9 @@ def music(rate: int, seconds: float = 3.0) -> np.ndarray:
     return np.asarray(samples, np.float32)
 
 
-def change(kind: str, level: float, samples: np.ndarray, rate: int = 16_000, key: int = 7) -> np.ndarray:
+def change(
+    kind: str, level: float, samples: np.ndarray, rate: int = 16_000, key: int = 7
+) -> np.ndarray:
     Degradation(kind, level).check(rate)
     return KINDS[kind].change(samples, level, rate, key)
 
@@ -58,7 +60,9 @@ def test_noise_has_the_ratio_that_is_asked_for(snr):
 @pytest.mark.parametrize("semitones", [-4.0, -1.0, 2.0])
 def test_pitch_moves_by_semitones(semitones):
     time = np.arange(48_000) / 16_000
-    shifted = change("pitch", semitones, np.asarray(0.5 * np.sin(2 * np.pi * 440 * time), np.float32))
+    shifted = change(
+        "pitch", semitones, np.asarray(0.5 * np.sin(2 * np.pi * 440 * time), np.float32)
+    )
     spectrum = np.abs(np.fft.rfft(shifted * np.hanning(len(shifted)), 2**20))
     hz = np.fft.rfftfreq(2**20, 1 / 16_000)[spectrum.argmax()]
     assert 1200 * np.log2(hz / 440) == pytest.approx(100 * semitones, abs=5)
@@ -89,7 +93,10 @@ def test_an_mp3_is_lossy_has_its_bit_rate_and_stands_where_the_track_stood(rate,
         assert files[-1].getbuffer().nbytes * 8 / 3000 == pytest.approx(one.level, rel=0.06)
         errors.append(float(((coded - clean) ** 2).mean()))
     assert min(errors) > 0
-    if rate < 32_000:  # at 8 kbit/s there is little left of anything; at 32 these low tones suffer no more than at 64
+    if (
+        rate < 32_000
+        # at 8 kbit/s there is little left of anything; at 32 these low tones suffer no more than at 64
+    ):
         assert errors[-1] > max(errors[:-1])
 
 
@@ -97,7 +104,9 @@ def test_a_lower_rate_leaves_nothing_above_half_of_it():
     clean = music(16_000)
     lowered = change("rate", 4000.0, clean)
     assert level_db(lowered, 16_000, 2200, 8000) < level_db(clean, 16_000, 2200, 8000) - 50
-    assert level_db(lowered, 16_000, 0, 1800) == pytest.approx(level_db(clean, 16_000, 0, 1800), abs=0.2)
+    assert level_db(lowered, 16_000, 0, 1800) == pytest.approx(
+        level_db(clean, 16_000, 0, 1800), abs=0.2
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -152,7 +161,14 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("robustness")
     make_tones(folder / "tones", kind="tags")
-    shared = ["--dataset", folder / "tones/tracks.csv", "--home", folder / ".bench", "--results", folder / "results"]
+    shared = [
+        "--dataset",
+        folder / "tones/tracks.csv",
+        "--home",
+        folder / ".bench",
+        "--results",
+        folder / "results",
+    ]
     shared += ["--train.steps", "3", *TINY]
     segments = ["--probe.train_on", "segments", "--probe.aggregation", "mean_probability"]
     for more in (
@@ -180,10 +196,15 @@ def rows(main: Main, *arguments: object) -> list[dict[str, Any]]:
 
 
 def test_scores_on_degraded_tracks_are_those_of_the_stored_probe(main: Main, place: Path) -> None:
-    """Where nothing is audible of the noise every probe gives its stored score; where all is noise it does not."""
+    """Where nothing is audible of the noise every probe gives its stored score.
+
+    Where all is noise it does not.
+    """
     found = rows(main, "--noise", "120,-60")
     runs = {row["run"] for row in found}
-    whole = [result for result in results.read_all(place / "results")[0] if result.spec.fraction == 1]
+    whole = [
+        result for result in results.read_all(place / "results")[0] if result.spec.fraction == 1
+    ]
     assert len(whole) == 4
     assert runs == {results.file_stem(result.spec, result.cell) for result in whole}
     for result in whole:
@@ -191,7 +212,9 @@ def test_scores_on_degraded_tracks_are_those_of_the_stored_probe(main: Main, pla
         assert list(own) == ["clean", "noise 120 dB", "noise -60 dB"]
         value = result.metrics["map_macro"].value
         assert own["clean"]["value"] == value
-        assert own["noise 120 dB"]["value"] == pytest.approx(value, abs=1e-6), result.spec.method.name
+        assert own["noise 120 dB"]["value"] == pytest.approx(value, abs=1e-6), (
+            result.spec.method.name
+        )
         assert own["noise 120 dB"]["change"] == pytest.approx(0, abs=1e-6)
         noisy = own["noise -60 dB"]
         assert noisy["value"] != value
@@ -208,7 +231,9 @@ def test_what_is_stored_is_not_computed_again(main: Main, place: Path) -> None:
     written = {path: path.stat().st_mtime_ns for path in (place / "results/robustness").iterdir()}
     shutil.rmtree(place / ".bench/pretrained")
     assert rows(main, "simclr-resnet", "--rate", "4000", "--noise", "10") == first
-    assert {path: path.stat().st_mtime_ns for path in (place / "results/robustness").iterdir()} == written
+    assert {
+        path: path.stat().st_mtime_ns for path in (place / "results/robustness").iterdir()
+    } == written
     status, out, err = main("robustness", "simclr-resnet", "--rate", "4000,2000")
     assert (status, out) == (2, "")
     assert "is not there; `bench run` makes it" in err
@@ -218,12 +243,16 @@ def test_what_is_stored_is_not_computed_again(main: Main, place: Path) -> None:
 def test_a_name_may_mean_several_runs(main: Main, place: Path) -> None:
     """Of one encoder that with most labels: random_init was probed with half of them and with all."""
     found = rows(main, "simclr", "random", "--noise", "10")
-    fractions = [result.spec.fraction for result in results.read_all(Path("results"), "robustness")[0]]
+    fractions = [
+        result.spec.fraction for result in results.read_all(Path("results"), "robustness")[0]
+    ]
     assert len({row["run"] for row in found}) == 2
     assert set(fractions) == {1.0}
 
 
-def test_what_keeps_no_encoder_is_left_out_and_the_others_are_scored(main: Main, place: Path) -> None:
+def test_what_keeps_no_encoder_is_left_out_and_the_others_are_scored(
+    main: Main, place: Path
+) -> None:
     tuned = ["--probe", "finetune", "--finetune.steps", "2", "--finetune.learning_rates", "[0.001]"]
     run = ["run", "--method", "random_init", "--dataset", "tones/tracks.csv", *tuned, *TINY]
     assert main(*run, "--finetune.batch_size", "4", "--finetune.diagnose_times", "1")[0] == 0
@@ -253,7 +282,10 @@ def test_a_probe_that_is_not_the_stored_one_is_not_used(main: Main, place: Path)
     status, _, err = main("robustness", "random_init", "--noise", "10")
     assert status == 2
     assert "the probe, fitted again, gives other logits than the stored ones (by 1)" in err
-    assert [path.suffix for path in sorted(place.glob("results/robustness/*"))] == [".json", ".npz"], "clean alone"
+    assert [path.suffix for path in sorted(place.glob("results/robustness/*"))] == [
+        ".json",
+        ".npz",
+    ], "clean alone"
 
 
 @pytest.mark.parametrize(
@@ -265,7 +297,9 @@ def test_a_probe_that_is_not_the_stored_one_is_not_used(main: Main, place: Path)
         (["--results", "nowhere"], "no run with all labels in nowhere"),
     ],
 )
-def test_wrong_requests_are_one_line(main: Main, place: Path, arguments: list[str], said: str) -> None:
+def test_wrong_requests_are_one_line(
+    main: Main, place: Path, arguments: list[str], said: str
+) -> None:
     status, out, err = main("robustness", *arguments)
     assert (status, out) == (2, "")
     assert err.startswith(f"bench: {said}")
@@ -288,7 +322,9 @@ def test_the_figure_shows_what_is_stored(main: Main, place: Path) -> None:
         return {part.split('"')[0]: part.split("</g>\n   <g id")[0] for part in parts}
 
     before = marks("before")
-    assert set(before) == {f"{kind}-{method}" for kind in ("noise", "pitch") for method in ("simclr", "supervised")}
+    assert set(before) == {
+        f"{kind}-{method}" for kind in ("noise", "pitch") for method in ("simclr", "supervised")
+    }
     assert marks("again") == before
     path = next(path for path in Path("results/robustness").glob("simclr*.json")
                 if json.loads(path.read_text())["protocol"]["audio"] | {"of": ""}
@@ -313,7 +349,8 @@ def test_changes_are_paired(place: Path, main: Main) -> None:
     noisy = next(result for result in stored if result.protocol["audio"]["kind"] == "noise")
     row = changes(Path("results"), [clean, noisy], "map_macro")[1]
     spread = [
-        results.read_values(results.path_of(Path("results"), one)).resampled["map_macro"] for one in (noisy, clean)
+        results.read_values(results.path_of(Path("results"), one)).resampled["map_macro"]
+        for one in (noisy, clean)
     ]
     low, high = np.nanquantile(spread[0] - spread[1], [0.025, 0.975])
     assert (row["change_low"], row["change_high"]) == (pytest.approx(low), pytest.approx(high))
@@ -327,17 +364,26 @@ def test_the_report_shows_them_and_names_what_is_damaged(main: Main, place: Path
                 lambda content: content["protocol"].update(audio="loud"),
                 "1 scores do not say what was done to the audio",
             ),
-            (lambda content: content.update(schema_version=2), "is a result of schema 2; this version reads schema 3"),
+            (
+                lambda content: content.update(schema_version=2),
+                "is a result of schema 2; this version reads schema 3",
+            ),
         ]
     ):
         path = next(path for path in sorted(Path("results/robustness").glob("*.json"))
                     if json.loads(path.read_text())["protocol"]["audio"]["kind"] == "noise")  # fmt: skip
         content = json.loads(path.read_text())
-        (before,) = (row for row in found if row["audio"] == f"noise {content['protocol']['audio']['level']:g} dB")
+        (before,) = (
+            row
+            for row in found
+            if row["audio"] == f"noise {content['protocol']['audio']['level']:g} dB"
+        )
         page = Path(f"report-{number}-before")
         assert main("report", "--out", page)[0] == 0
         texts = {one.name: one.read_text() for one in (page / "runs").glob("*.html")}
-        whole = [name for name, text in texts.items() if f'<th scope="row">{before["audio"]}<td>' in text]
+        whole = [
+            name for name, text in texts.items() if f'<th scope="row">{before["audio"]}<td>' in text
+        ]
         assert len(whole) == 1
         assert f"{before['value']:.3f}" in texts[whole[0]]
         original = path.read_text()

@@ -29,7 +29,9 @@ def test_counts_are_the_same_on_every_machine_and_under_every_numpy() -> None:
 
 @pytest.mark.parametrize("tracks", [1, 2, 31, 1000])
 def test_fewer_resamples_are_the_first_of_more(tracks: int) -> None:
-    np.testing.assert_array_equal(resample_counts(tracks, 1000, 0, "x")[:, :50], resample_counts(tracks, 50, 0, "x"))
+    np.testing.assert_array_equal(
+        resample_counts(tracks, 1000, 0, "x")[:, :50], resample_counts(tracks, 50, 0, "x")
+    )
 
 
 @pytest.mark.parametrize("tracks", [50, 64, 65])
@@ -44,7 +46,9 @@ def test_counts_are_multinomial(tracks: int) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(groups=st.lists(st.sampled_from("abcdef"), min_size=1, max_size=30), seed=st.integers(0, 100))
+@given(
+    groups=st.lists(st.sampled_from("abcdef"), min_size=1, max_size=30), seed=st.integers(0, 100)
+)
 def test_tracks_of_a_group_are_drawn_together(groups: list[str], seed: int) -> None:
     names, group = np.unique(groups, return_inverse=True)
     counts = resample_counts(len(groups), 10, seed, "groups", np.array(groups))

@@ -1,4 +1,7 @@
-"""Intervals reflect, correct and cover as they say; the permutation test is the swap of two methods."""
+"""Intervals reflect, correct and cover as they say.
+
+The permutation test is the swap of two methods.
+"""
 
 import importlib.util
 import sys
@@ -56,7 +59,9 @@ def test_bca_is_scipys() -> None:
     sample = np.random.default_rng(0).exponential(size=40)
     resampled = sample @ resample_counts(40, 4000, 0, "bca") / 40
     low, high = bca(sample.mean(), resampled, (sample - sample.mean()) / 40, 0.9)
-    expected = bootstrap((sample,), np.mean, n_resamples=4000, confidence_level=0.9, method="BCa", random_state=0)
+    expected = bootstrap(
+        (sample,), np.mean, n_resamples=4000, confidence_level=0.9, method="BCa", random_state=0
+    )
     assert (low, high) == pytest.approx(tuple(expected.confidence_interval), abs=0.02)
     assert low > percentile(resampled, 0.9)[0]
     assert high > percentile(resampled, 0.9)[1], "a skewed mean needs both ends higher"
@@ -69,7 +74,9 @@ def test_bca_is_scipys() -> None:
     spread=st.sampled_from([0.0, 1e-12, 0.1, 10.0]),
     missing=st.integers(0, 20),
 )
-def test_no_interval_leaves_its_range_or_warns(seed: int, value: float, spread: float, missing: int) -> None:
+def test_no_interval_leaves_its_range_or_warns(
+    seed: int, value: float, spread: float, missing: int
+) -> None:
     random = np.random.default_rng(seed)
     resampled = np.clip(0.5 + spread * random.normal(size=20), 0, 1)
     resampled[:missing] = np.nan
@@ -124,7 +131,9 @@ def test_random_labels_are_held_at_one_half() -> None:
 @pytest.mark.parametrize("name", ["tags of 0.5-30 %", "tags of 2-10 %"])
 def test_intervals_cover(coverage: ModuleType, name: str) -> None:
     """100 test sets of 1000 tracks: two standard errors are 0.044; the benchmark takes 2000."""
-    missed = np.mean([coverage.hold(name, 1000, 100, number)[..., :2].sum(-1) for number in range(100)], axis=0)
+    missed = np.mean(
+        [coverage.hold(name, 1000, 100, number)[..., :2].sum(-1) for number in range(100)], axis=0
+    )
     held = dict(zip(coverage.KINDS, 1 - missed.T, strict=True))
     assert (held["interval"] >= 0.90).all()
     assert held["percentile"][1] < 0.6, "the reason why average precision needs another interval"
@@ -134,7 +143,10 @@ def test_intervals_cover(coverage: ModuleType, name: str) -> None:
 
 def test_methods_that_are_alike_rarely_differ_and_others_do(coverage: ModuleType) -> None:
     found = {
-        title: np.mean([coverage.compare(title, "tags of 2-10 %", 1000, 20, k)[:, 0] for k in range(40)], axis=0)
+        title: np.mean(
+            [coverage.compare(title, "tags of 2-10 %", 1000, 20, k)[:, 0] for k in range(40)],
+            axis=0,
+        )
         for title in ("alike, noise correlated 0.7", "second 20 % weaker, correlated")
     }
     assert (found["alike, noise correlated 0.7"] <= 0.15).all()
@@ -160,9 +172,14 @@ def test_p_has_its_bounds() -> None:
 
 
 def test_p_is_uniform_where_nothing_differs() -> None:
-    values = [permutation_p(np.random.default_rng(trial).normal(size=70), 400, trial) for trial in range(500)]
+    values = [
+        permutation_p(np.random.default_rng(trial).normal(size=70), 400, trial)
+        for trial in range(500)
+    ]
     for level in (0.05, 0.25, 0.5):
-        assert np.mean(np.array(values) <= level) == pytest.approx(level, abs=4 * (level * (1 - level) / 500) ** 0.5)
+        assert np.mean(np.array(values) <= level) == pytest.approx(
+            level, abs=4 * (level * (1 - level) / 500) ** 0.5
+        )
 
 
 @pytest.mark.parametrize(("gap", "metric"), [(0.0, 0), (0.25, 0), (0.0, 1), (0.25, 1)])
@@ -171,14 +188,24 @@ def test_p_is_close_to_that_of_swapping_real_rankings(gap: float, metric: int) -
     random = np.random.default_rng(int(10 * gap))
     labels = random.random((300, 5)) < 0.3
     shared = random.normal(size=(300, 5)) + labels
-    first, second = (shared + 0.7 * random.normal(size=(300, 5)) + extra * labels for extra in (gap, 0.0))
-    macro = partial(lambda scores: ranking(scores, labels, np.ones((300, 1), dtype=np.int32))[metric].mean())
+    first, second = (
+        shared + 0.7 * random.normal(size=(300, 5)) + extra * labels for extra in (gap, 0.0)
+    )
+    macro = partial(
+        lambda scores: ranking(scores, labels, np.ones((300, 1), dtype=np.int32))[metric].mean()
+    )
     ranks = rankdata(first, axis=0), rankdata(second, axis=0)
     observed = macro(first) - macro(second)
     larger, permutations = 0, 1000
     for swap in random.random((permutations, 300, 1)) < 0.5:
-        larger += abs(macro(np.where(swap, *ranks)) - macro(np.where(swap, *ranks[::-1]))) >= abs(observed) - 1e-12
-    influence = [ranking_influence(scores, labels, left_out=True)[metric].mean(1) for scores in (first, second)]
+        larger += (
+            abs(macro(np.where(swap, *ranks)) - macro(np.where(swap, *ranks[::-1])))
+            >= abs(observed) - 1e-12
+        )
+    influence = [
+        ranking_influence(scores, labels, left_out=True)[metric].mean(1)
+        for scores in (first, second)
+    ]
     found = permutation_p(observed / 300 + influence[0] - influence[1])
     expected = (larger + 1) / (permutations + 1)
     # On the scale of a normal deviate, which is what a tail is about.

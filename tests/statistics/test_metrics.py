@@ -26,7 +26,13 @@ from bench.statistics.influence import (
     ranking_micro_influence,
     ranking_micro_jackknife,
 )
-from bench.statistics.metrics import classification, mean_average_precision, one_vs_rest, ranking, ranking_micro
+from bench.statistics.metrics import (
+    classification,
+    mean_average_precision,
+    one_vs_rest,
+    ranking,
+    ranking_micro,
+)
 
 EXACT = {"rtol": 0, "atol": 1e-7}
 QUICK = settings(max_examples=60, deadline=None)
@@ -35,7 +41,9 @@ QUICK = settings(max_examples=60, deadline=None)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def expected(score_of: object, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+def expected(
+    score_of: object, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> float:
     """scikit-learn's value, NaN where it is not defined."""
     present = labels[weights > 0]
     if not present.any() or (score_of is roc_auc_score and present.all()):
@@ -43,7 +51,9 @@ def expected(score_of: object, labels: np.ndarray, scores: np.ndarray, weights: 
     return float(score_of(labels, scores, sample_weight=weights))  # type: ignore[operator]
 
 
-def problem(seed: int, levels: int, tracks: int, tags: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def problem(
+    seed: int, levels: int, tracks: int, tags: int = 3
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores with `levels` different values (0: no ties), labels from rare to frequent, and counts."""
     random = np.random.default_rng(seed)
     labels = random.random((tracks, tags)) < np.linspace(0.05, 0.9, tags)
@@ -54,15 +64,21 @@ def problem(seed: int, levels: int, tracks: int, tags: int = 3) -> tuple[np.ndar
 
 
 @QUICK
-@given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 1, 2, 5, 50]), tracks=st.integers(1, 60))
+@given(
+    seed=st.integers(0, 10_000), levels=st.sampled_from([0, 1, 2, 5, 50]), tracks=st.integers(1, 60)
+)
 def test_ranking_equals_scikit_learn_with_ties(seed: int, levels: int, tracks: int) -> None:
     scores, labels, counts = problem(seed, levels, tracks)
     auroc, precision = ranking(scores, labels, counts)
     for resample in range(counts.shape[1]):
         for tag in range(labels.shape[1]):
             case = labels[:, tag], scores[:, tag], counts[:, resample]
-            np.testing.assert_allclose(auroc[resample, tag], expected(roc_auc_score, *case), **EXACT)
-            np.testing.assert_allclose(precision[resample, tag], expected(average_precision_score, *case), **EXACT)
+            np.testing.assert_allclose(
+                auroc[resample, tag], expected(roc_auc_score, *case), **EXACT
+            )
+            np.testing.assert_allclose(
+                precision[resample, tag], expected(average_precision_score, *case), **EXACT
+            )
 
 
 @QUICK
@@ -73,7 +89,9 @@ def test_micro_equals_scikit_learn_over_all_pairs(seed: int, levels: int, tracks
     for resample in range(counts.shape[1]):
         case = labels.ravel(), scores.ravel(), np.repeat(counts[:, resample], labels.shape[1])
         np.testing.assert_allclose(auroc[resample], expected(roc_auc_score, *case), **EXACT)
-        np.testing.assert_allclose(precision[resample], expected(average_precision_score, *case), **EXACT)
+        np.testing.assert_allclose(
+            precision[resample], expected(average_precision_score, *case), **EXACT
+        )
 
 
 def test_a_counted_track_is_a_repeated_track() -> None:
@@ -87,7 +105,9 @@ def test_a_counted_track_is_a_repeated_track() -> None:
 def test_order_counts_and_nothing_else() -> None:
     scores, labels, counts = problem(5, 0, 50)
     saturating = 40 * scores.astype(np.float64)  # a sigmoid of these would tie most of them at one
-    for found, same in zip(ranking(saturating, labels, counts), ranking(scores, labels, counts), strict=True):
+    for found, same in zip(
+        ranking(saturating, labels, counts), ranking(scores, labels, counts), strict=True
+    ):
         np.testing.assert_array_equal(found, same)
     swapped = ranking(-scores, labels, counts)[0]
     np.testing.assert_allclose(swapped, 1 - ranking(scores, labels, counts)[0], **EXACT)
@@ -119,20 +139,28 @@ def test_weights_of_any_size_are_scikit_learns(seed: int, levels: int, tracks: i
     for resample in range(2):
         for tag in range(labels.shape[1]):
             case = labels[:, tag], scores[:, tag], weights[:, resample]
-            np.testing.assert_allclose(auroc[resample, tag], expected(roc_auc_score, *case), **EXACT)
-            np.testing.assert_allclose(precision[resample, tag], expected(average_precision_score, *case), **EXACT)
+            np.testing.assert_allclose(
+                auroc[resample, tag], expected(roc_auc_score, *case), **EXACT
+            )
+            np.testing.assert_allclose(
+                precision[resample, tag], expected(average_precision_score, *case), **EXACT
+            )
 
 
 def test_counts_too_large_for_single_precision_stay_exact() -> None:
     scores, labels, counts = problem(2, 5, 50)
     large = (counts * 1_000_003).astype(np.int64)
-    for found, same in zip(ranking(scores, labels, large), ranking(scores, labels, counts), strict=True):
+    for found, same in zip(
+        ranking(scores, labels, large), ranking(scores, labels, counts), strict=True
+    ):
         np.testing.assert_allclose(found, same, rtol=1e-12)
 
 
 @QUICK
 @given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 2, 5]), tracks=st.integers(2, 40))
-def test_a_weight_of_zero_is_a_track_less_and_tracks_twice_change_nothing(seed: int, levels: int, tracks: int) -> None:
+def test_a_weight_of_zero_is_a_track_less_and_tracks_twice_change_nothing(
+    seed: int, levels: int, tracks: int
+) -> None:
     scores, labels, counts = problem(seed, levels, tracks)
     ones = np.ones((tracks, 1), dtype=np.int32)
     kept = counts[:, 0] > 0
@@ -140,7 +168,9 @@ def test_a_weight_of_zero_is_a_track_less_and_tracks_twice_change_nothing(seed: 
         without = function(scores, labels, kept[:, None].astype(np.int32))
         removed = function(scores[kept], labels[kept], ones[kept])
         twice = function(np.tile(scores, (2, 1)), np.tile(labels, (2, 1)), np.tile(ones, (2, 1)))
-        for found, same in zip((*without, *twice), (*removed, *function(scores, labels, ones)), strict=True):
+        for found, same in zip(
+            (*without, *twice), (*removed, *function(scores, labels, ones)), strict=True
+        ):
             np.testing.assert_allclose(found, same, rtol=1e-12)
 
 
@@ -159,7 +189,10 @@ def test_perfect_scores_are_one_and_constant_ones_are_chance(seed: int, tracks: 
 
 
 def test_micro_memory_is_bounded() -> None:
-    """All pairs x resamples of this size would take 1 GB; the peak is that of a process of its own."""
+    """All pairs x resamples of this size would take 1 GB.
+
+    The peak is that of a process of its own.
+    """
     code = """
 import resource
 import numpy as np
@@ -177,14 +210,18 @@ print(peak() - before)
 
 @QUICK
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 6), tracks=st.integers(1, 40))
-def test_classification_equals_scikit_learn_on_the_resampled_tracks(seed: int, classes: int, tracks: int) -> None:
+def test_classification_equals_scikit_learn_on_the_resampled_tracks(
+    seed: int, classes: int, tracks: int
+) -> None:
     random = np.random.default_rng(seed)
     truth, predicted = random.integers(classes, size=(2, tracks))
     counts = resample_counts(tracks, 4, seed, "classes")
     accuracy, f1 = classification(predicted, truth, classes, counts)
     for resample in range(4):
         drawn = np.repeat(np.arange(tracks), counts[:, resample])
-        assert accuracy[resample] == pytest.approx(accuracy_score(truth[drawn], predicted[drawn]), abs=1e-12)
+        assert accuracy[resample] == pytest.approx(
+            accuracy_score(truth[drawn], predicted[drawn]), abs=1e-12
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a single class in a tiny resample
             macro = f1_score(truth[drawn], predicted[drawn], average="macro", zero_division=0)
@@ -196,23 +233,35 @@ def slope(function: Callable[[np.ndarray], float], tracks: int) -> np.ndarray:
     step = 1e-5
     moved = np.ones((tracks, tracks)) + step * np.eye(tracks)
     back = np.ones((tracks, tracks)) - step * np.eye(tracks)
-    return np.array([function(up) - function(down) for up, down in zip(moved, back, strict=True)]) / (2 * step)
+    return np.array(
+        [function(up) - function(down) for up, down in zip(moved, back, strict=True)]
+    ) / (2 * step)
 
 
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 2, 5]), tracks=st.integers(3, 25))
-def test_influence_is_the_derivative_of_scikit_learns_metrics(seed: int, levels: int, tracks: int) -> None:
+def test_influence_is_the_derivative_of_scikit_learns_metrics(
+    seed: int, levels: int, tracks: int
+) -> None:
     scores, labels, _ = problem(seed, levels, tracks)
     labels[0], labels[1] = True, False
     metrics = (roc_auc_score, average_precision_score)
     for metric, found, micro in zip(
-        metrics, ranking_influence(scores, labels), ranking_micro_influence(scores, labels), strict=True
+        metrics,
+        ranking_influence(scores, labels),
+        ranking_micro_influence(scores, labels),
+        strict=True,
     ):
         for tag in range(labels.shape[1]):
-            case = partial(lambda m, t, w: m(labels[:, t], scores[:, t], sample_weight=w), metric, tag)
+            case = partial(
+                lambda m, t, w: m(labels[:, t], scores[:, t], sample_weight=w), metric, tag
+            )
             np.testing.assert_allclose(found[:, tag], slope(case, tracks), atol=1e-8)
         pairs = partial(
-            lambda m, w: m(labels.ravel(), scores.ravel(), sample_weight=np.repeat(w, labels.shape[1])), metric
+            lambda m, w: m(
+                labels.ravel(), scores.ravel(), sample_weight=np.repeat(w, labels.shape[1])
+            ),
+            metric,
         )
         np.testing.assert_allclose(micro, slope(pairs, tracks), atol=1e-8)
         np.testing.assert_allclose([*found.sum(0), micro.sum()], 0, atol=1e-12)
@@ -243,11 +292,18 @@ def test_jackknife_is_what_is_lost_without_a_track(seed: int, levels: int, track
     assert np.isfinite(micro).all()
 
 
-def test_influence_and_jackknife_agree_where_tags_are_frequent_and_are_nan_where_the_metric_is() -> None:
+def test_influence_and_jackknife_agree_where_tags_are_frequent_and_are_nan_where_the_metric_is() -> (
+    None
+):
     scores, labels, _ = problem(4, 0, 2000)
-    both = (ranking_influence, ranking_jackknife), (ranking_micro_influence, ranking_micro_jackknife)
+    both = (
+        (ranking_influence, ranking_jackknife),
+        (ranking_micro_influence, ranking_micro_jackknife),
+    )
     for functions in both:
-        for influence, jackknife in zip(*(function(scores, labels) for function in functions), strict=True):
+        for influence, jackknife in zip(
+            *(function(scores, labels) for function in functions), strict=True
+        ):
             np.testing.assert_allclose((influence**2).sum(0), (jackknife**2).sum(0), rtol=0.1)
     labels[:, 0], labels[:, 1] = False, True
     for function in both[0]:
@@ -266,15 +322,21 @@ def test_a_single_positive_takes_nothing_with_it() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), tracks=st.integers(2, 20), classes=st.integers(2, 5))
-def test_influence_of_classes_is_the_derivative_of_scikit_learns_metrics(seed: int, tracks: int, classes: int) -> None:
+def test_influence_of_classes_is_the_derivative_of_scikit_learns_metrics(
+    seed: int, tracks: int, classes: int
+) -> None:
     truth, predicted = np.random.default_rng(seed).integers(classes, size=(2, tracks))
     accuracy, f1 = classification_influence(predicted, truth, classes)
 
     def macro(weights: np.ndarray) -> float:
-        return float(f1_score(truth, predicted, average="macro", sample_weight=weights, zero_division=0))
+        return float(
+            f1_score(truth, predicted, average="macro", sample_weight=weights, zero_division=0)
+        )
 
     np.testing.assert_allclose(
-        accuracy, slope(lambda w: accuracy_score(truth, predicted, sample_weight=w), tracks), atol=1e-8
+        accuracy,
+        slope(lambda w: accuracy_score(truth, predicted, sample_weight=w), tracks),
+        atol=1e-8,
     )
     np.testing.assert_allclose(f1, slope(macro, tracks), atol=1e-8)
     np.testing.assert_allclose([accuracy.sum(), f1.sum()], 0, atol=1e-12)
@@ -309,7 +371,9 @@ def test_bias_of_average_precision_is_its_definition(seed: int, levels: int, tra
     labels[0], labels[1] = True, False
     scores[:, 0] = scores[:, 0] + np.arange(tracks) * (levels == 0)
     if all(len(np.unique(column)) > 1 for column in scores.T):
-        slow = [slow_precision_bias(scores[:, tag], labels[:, tag]) for tag in range(labels.shape[1])]
+        slow = [
+            slow_precision_bias(scores[:, tag], labels[:, tag]) for tag in range(labels.shape[1])
+        ]
         np.testing.assert_allclose(precision_bias(scores, labels), slow, atol=1e-12)
         assert precision_micro_bias(scores, labels) == pytest.approx(
             slow_precision_bias(scores.ravel(), labels.ravel())
@@ -335,7 +399,9 @@ def test_bias_of_average_precision_is_what_small_test_sets_have_too_much() -> No
 
 
 @QUICK
-@given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 1, 3, 20]), tracks=st.integers(1, 60))
+@given(
+    seed=st.integers(0, 10_000), levels=st.sampled_from([0, 1, 3, 20]), tracks=st.integers(1, 60)
+)
 def test_sweep_map_equals_the_scored_map(seed: int, levels: int, tracks: int) -> None:
     scores, labels, _ = problem(seed, levels, tracks)
     stacked = torch.from_numpy(np.stack([scores, -scores]))
@@ -355,13 +421,17 @@ def test_one_vs_rest_is_the_softmax_unsaturated() -> None:
     assert confident[1, 0] > confident[0, 0]  # both are exactly 1 as probabilities
 
 
-def score_all(logits: np.ndarray, labels: np.ndarray, kind: str, spec: ScoreSpec, purpose: str) -> Scores:
+def score_all(
+    logits: np.ndarray, labels: np.ndarray, kind: str, spec: ScoreSpec, purpose: str
+) -> Scores:
     """All tracks scored, each a group of its own."""
     test = HeldOut(labels, kind, np.arange(len(labels)).astype(str), purpose)  # type: ignore[arg-type]
     return score(logits, test, spec, test.resamples(spec))
 
 
-def scored(kind: str = "tags", resamples: int = 30, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Scores]:
+def scored(
+    kind: str = "tags", resamples: int = 30, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, Scores]:
     """A small problem and its scores."""
     random = np.random.default_rng(seed)
     if kind == "classes":
@@ -386,7 +456,9 @@ def test_scores_of_tags() -> None:
             assert metric.value == pytest.approx(function(*case, average=average), abs=1e-7)
             assert metric.low <= metric.value < metric.high
             assert metric.resampled.shape == (30,)
-    np.testing.assert_allclose(scores.per_tag["roc_auc"][valid], roc_auc_score(*case, average=None), **EXACT)
+    np.testing.assert_allclose(
+        scores.per_tag["roc_auc"][valid], roc_auc_score(*case, average=None), **EXACT
+    )
     assert set(scores.metrics) == {"map_macro", "map_micro", "roc_auc_macro", "roc_auc_micro"}
     assert scores.tracks == 80
 
@@ -396,16 +468,24 @@ def test_scores_of_classes() -> None:
     odds = torch.from_numpy(logits).double().softmax(1).numpy()[:, :4]
     hot = np.arange(4) == labels[:, None]
     assert scores.valid.tolist() == [True] * 4 + [False]
-    assert scores.metrics["map_macro"].value == pytest.approx(average_precision_score(hot, odds), abs=1e-7)
-    assert scores.metrics["roc_auc_micro"].value == pytest.approx(roc_auc_score(hot, odds, average="micro"), abs=1e-7)
-    assert scores.metrics["accuracy"].value == pytest.approx(accuracy_score(labels, logits.argmax(1)))
+    assert scores.metrics["map_macro"].value == pytest.approx(
+        average_precision_score(hot, odds), abs=1e-7
+    )
+    assert scores.metrics["roc_auc_micro"].value == pytest.approx(
+        roc_auc_score(hot, odds, average="micro"), abs=1e-7
+    )
+    assert scores.metrics["accuracy"].value == pytest.approx(
+        accuracy_score(labels, logits.argmax(1))
+    )
     expected_f1 = f1_score(labels, logits.argmax(1), average="macro", zero_division=0)
     assert scores.metrics["f1_macro"].value == pytest.approx(expected_f1)
 
 
 def test_a_resample_without_a_tag_averages_the_others() -> None:
     labels = np.zeros((20, 2), dtype=bool)
-    labels[:8, 0] = labels[0, 1] = True  # the second tag's only positive is missing from a third of the resamples
+    labels[:8, 0] = labels[0, 1] = (
+        True  # the second tag's only positive is missing from a third of the resamples
+    )
     logits = np.random.default_rng(0).normal(size=(20, 2))
     scores = score_all(logits, labels, "tags", ScoreSpec(resamples=200), "rare")
     counts = resample_counts(20, 200, 0, "rare")
@@ -420,7 +500,9 @@ def test_a_resample_without_a_tag_averages_the_others() -> None:
 def test_a_resample_without_any_positive_is_left_out_of_the_interval() -> None:
     labels = np.zeros((10, 1), dtype=bool)
     labels[0] = True
-    metric = score_all(np.arange(10.0)[:, None], labels, "tags", ScoreSpec(resamples=100), "one").metrics["map_macro"]
+    metric = score_all(
+        np.arange(10.0)[:, None], labels, "tags", ScoreSpec(resamples=100), "one"
+    ).metrics["map_macro"]
     assert 0.2 < np.isnan(metric.resampled).mean() < 0.5
     assert np.isfinite([metric.low, metric.high]).all()
 
@@ -440,7 +522,9 @@ def test_without_resamples_there_is_a_value_and_no_interval() -> None:
         (np.zeros((3, 2)), np.eye(4, 2, dtype=bool), "3 rows of logits for 4 test tracks"),
     ],
 )
-def test_what_cannot_be_scored_is_said_in_one_line(logits: np.ndarray, labels: np.ndarray, words: str) -> None:
+def test_what_cannot_be_scored_is_said_in_one_line(
+    logits: np.ndarray, labels: np.ndarray, words: str
+) -> None:
     with pytest.raises(InputError, match=words) as caught:
         score_all(logits, labels, "tags", ScoreSpec(resamples=5), "test")
     assert "\n" not in str(caught.value)

@@ -22,7 +22,9 @@ NAN = float("nan")
 GRIDS = list(itertools.product([1, 2, 3], [1, 2, 4], [1, 3]))
 
 
-def random_grid(shape: tuple[int, int, int], resamples: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def random_grid(
+    shape: tuple[int, int, int], resamples: int = 40, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Scores with every effect, and resampled scores with every interaction."""
     random = np.random.default_rng([seed, *shape])
     scores, shifts = np.full(shape, 0.4), np.zeros((*shape, resamples))
@@ -42,9 +44,16 @@ def by_name(found: VarianceComponents, field: str) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("p_values", "adjusted"),
     [
-        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),  # 4 x 0.005, 3 x 0.01, 2 x 0.03, then the maximum so far
-        ([0.01, 0.02, 0.03, 0.04, 0.05], [0.05, 0.08, 0.09, 0.09, 0.09]),  # R: p.adjust((1:5) / 100, "holm")
-        # Demsar 2006, section 3.2.2: C4.5 against three variants; 0.016 < 0.017 and 0.019 < 0.025 are rejected.
+        (
+            [0.01, 0.04, 0.03, 0.005],
+            [0.03, 0.06, 0.06, 0.02],
+        ),  # 4 x 0.005, 3 x 0.01, 2 x 0.03, then the maximum so far
+        (
+            [0.01, 0.02, 0.03, 0.04, 0.05],
+            [0.05, 0.08, 0.09, 0.09, 0.09],
+        ),  # R: p.adjust((1:5) / 100, "holm")
+        # Demsar 2006, section 3.2.2: C4.5 against three variants; 0.016 < 0.017 and 0.019 < 0.025
+        # are rejected.
         ([0.016, 0.607, 0.019], [0.048, 0.607, 0.048]),
         ([0.9, 0.8], [1.0, 1.0]),
         ([], []),
@@ -54,7 +63,10 @@ def test_holm_by_hand(p_values: list[float], adjusted: list[float]) -> None:
     np.testing.assert_allclose(holm(np.array(p_values)), adjusted)
 
 
-@given(st.lists(st.one_of(st.floats(0, 1), st.just(NAN)), max_size=12), st.randoms(use_true_random=False))
+@given(
+    st.lists(st.one_of(st.floats(0, 1), st.just(NAN)), max_size=12),
+    st.randoms(use_true_random=False),
+)
 def test_holm_is_the_step_down_procedure(values: list[float], shuffle) -> None:
     adjusted = holm(np.array(values, dtype=np.float64))
     known = [value for value in values if not math.isnan(value)]
@@ -85,7 +97,9 @@ def test_holm_refuses_what_is_no_p_value() -> None:
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize(("datasets", "methods"), [(12, 3), (6, 5), (30, 8)])
 def test_friedman_is_scipys(datasets: int, methods: int, ties: bool) -> None:
-    scores = np.random.default_rng(datasets).normal(size=(datasets, methods)) + np.linspace(0, 1, methods)
+    scores = np.random.default_rng(datasets).normal(size=(datasets, methods)) + np.linspace(
+        0, 1, methods
+    )
     scores = np.round(scores) if ties else scores
     found = friedman(scores)
     statistic, p_value = stats.friedmanchisquare(*scores.T)
@@ -97,13 +111,16 @@ def test_friedman_is_scipys(datasets: int, methods: int, ties: bool) -> None:
     columns = datasets * ((ranks.mean(0) - ranks.mean()) ** 2).sum() / (methods - 1)
     rest = ((ranks - ranks.mean(0)) ** 2).sum() / ((methods - 1) * (datasets - 1))
     assert found.f_statistic == pytest.approx(columns / rest)
-    assert found.f_p_value == pytest.approx(stats.f.sf(columns / rest, methods - 1, (methods - 1) * (datasets - 1)))
+    assert found.f_p_value == pytest.approx(
+        stats.f.sf(columns / rest, methods - 1, (methods - 1) * (datasets - 1))
+    )
 
 
 def test_demsars_example() -> None:
     """JMLR 7, 2006, table 6 and section 3.2.2: 14 data sets, average ranks 3.143, 2.000, 2.893, 1.964.
 
-    In the row of 0.972 he prints 0.975 twice, with the ranks 2 and 3: they were tied by rounding alone.
+    In the row of 0.972 he prints 0.975 twice, with the ranks 2 and 3: they were tied by rounding
+    alone.
     """
     table = """0.763 0.768 0.771 0.798  0.599 0.591 0.590 0.569  0.954 0.971 0.968 0.967  0.628 0.661 0.654 0.657
         0.882 0.888 0.886 0.898  0.936 0.931 0.916 0.931  0.661 0.668 0.609 0.685  0.583 0.583 0.563 0.625
@@ -131,7 +148,9 @@ def test_demsars_example() -> None:
 def test_quantiles_are_demsars_table_5a(alpha: float, quantiles: list[float]) -> None:
     for methods, quantile in enumerate(quantiles, start=2):
         # 6 N = k (k + 1) would make the critical difference q itself.
-        found = critical_difference(methods, 100, alpha=alpha) * math.sqrt(600 / (methods * (methods + 1)))
+        found = critical_difference(methods, 100, alpha=alpha) * math.sqrt(
+            600 / (methods * (methods + 1))
+        )
         assert found == pytest.approx(quantile, abs=1e-3)
 
 
@@ -161,11 +180,16 @@ def test_ranks_do_not_depend_on_scale_or_order(datasets: int, methods: int, seed
 def test_agreement_ties_and_few_data_sets_are_said() -> None:
     found = friedman(np.tile([3.0, 2.0, 1.0], (2, 1)))
     assert found.f_statistic == math.inf
-    # Of 3! rankings the second data set gives the first one's: 1 / 6, which chi-square would call 0.135 and F 0.
+    # Of 3! rankings the second data set gives the first one's: 1 / 6, which chi-square would call
+    # 0.135 and F 0.
     assert found.p_value == found.f_p_value == found.smallest_p == pytest.approx(1 / 6)
     assert "even the same ranking on all of them has p = 0.17" in found.weak
-    assert "no pair can be told apart" in friedman(np.random.default_rng(0).normal(size=(2, 8))).weak
-    assert "differ by 3.05 of at most 4" in friedman(np.random.default_rng(0).normal(size=(4, 5))).weak
+    assert (
+        "no pair can be told apart" in friedman(np.random.default_rng(0).normal(size=(2, 8))).weak
+    )
+    assert (
+        "differ by 3.05 of at most 4" in friedman(np.random.default_rng(0).normal(size=(4, 5))).weak
+    )
     tied = friedman(np.zeros((6, 3)))
     assert (tied.statistic, tied.p_value, tied.f_p_value) == (0, 1, 1)
 
@@ -190,7 +214,9 @@ def test_ranks_refuse(scores: np.ndarray, message: str) -> None:
 
 
 def test_smallest_detectable_is_found_with_the_power_asked_for() -> None:
-    assert smallest_detectable(1.0) == pytest.approx(1.95996 + 0.84162, abs=1e-5)  # the 2.8 of the textbooks
+    assert smallest_detectable(1.0) == pytest.approx(
+        1.95996 + 0.84162, abs=1e-5
+    )  # the 2.8 of the textbooks
     difference = smallest_detectable(0.004, alpha=0.05, power=0.9, comparisons=10)
     drawn = np.random.default_rng(0).normal(difference, 0.004, 100_000)
     found = 2 * stats.norm.sf(np.abs(drawn) / 0.004) < 0.005
@@ -256,7 +282,10 @@ def test_paired_without_resamples_and_with_wrong_shapes() -> None:
     assert np.isnan([found.low, found.high, found.standard_error, found.ahead, found.p_value]).all()
     for arguments, message in [
         ((np.ones(2), np.ones(3), empty, empty, 0.95), "give one a cell"),
-        ((np.ones(2), np.ones(2), empty, np.empty((2, 5)), 0.95), r"must be \(2 cells, resamples\)"),
+        (
+            (np.ones(2), np.ones(2), empty, np.empty((2, 5)), 0.95),
+            r"must be \(2 cells, resamples\)",
+        ),
         ((np.array([1, NAN]), np.ones(2), empty, empty, 0.95), "not a number"),
         ((np.ones(2), np.ones(2), empty, empty, 95), "confidence is 95"),
     ]:
@@ -270,8 +299,9 @@ def test_paired_without_resamples_and_with_wrong_shapes() -> None:
 def anova_by_projection(scores: np.ndarray) -> dict[str, float]:
     """Components from sums of squares by least squares and their expectations as traces, for any linear model.
 
-    E[y' P y] = sum over sources of variance tr(P Z Z'), with P the projection that a source adds to those before it and
-    Z its incidence matrix (Searle, Casella and McCulloch 1992, section 5.2, Henderson's method 1).
+    E[y' P y] = sum over sources of variance tr(P Z Z'), with P the projection that a source adds to
+    those before it and Z its incidence matrix (Searle, Casella and McCulloch 1992, section 5.2,
+    Henderson's method 1).
     """
     places = np.array(list(np.ndindex(scores.shape)))
     keys = [places[:, [0]], places[:, [1]], places[:, [0, 1]], places]
@@ -300,7 +330,9 @@ def test_components_are_those_of_the_expected_mean_squares(shape: tuple[int, int
     reference = anova_by_projection(scores)
     for name, estimate in by_name(found, "estimate").items():
         if name != "test sample":
-            assert estimate == pytest.approx(reference.get(name, NAN), rel=1e-8, abs=1e-16, nan_ok=True)
+            assert estimate == pytest.approx(
+                reference.get(name, NAN), rel=1e-8, abs=1e-16, nan_ok=True
+            )
     shifts = resampled - resampled.mean(-1, keepdims=True)
     each = [anova_by_projection(shifts[..., resample]) for resample in range(shifts.shape[-1])]
     for name, interaction in by_name(found, "interaction").items():
@@ -328,7 +360,13 @@ def test_test_sample_is_the_covariance_of_cells_that_share_nothing() -> None:
     assert found.resampled_variance == pytest.approx(covariance.mean())
 
 
-@given(st.sampled_from(GRIDS), st.integers(0, 1000), st.floats(-3, 3), st.floats(0.01, 100), st.booleans())
+@given(
+    st.sampled_from(GRIDS),
+    st.integers(0, 1000),
+    st.floats(-3, 3),
+    st.floats(0.01, 100),
+    st.booleans(),
+)
 @settings(max_examples=60, deadline=None)
 def test_shift_scale_and_order_of_levels(
     shape: tuple[int, int, int], seed: int, shift: float, scale: float, correct_bias: bool
@@ -342,7 +380,9 @@ def test_shift_scale_and_order_of_levels(
         shift + scale * scores[pick], shift + scale * resampled[pick], correct_bias=correct_bias
     )
     for before, after in zip(found.sources, moved.sources, strict=True):
-        assert after.estimate == pytest.approx(before.estimate * scale**2, rel=1e-6, abs=1e-15 * scale**2, nan_ok=True)
+        assert after.estimate == pytest.approx(
+            before.estimate * scale**2, rel=1e-6, abs=1e-15 * scale**2, nan_ok=True
+        )
         assert after.share == pytest.approx(before.share, rel=1e-6, abs=1e-9, nan_ok=True)
         assert (after.missing, after.within) == (before.missing, before.within)
     ends = [shift + scale * end for end in (found.low, found.high)]
@@ -375,7 +415,9 @@ def test_one_level_is_not_known_and_never_zero() -> None:
     )
     found = variance_components(random_grid((1, 1, 1))[0])
     assert len(found.unknown) == 5
-    assert np.isnan([found.standard_error, found.low, found.high, found.p_value, found.degrees]).all()
+    assert np.isnan(
+        [found.standard_error, found.low, found.high, found.p_value, found.degrees]
+    ).all()
     assert (found.largest, found.largest_of_mean) == ("", "")
     found = variance_components(random_grid((3, 3, 1))[0])
     assert found.unknown[-1] == "test sample: not known: no resamples, not counted"
@@ -410,11 +452,15 @@ def test_bias_moves_the_interval_and_resamples_without_a_value_are_left_out() ->
     resampled = np.concatenate([resampled, np.full((2, 2, 1, 3), 7.0)], axis=-1)
     resampled[0, 1, 0, -3:] = NAN
     again = variance_components(scores, resampled)
-    np.testing.assert_array_equal(list(by_name(again, "estimate").values()), list(by_name(plain, "estimate").values()))
+    np.testing.assert_array_equal(
+        list(by_name(again, "estimate").values()), list(by_name(plain, "estimate").values())
+    )
     assert (again.low, again.high, again.bias) == (plain.low, plain.high, plain.bias)
     biased = variance_components(scores, resampled + 0.001, correct_bias=True)
     assert biased.bias == pytest.approx(plain.bias + 0.001)
-    assert (biased.low, biased.high) == pytest.approx((plain.low - biased.bias, plain.high - biased.bias))
+    assert (biased.low, biased.high) == pytest.approx(
+        (plain.low - biased.bias, plain.high - biased.bias)
+    )
     assert variance_components(scores, resampled + 1, correct_bias=True).high == biased.mean
 
 
@@ -429,7 +475,9 @@ def test_bias_moves_the_interval_and_resamples_without_a_value_are_left_out() ->
         (np.zeros((2, 2, 1)), None, {"correct_bias": True}, "no bias to correct"),
     ],
 )
-def test_components_refuse(scores: np.ndarray, resampled: np.ndarray | None, options: dict, message: str) -> None:
+def test_components_refuse(
+    scores: np.ndarray, resampled: np.ndarray | None, options: dict, message: str
+) -> None:
     with pytest.raises(InputError) as error:
         variance_components(scores, resampled, **options)
     assert message in str(error.value)
@@ -482,18 +530,28 @@ def test_what_is_left_out_is_said() -> None:
     found = balanced_grid(cells_of([*places[:-1], (7, 0, 0), (0, 0, 1)]))
     assert found.scores.shape == (3, 2, 1)
     assert len(found.left_out) == 4
-    assert found.note.startswith("largest balanced grid: 3 pretraining seeds x 2 label draws x 1 probe seed, 6 of 10")
+    assert found.note.startswith(
+        "largest balanced grid: 3 pretraining seeds x 2 label draws x 1 probe seed, 6 of 10"
+    )
     assert "(7, 0, 0)" in found.note
 
 
-@given(st.sets(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=30))
+@given(
+    st.sets(
+        st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=30
+    )
+)
 @settings(max_examples=60, deadline=None)
 def test_grid_is_the_largest_there_is(places: set[tuple[int, int, int]]) -> None:
     found = balanced_grid(cells_of(sorted(places)))
     subsets = [chosen for size in range(1, 5) for chosen in itertools.combinations(range(4), size)]
     best = 0
     for seeds, draws in itertools.product(subsets, subsets):
-        counts = [sum((seed, draw, probe) in places for probe in range(3)) for seed in seeds for draw in draws]
+        counts = [
+            sum((seed, draw, probe) in places for probe in range(3))
+            for seed in seeds
+            for draw in draws
+        ]
         best = max(best, min(counts) * len(counts))
     assert found.scores.size == best == len(places) - len(found.left_out)
 

@@ -37,7 +37,9 @@ WRONG = {
     "[axes]\nmethods = ['vicreg']\ndatasets = ['no.csv']": "line 3, column 12: no such file: no.csv; looked for from",
     "[axes]\nrecipes = ['no.toml']": "line 2, column 11: no such file: no.toml; looked for from",
     "[axes\n": "not a readable TOML",
-    "deep = " + 2000 * "[" + 2000 * "]": "not a readable TOML: lists or tables stand too deep in each other",
+    "deep = "
+    + 2000 * "["
+    + 2000 * "]": "not a readable TOML: lists or tables stand too deep in each other",
     "include = ['other.toml']": "cannot read the sweep file",
 }
 
@@ -55,11 +57,16 @@ def test_settings_of_plug_ins_are_checked_before_anything_is_launched(tmp_path):
     file = tmp_path / "wrong.toml"
     file.write_text("[axes]\nmethods = ['vicreg']\n\n[settings.method]\nlayer = 2")
     said = Runner(tmp_path / "place")("sweep", file, "--dry-run", status=2)
-    assert "line 5, column 9: unknown setting of vicreg 'method.layer'; did you mean 'method.layers'?" in said
+    assert (
+        "line 5, column 9: unknown setting of vicreg 'method.layer'; did you mean 'method.layers'?"
+        in said
+    )
 
 
 def test_includes_lie_under_what_includes_them_and_make_no_circle(tmp_path):
-    (tmp_path / "base.toml").write_text("[axes]\nmethods = ['vicreg']\nseeds = [3]\n[site]\npartition = 'a'")
+    (tmp_path / "base.toml").write_text(
+        "[axes]\nmethods = ['vicreg']\nseeds = [3]\n[site]\npartition = 'a'"
+    )
     (tmp_path / "top.toml").write_text("include = ['base.toml']\n[axes]\nmethods = ['byol']")
     found = read_sweep(str(tmp_path / "top.toml"))
     assert [one.axes[0] for one in cells(found)] == ["byol"]
@@ -69,11 +76,15 @@ def test_includes_lie_under_what_includes_them_and_make_no_circle(tmp_path):
     assert (laid.spec.site.partition, laid.spec.resources.pretrain.gpus) == ("b", 2)
     assert laid.identity == found.identity
     (tmp_path / "base.toml").write_text("include = ['top.toml']")
-    with pytest.raises(InputError, match=r"includes go in a circle: top.toml -> base.toml -> top.toml"):
+    with pytest.raises(
+        InputError, match=r"includes go in a circle: top.toml -> base.toml -> top.toml"
+    ):
         read_sweep(str(tmp_path / "top.toml"))
 
 
-@pytest.mark.parametrize(("name", "number"), [("quick", 14), ("icassp2024", 119), ("clmr-limited-labels", 14)])
+@pytest.mark.parametrize(
+    ("name", "number"), [("quick", 14), ("icassp2024", 119), ("clmr-limited-labels", 14)]
+)
 def test_shipped_sweeps_are_the_published_grids(name, number):
     found = cells(read_sweep(name))
     assert len(found) == number
@@ -107,7 +118,9 @@ def test_cells_are_those_of_bench_run_and_jobs_share_pretraining(tmp_path, monke
 
     monkeypatch.chdir(tmp_path)
     tones = make_tones(tmp_path / "tones")
-    file = write_sweep(tmp_path / "s.toml", tones, 'methods = ["vicreg", "supervised"]\nfractions = [0.5, 1.0]')
+    file = write_sweep(
+        tmp_path / "s.toml", tones, 'methods = ["vicreg", "supervised"]\nfractions = [0.5, 1.0]'
+    )
     made = make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results")
     assert [job.kind for job in made.jobs] == ["prepare", "cells", "cells", "cells"]
     assert all(job.needs == [made.jobs[0].name] for job in made.jobs[1:])
@@ -116,7 +129,9 @@ def test_cells_are_those_of_bench_run_and_jobs_share_pretraining(tmp_path, monke
     settings = read_sweep(str(file)).spec.settings
     for one in make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results").cells:
         at = one.cell.spec
-        request = Request(at.method.name, at.fraction, at.draw, at.seed, dataset=str(tones), overrides=settings)
+        request = Request(
+            at.method.name, at.fraction, at.draw, at.seed, dataset=str(tones), overrides=settings
+        )
         keys = Keys(resolve(request), store)
         assert one.keys == (keys.pretrain, keys.embed, keys.probe, keys.cell)
 
@@ -128,9 +143,13 @@ def test_stages_are_jobs_where_they_ask_for_other_machines(tmp_path, monkeypatch
 
     def jobs(more: str) -> list[tuple[str, tuple[str, ...], int]]:
         file = write_sweep(tmp_path / "s.toml", tones, axes, more)
-        file.write_text(file.read_text().replace("[resources.pretrain]", "[resources.pretrain]\ncpus = 2"))
+        file.write_text(
+            file.read_text().replace("[resources.pretrain]", "[resources.pretrain]\ncpus = 2")
+        )
         made = make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results").jobs
-        assert [job.needs for job in made[1:]].count([made[0].name]) == 2, "each chain begins when data are prepared"
+        assert [job.needs for job in made[1:]].count([made[0].name]) == 2, (
+            "each chain begins when data are prepared"
+        )
         return [(job.name.partition("-")[2], job.stages, len(job.cells)) for job in made[1:]]
 
     rest = [("", ("embed", "probe"), 3), ("", ("pretrain", "embed", "probe"), 3)]
@@ -139,13 +158,21 @@ def test_stages_are_jobs_where_they_ask_for_other_machines(tmp_path, monkeypatch
     chunks = [("1", ("probe",), 2), ("2", ("probe",), 1)]
     first, second = ("pretrain", ("pretrain",), 3), ("embed", ("embed",), 3)
     third = ("pretrain-embed", ("pretrain", "embed"), 3)
-    assert jobs('[site]\nstages = "apart"\ncells_per_job = 2') == [first, second, *chunks, third, *chunks]
+    assert jobs('[site]\nstages = "apart"\ncells_per_job = 2') == [
+        first,
+        second,
+        *chunks,
+        third,
+        *chunks,
+    ]
 
 
 def test_a_job_keeps_its_name_when_nothing_but_probes_is_left(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     axes = 'methods = ["vicreg"]\nfractions = [0.2, 0.5, 1.0]'
-    file = write_sweep(tmp_path / "s.toml", make_tones(tmp_path / "tones"), axes, "[site]\ncells_per_job = 2")
+    file = write_sweep(
+        tmp_path / "s.toml", make_tones(tmp_path / "tones"), axes, "[site]\ncells_per_job = 2"
+    )
 
     def made() -> Plan:
         return make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results")
@@ -160,7 +187,11 @@ def test_a_job_keeps_its_name_when_nothing_but_probes_is_left(tmp_path, monkeypa
 def test_very_many_short_groups_share_jobs_with_lasting_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tones = make_tones(tmp_path / "tones")
-    file = write_sweep(tmp_path / "s.toml", tones, f'methods = ["random_init", "vicreg"]\nseeds = {list(range(200))}')
+    file = write_sweep(
+        tmp_path / "s.toml",
+        tones,
+        f'methods = ["random_init", "vicreg"]\nseeds = {list(range(200))}',
+    )
     before = make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results").jobs
     assert before[0].kind == "prepare"
     assert 32 <= len(before[1:]) <= 36
@@ -169,7 +200,9 @@ def test_very_many_short_groups_share_jobs_with_lasting_names(tmp_path, monkeypa
     assert [job.name for job in after] == [job.name for job in before[1:]]
     long = file.read_text().replace("steps = 6\n", "steps = 60\n", 1)
     file.write_text(long)
-    assert len(make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results").jobs) > 60
+    assert (
+        len(make_plan(read_sweep(str(file)), tmp_path / ".bench", tmp_path / "results").jobs) > 60
+    )
 
 
 def test_a_lease_is_held_by_one_and_taken_from_the_dead(tmp_path, monkeypatch):
@@ -203,7 +236,9 @@ def test_of_many_that_want_a_lease_one_gets_it(tmp_path):
         attempt.mkdir(parents=True)
         (attempt / "heartbeat").touch()
     with ThreadPoolExecutor(16) as pool:
-        got = list(pool.map(lambda one: lease.take(tmp_path, "group", one, state.this_process()), attempts))
+        got = list(
+            pool.map(lambda one: lease.take(tmp_path, "group", one, state.this_process()), attempts)
+        )
     assert sum(isinstance(one, lease.Lease) for one in got) == 1
 
 
@@ -240,7 +275,10 @@ def test_killed_and_failed_jobs_are_named_and_completed(runner):
     for do in ("kill", "raise"):
         more = f'[settings.method]\ndo = "{do}"\nflag = "{runner.folder / do}.flag"\n'
         files[do] = write_sweep(
-            runner.folder / f"{do}.toml", runner.folder / "tones/tracks.csv", "methods = ['trouble']", more
+            runner.folder / f"{do}.toml",
+            runner.folder / "tones/tracks.csv",
+            "methods = ['trouble']",
+            more,
         )
     plugins = ["--plugins", runner.folder / "plugins"]
     runner("sweep", files["kill"], "--cluster", "local", *plugins)
@@ -249,7 +287,9 @@ def test_killed_and_failed_jobs_are_named_and_completed(runner):
     source.write_text("raise RuntimeError('edited while the job waited')")
     runner.settled(files["kill"])
     deadline = time.monotonic() + 30
-    while True:  # the scheduler looks at its jobs every now and then, and until then nobody knows what killed this one
+    # the scheduler looks at its jobs every now and then, and until then nobody knows what killed
+    # this one
+    while True:
         (cell,) = runner.status(files["kill"])["cells"]
         if "killed by SIGKILL" in cell["why"] or time.monotonic() > deadline:
             break
@@ -276,22 +316,49 @@ def test_a_stage_that_failed_is_named_in_the_cells_that_need_it(runner):
     found = runner.settled(file)
     assert found["counts"] == {"done": 2, "failed": 2}
     failed = [cell for cell in found["cells"] if cell["state"] == "failed"]
-    assert all("-pretrain-embed, which it needs, failed: RuntimeError: in trouble" in cell["why"] for cell in failed)
+    assert all(
+        "-pretrain-embed, which it needs, failed: RuntimeError: in trouble" in cell["why"]
+        for cell in failed
+    )
     assert "RuntimeError: in trouble" in runner("logs", failed[1]["id"])
-    said = runner("sweep", file, "--cluster", "local", "--only", "missing", "--plugins", runner.folder / "plugins")
+    said = runner(
+        "sweep",
+        file,
+        "--cluster",
+        "local",
+        "--only",
+        "missing",
+        "--plugins",
+        runner.folder / "plugins",
+    )
     assert "0 jobs started, 2 left out by --only" in said.replace(" on local", "")
-    said = runner("sweep", file, "--cluster", "local", "--only", "failed", "--plugins", runner.folder / "plugins")
+    said = runner(
+        "sweep",
+        file,
+        "--cluster",
+        "local",
+        "--only",
+        "failed",
+        "--plugins",
+        runner.folder / "plugins",
+    )
     assert "3 jobs started" in said
     assert runner.settled(file)["counts"] == {"done": 4}
     together = Runner(runner.folder / "together")
-    file.write_text(file.read_text().replace('"apart"', '"together"').replace("cells_per_job = 1\n", ""))
+    file.write_text(
+        file.read_text().replace('"apart"', '"together"').replace("cells_per_job = 1\n", "")
+    )
     together("sweep", file, "--cluster", "inline", "--plugins", runner.folder / "plugins")
     assert together.metrics() == runner.metrics()
 
 
 def test_cancel_writes_a_checkpoint_and_the_next_launch_goes_on(runner, tmp_path):
-    file = write_sweep(runner.folder / "s.toml", runner.folder / "tones/tracks.csv", "methods = ['trouble_held']")
-    file.write_text(file.read_text().replace("steps = 6\n", "steps = 12\ncheckpoint_seconds = 1000\n", 1))
+    file = write_sweep(
+        runner.folder / "s.toml", runner.folder / "tones/tracks.csv", "methods = ['trouble_held']"
+    )
+    file.write_text(
+        file.read_text().replace("steps = 6\n", "steps = 12\ncheckpoint_seconds = 1000\n", 1)
+    )
     plugins = ["--plugins", write_troubles(tmp_path, ["held"])]
     flags = runner.flagged()
     runner("sweep", file, "--cluster", "local", *plugins)
@@ -302,7 +369,9 @@ def test_cancel_writes_a_checkpoint_and_the_next_launch_goes_on(runner, tmp_path
     (flags / "held-go").touch()
     (cell,) = runner.settled(file)["cells"]
     assert cell["state"] == "stopped", cell
-    assert list(runner.home.glob("pretrained/*.part/state.pt")), "no checkpoint, though none was due yet"
+    assert list(runner.home.glob("pretrained/*.part/state.pt")), (
+        "no checkpoint, though none was due yet"
+    )
     runner("sweep", file, "--cluster", "local", *plugins)
     assert runner.settled(file)["counts"] == {"done": 1}
     steps = [int(line.split()[1]) for line in (flags / "steps.txt").read_text().splitlines()]
@@ -335,9 +404,13 @@ with _signals_of_a_job(Path("nowhere"), {"kind": "prepare"}):
 
 
 def test_of_signals_to_every_process_of_a_job_its_workers_do_not_die():
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("SLURM")
+    }
     command = [sys.executable, "-c", EVERYBODY]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["None", "None", "TERM"]
 
 
@@ -352,7 +425,10 @@ def test_a_slurm_that_does_not_answer_is_told_of(tmp_path, monkeypatch):
     assert not queue.silence(tmp_path)
     squeue.unlink()
     assert queue.ask(tmp_path, ["bench-0"], max_age=0)["bench-0 7"]["state"] == "PENDING"
-    assert queue.silence(tmp_path) == "squeue does not answer: what stands here of its jobs is 0 min old"
+    assert (
+        queue.silence(tmp_path)
+        == "squeue does not answer: what stands here of its jobs is 0 min old"
+    )
 
 
 def test_an_attempt_taken_for_dead_finishes_nothing(runner):
@@ -367,17 +443,23 @@ def test_an_attempt_taken_for_dead_finishes_nothing(runner):
     while not (runner.folder / "sleep.flag").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     (status,) = (
-        path for path in runner.home.glob("sweeps/s-*/jobs/*/attempts/0001/status.json") if "prepare" not in str(path)
+        path
+        for path in runner.home.glob("sweeps/s-*/jobs/*/attempts/0001/status.json")
+        if "prepare" not in str(path)
     )
     process = json.loads(status.read_text())["process"]["pid"]
     os.kill(process, signal.SIGSTOP)
     try:
         time.sleep(3)
         assert runner.status(file)["counts"] == {"failed": 1}
-        runner("sweep", file, "--cluster", "inline", *plugins)  # while the frozen one holds the lock of a product
+        runner(
+            "sweep", file, "--cluster", "inline", *plugins
+        )  # while the frozen one holds the lock of a product
     finally:
         os.kill(process, signal.SIGCONT)
-    while state.process_start(process) is not None:  # it ends by itself, though its sleep is of ten minutes
+    while (
+        state.process_start(process) is not None
+    ):  # it ends by itself, though its sleep is of ten minutes
         assert time.monotonic() < deadline + 60
         time.sleep(0.1)
     assert "another attempt has taken over" in status.with_name("log.txt").read_text()

@@ -1,4 +1,7 @@
-"""The scheduler of `--cluster local`: places and GPUs that no two jobs share, of whatever launch; deaths it names."""
+"""The scheduler of `--cluster local`: places and GPUs that no two jobs share, of whatever launch.
+
+Deaths it names.
+"""
 
 import json
 import os
@@ -32,7 +35,9 @@ def _sweep(runner: Runner, name: str, methods: list[str], gpus: int) -> list[obj
     axes = f"methods = {json.dumps([f'trouble_{one}' for one in methods])}"
     file = write_sweep(runner.folder / f"{name}.toml", runner.folder / "tones/tracks.csv", axes)
     text = file.read_text().replace("[resources.pretrain]", f"[resources.pretrain]\ngpus = {gpus}")
-    file.write_text(text.replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1))
+    file.write_text(
+        text.replace("steps = 6\n", f"steps = {STEPS}\ncheckpoint_seconds = 0.001\n", 1)
+    )
     return ["sweep", file, "--cluster", "local", "--device", "cpu", "--plugins", plugins]
 
 
@@ -53,16 +58,28 @@ def test_no_gpu_has_two_jobs_and_no_job_waits_for_more_than_there_are(runner):
     spans: dict[tuple[str, str], list[float]] = {}
     for training, _, _, at, gpus in lines:
         spans.setdefault((training, gpus), []).append(float(at))
-    assert {len(gpus.split(",")) for (training, gpus) in spans if training.startswith("none4")} == {2}
-    assert {len(gpus.split(",")) for (training, gpus) in spans if not training.startswith("none4")} == {1}
+    assert {len(gpus.split(",")) for (training, gpus) in spans if training.startswith("none4")} == {
+        2
+    }
+    assert {
+        len(gpus.split(",")) for (training, gpus) in spans if not training.startswith("none4")
+    } == {1}
     for (one, gpus), times in spans.items():
         for (other, others), their in spans.items():
             if one != other and set(gpus.split(",")) & set(others.split(",")):
-                assert max(times) < min(their) or max(their) < min(times), (one, other, gpus, others)
+                assert max(times) < min(their) or max(their) < min(times), (
+                    one,
+                    other,
+                    gpus,
+                    others,
+                )
 
 
 def test_a_death_before_the_beginning_and_that_of_the_scheduler(runner):
-    """The scheduler is killed while its job runs; the next launch leaves that be, and names one that dies at once."""
+    """The scheduler is killed while its job runs.
+
+    The next launch leaves that be, and names one that dies at once.
+    """
     arguments = _sweep(runner, "s", ["held", "none"], 0)
     file = Path(str(arguments[1]))
     runner(*arguments, "--jobs", 1)
@@ -94,4 +111,7 @@ def test_a_death_before_the_beginning_and_that_of_the_scheduler(runner):
 def _jobs(folder: Path, launch: str) -> list[int]:
     """Processes of the jobs of a launch."""
     asked = ["pgrep", "-f", f"bench.sweep.job {folder} [^ ]+ {launch}"]
-    return [int(one) for one in subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()]
+    return [
+        int(one)
+        for one in subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+    ]

@@ -17,11 +17,16 @@ from tests.sweeping import Runner, write_prepared, write_sweep
 
 
 class Job:
-    """The only job of a sweep of one cell, with a real process; it ends as soon as it is told to, and only once."""
+    """The only job of a sweep of one cell, with a real process.
+
+    It ends as soon as it is told to, and only once.
+    """
 
     def __init__(self, folder: Path) -> None:
         make_tones(folder / "tones")
-        self.file = write_sweep(folder / "s.toml", folder / "tones/tracks.csv", "methods = ['random_init']")
+        self.file = write_sweep(
+            folder / "s.toml", folder / "tones/tracks.csv", "methods = ['random_init']"
+        )
         self.home, self.results = folder / ".bench", folder / "results"
         write_prepared(self.home, self.plan().jobs[0].groups[0].removeprefix("prepare-"))
         plan = self.plan()
@@ -29,14 +34,31 @@ class Job:
         self.folder.write_job(job.name, {"needs": []})
         (self.folder.path / "cells.json").write_text(json.dumps(plan.record()))
         self.process = subprocess.Popen(["sleep", "600"])
-        process = {**state.this_process(), "pid": self.process.pid, "start": state.process_start(self.process.pid)}
+        process = {
+            **state.this_process(),
+            "pid": self.process.pid,
+            "start": state.process_start(self.process.pid),
+        }
         place = self.folder.new_launch()
-        record = {"cluster": "local", "created": 0.0, "jobs": [job.name], "ids": {}, "name": "", "process": process}
+        record = {
+            "cluster": "local",
+            "created": 0.0,
+            "jobs": [job.name],
+            "ids": {},
+            "name": "",
+            "process": process,
+        }
         (place / "launch.json").write_text(json.dumps(record))
         attempt = self.folder.new_attempt(job.name)
         (attempt / "heartbeat").touch()
         self._status = attempt / "status.json"
-        self._says: Tree = {"state": "running", "process": process, "launch": place.name, "started": "", "done": []}
+        self._says: Tree = {
+            "state": "running",
+            "process": process,
+            "launch": place.name,
+            "started": "",
+            "done": [],
+        }
         self._status.write_text(json.dumps({**self._says, "note": ""}))
 
     def plan(self) -> Plan:
@@ -100,7 +122,9 @@ def test_after_the_results_were_read(tmp_path, monkeypatch):
     """MLflow is shown what was stored while the others were read."""
     runner = Runner(tmp_path / "place")
     make_tones(runner.folder / "tones")
-    file = write_sweep(runner.folder / "s.toml", runner.folder / "tones/tracks.csv", "methods = ['random_init']")
+    file = write_sweep(
+        runner.folder / "s.toml", runner.folder / "tones/tracks.csv", "methods = ['random_init']"
+    )
     runner("sweep", file, "--cluster", "inline")
     away = (runner.results / "runs").rename(tmp_path / "away")
 

@@ -31,7 +31,11 @@ from tests.synthetic_results import write_cells
 STATUS = {
     "done": "FINISHED", "running": "RUNNING", "queued": "SCHEDULED", "failed": "FAILED", "stopped": "KILLED",
 }  # fmt: skip
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
 Runs = dict[str, Any]
 
 
@@ -63,7 +67,10 @@ def client(store: str) -> Any:
 def shown(store: str) -> dict[str, list[Any]]:
     """The runs of every experiment that has some."""
     mlflow = client(store)
-    found = {one.name: list(mlflow.search_runs([one.experiment_id])) for one in mlflow.search_experiments()}
+    found = {
+        one.name: list(mlflow.search_runs([one.experiment_id]))
+        for one in mlflow.search_experiments()
+    }
     return {name: runs for name, runs in found.items() if runs}
 
 
@@ -76,8 +83,13 @@ def everything(store: str) -> dict[str, Any]:
     mlflow = client(store)
     found = {}
     for run in (run for runs in shown(store).values() for run in runs):
-        points = {name: mlflow.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-        history = {name: sorted((one.step, one.value, one.timestamp) for one in of) for name, of in points.items()}
+        points = {
+            name: mlflow.get_metric_history(run.info.run_id, name) for name in run.data.metrics
+        }
+        history = {
+            name: sorted((one.step, one.value, one.timestamp) for one in of)
+            for name, of in points.items()
+        }
         info = (run.info.status, run.info.start_time, run.info.end_time)
         files = [file.path for file in mlflow.list_artifacts(run.info.run_id)]
         found[run.info.run_id] = (info, run.data.tags, run.data.params, history, files)
@@ -106,15 +118,24 @@ def test_results_of_no_sweep_are_runs_below_their_pretraining(main, store, tmp_p
         (run,) = (run for run in cells if run.data.tags["cell"] == result.cell)
         score, parent = result.metrics["map_macro"], above[run.data.tags["mlflow.parentRunId"]]
         assert run.data.metrics["map_macro"] == score.value
-        assert (run.data.metrics["map_macro_low"], run.data.metrics["map_macro_high"]) == (score.low, score.high)
-        assert run.data.params["train.steps"] == parent.data.params["train.steps"] == str(result.spec.train.steps)
+        assert (run.data.metrics["map_macro_low"], run.data.metrics["map_macro_high"]) == (
+            score.low,
+            score.high,
+        )
+        assert (
+            run.data.params["train.steps"]
+            == parent.data.params["train.steps"]
+            == str(result.spec.train.steps)
+        )
         assert run.data.params["fraction"] == str(result.spec.fraction)
         assert not any(name.startswith("curve") for name in run.data.metrics)
         info, _, _, history, files = before[run.info.run_id]
         assert (info[0], files, len(history["map_macro"])) == ("FINISHED", [path.name], 1)
         _, _, _, history, _ = before[parent.info.run_id]
         assert len(history["curve_loss"]) == len(result.training["curve"])
-        assert parent.data.metrics["seconds_pretrain"] in {results.read(one).seconds["pretrain"] for one in paths}
+        assert parent.data.metrics["seconds_pretrain"] in {
+            results.read(one).seconds["pretrain"] for one in paths
+        }
         assert "seconds_pretrain" not in run.data.metrics
     assert "12 cells in MLflow (12 done); 0 runs new, 0 changed" in main("track", "sync")[1]
     assert everything(store) == before
@@ -159,7 +180,10 @@ def test_a_cell_of_two_sweeps_is_in_both_and_none_was_launched(main, store, tmp_
         (tmp_path / f"{name}.toml").write_text(SHARED.format(draws=draws))
     status, _, err = main("track", "sync", "one.toml", "two.toml")
     assert status == 0, err
-    found = {name: {run.data.tags["cell"] for run in of_kind(runs)} for name, runs in shown(store).items()}
+    found = {
+        name: {run.data.tags["cell"] for run in of_kind(runs)}
+        for name, runs in shown(store).items()
+    }
     assert {name: len(keys) for name, keys in found.items()} == {"one": 2, "two": 3}
     assert found["one"] < found["two"]
     (tmp_path / "three.toml").write_text(SHARED.format(draws=1).replace("200", "7"))
@@ -172,7 +196,13 @@ def test_an_earlier_result_of_a_sweep_stays_with_the_sweep(main, store, tmp_path
     """Its code has changed and it was launched again: what it awaits is not there yet, what it had is shown."""
     paths = write_cells(tmp_path / "results", methods=("simclr", "vicreg"), fractions=(1.0,))
     stem = paths[0].stem
-    cell = {"id": "c0", "label": "simclr", "job": "j0", "stem": stem, "keys": ["k0", "k1", "k2", stem[-16:]]}
+    cell = {
+        "id": "c0",
+        "label": "simclr",
+        "job": "j0",
+        "stem": stem,
+        "keys": ["k0", "k1", "k2", stem[-16:]],
+    }
     file = tmp_path / ".bench/sweeps/paper-0123456789/cells.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"file": "paper.toml", "cells": [cell]}))
@@ -184,7 +214,9 @@ def test_an_earlier_result_of_a_sweep_stays_with_the_sweep(main, store, tmp_path
     assert "broken-0123456789 cannot be read" in err
     assert "paper: 1 cells in MLflow (1 done); 2 runs new, 0 changed" in out
     assert "pretext-bench: 1 cells in MLflow (1 done); 2 runs new" in out
-    file.write_text(json.dumps({"file": "paper.toml", "cells": [cell | {"stem": stem[:-4] + "beef"}]}))
+    file.write_text(
+        json.dumps({"file": "paper.toml", "cells": [cell | {"stem": stem[:-4] + "beef"}]})
+    )
     before = everything(store)
     status, out, err = main("track", "sync")
     assert status == 0, err
@@ -195,10 +227,15 @@ def test_an_earlier_result_of_a_sweep_stays_with_the_sweep(main, store, tmp_path
 
 def test_a_pretraining_runs_while_its_cells_wait_for_it(tmp_path):
     result = results.read(write_cells(tmp_path, methods=("simclr",), fractions=(1.0,))[0])
-    cells = [Cell(str(number), "", "queued", "waits", spec=result.spec, pretraining="g") for number in range(2)]
+    cells = [
+        Cell(str(number), "", "queued", "waits", spec=result.spec, pretraining="g")
+        for number in range(2)
+    ]
     ((waiting,), below) = mirrored.runs(cells)
     assert (waiting.state, waiting.why, len(below)) == ("queued", "2 of 2 cells queued: waits", 2)
-    ((running,), below) = mirrored.runs([cells[0], replace(cells[1], shared="g-pretrain since noon")])
+    ((running,), below) = mirrored.runs(
+        [cells[0], replace(cells[1], shared="g-pretrain since noon")]
+    )
     assert (running.state, running.why) == ("running", "g-pretrain since noon")
     assert {run.state for run in below} == {"queued"}
     done = replace(cells[0], state="done", result=result, key=result.cell)
@@ -209,11 +246,21 @@ def test_a_pretraining_runs_while_its_cells_wait_for_it(tmp_path):
 
 def test_two_at_once_and_one_that_was_killed_leave_every_run_once(store, tmp_path):
     write_cells(tmp_path / "results", methods=("simclr", "vicreg", "byol"), draws=4, seeds=3)
-    command = [sys.executable, "-m", "bench", "track", "sync", "--results", str(tmp_path / "results")]
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "track",
+        "sync",
+        "--results",
+        str(tmp_path / "results"),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def start() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
 
     killed = start()
     deadline = time.monotonic() + 60
@@ -248,7 +295,18 @@ def server(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
         port = free.getsockname()[1]
     folder = tmp_path / "server"
     folder.mkdir()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     command += [
         "--backend-store-uri",
         f"sqlite:///{folder}/server.db",
@@ -257,7 +315,12 @@ def server(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     ]
     with open(folder / "log.txt", "wb") as log:
         process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **QUIET}, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=folder,
+            env={**os.environ, **QUIET},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + 90
@@ -280,7 +343,12 @@ def end(process: "subprocess.Popen[bytes]") -> None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         deadline = time.monotonic() + 60
-        while subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, check=False).returncode == 0:
+        while (
+            subprocess.run(
+                ["pgrep", "-g", str(process.pid)], capture_output=True, check=False
+            ).returncode
+            == 0
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
@@ -295,7 +363,9 @@ def test_a_tracking_server_and_one_that_does_not_answer(main, server, tmp_path, 
     assert status == 0, err
     assert out == f"mine: 3 cells in MLflow (3 done); 4 runs new, 0 changed\nlook: {address}\n"
     before = everything(address)
-    assert sorted(file for run in before.values() for file in run[-1]) == sorted(path.name for path in paths)
+    assert sorted(file for run in before.values() for file in run[-1]) == sorted(
+        path.name for path in paths
+    )
     assert "0 runs new, 0 changed" in main("track", "sync")[1]
     assert everything(address) == before
     end(process)
@@ -307,9 +377,12 @@ def test_a_tracking_server_and_one_that_does_not_answer(main, server, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("abruptly", "reason"), [(1, "connection reset by peer"), (0, "remote end closed connection without response")]
+    ("abruptly", "reason"),
+    [(1, "connection reset by peer"), (0, "remote end closed connection without response")],
 )
-def test_a_tracking_server_that_ends_while_it_is_asked(main, tmp_path, monkeypatch, abruptly, reason):
+def test_a_tracking_server_that_ends_while_it_is_asked(
+    main, tmp_path, monkeypatch, abruptly, reason
+):
     write_cells(tmp_path / "results", methods=("simclr",), fractions=(1.0,))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -320,7 +393,9 @@ def test_a_tracking_server_that_ends_while_it_is_asked(main, tmp_path, monkeypat
             while not over.is_set():
                 with listening.accept()[0] as asked:
                     asked.recv(2**16)
-                    asked.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", abruptly, 0))
+                    asked.setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", abruptly, 0)
+                    )
 
         over, thread = threading.Event(), threading.Thread(target=hang_up, daemon=True)
         thread.start()
@@ -331,7 +406,9 @@ def test_a_tracking_server_that_ends_while_it_is_asked(main, tmp_path, monkeypat
         socket.create_connection(listening.getsockname()).close()
         thread.join()
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith(f"bench: MLflow at {address} does not answer ({reason}); the same command goes on")
+    assert err.startswith(
+        f"bench: MLflow at {address} does not answer ({reason}); the same command goes on"
+    )
 
 
 def test_a_store_that_cannot_be_is_one_line(main, tmp_path, monkeypatch):
@@ -354,7 +431,10 @@ def test_a_cell_is_one_run_from_the_queue_to_its_end(main, store, tmp_path, monk
     write_trouble(tmp_path)
     more = f'[settings.method]\ndo = "sleep"\nflag = "{tmp_path}/sleep.flag"\n'
     file = write_sweep(
-        tmp_path / "paper.toml", tmp_path / "tones/tracks.csv", "methods = ['trouble']\nseeds = [0, 1]", more
+        tmp_path / "paper.toml",
+        tmp_path / "tones/tracks.csv",
+        "methods = ['trouble']\nseeds = [0, 1]",
+        more,
     )
     plugins = ["--plugins", tmp_path / "plugins"]
 
@@ -374,7 +454,9 @@ def test_a_cell_is_one_run_from_the_queue_to_its_end(main, store, tmp_path, monk
     assert sorted(run.info.status for run in begun.values()) == ["RUNNING", "SCHEDULED"]
     assert {run.data.params["method.name"] for run in begun.values()} == {"trouble"}
     said = {one["id"]: one for one in runner.status(file)["cells"]}
-    assert {id_: run.data.tags["why"] for id_, run in begun.items()} == {id_: one["why"] for id_, one in said.items()}
+    assert {id_: run.data.tags["why"] for id_, run in begun.items()} == {
+        id_: one["why"] for id_, one in said.items()
+    }
     (job,) = {one["job"] for one in said.values() if one["state"] == "running"}
     (attempt,) = runner.home.glob(f"sweeps/*/jobs/{job}/attempts/*/status.json")
     os.kill(json.loads(attempt.read_text())["process"]["pid"], signal.SIGKILL)
@@ -388,7 +470,9 @@ def test_a_cell_is_one_run_from_the_queue_to_its_end(main, store, tmp_path, monk
     runner("sweep", file, "--cluster", "local", *plugins)
     monkeypatch.setattr(track, "_WATCH_SECONDS", 0.2)
     done = sync(file, "--watch")
-    assert {id_: run.info.run_id for id_, run in done.items()} == {id_: run.info.run_id for id_, run in begun.items()}
+    assert {id_: run.info.run_id for id_, run in done.items()} == {
+        id_: run.info.run_id for id_, run in begun.items()
+    }
     assert {run.info.status for run in done.values()} == {"FINISHED"}
     assert not any("why" in run.data.tags for run in done.values())
     before = everything(store)

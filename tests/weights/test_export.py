@@ -34,7 +34,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with three runs on tones: a pretext task, a supervised one and hand-made features."""
     folder = tmp_path_factory.mktemp("export")
     make_tones(folder / "tones")
-    for method, settings in (("vicreg", SMALL), ("supervised", SMALL), ("mfcc", ["--encoder.seconds", "1.0"])):
+    for method, settings in (
+        ("vicreg", SMALL),
+        ("supervised", SMALL),
+        ("mfcc", ["--encoder.seconds", "1.0"]),
+    ):
         places = [
             "--home",
             folder / ".bench",
@@ -55,12 +59,19 @@ def run_of(place: Path, method: str) -> results.Result:
 
 @pytest.fixture(scope="module")
 def exported(place: Path) -> Path:
-    export.export(run_of(place, "vicreg"), Store(place / ".bench"), place / "results", place / "vicreg", False)
+    export.export(
+        run_of(place, "vicreg"), Store(place / ".bench"), place / "results", place / "vicreg", False
+    )
     return place / "vicreg"
 
 
 def test_the_folder_holds_all_that_a_stranger_needs(place, exported):
-    assert {path.name for path in exported.iterdir()} == {"config.json", "model.safetensors", "README.md", "tags.txt"}
+    assert {path.name for path in exported.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "README.md",
+        "tags.txt",
+    }
     assert (exported / "tags.txt").read_text().split() == ["high", "low", "middle"]
     config = json.loads((exported / "config.json").read_text())
     result = run_of(place, "vicreg")
@@ -71,7 +82,14 @@ def test_the_folder_holds_all_that_a_stranger_needs(place, exported):
     card = (exported / "README.md").read_text()
     value = result.metrics["map_macro"]
     assert f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]" in card
-    for heading in ("Use", "How it came about", "Scores", "Licence of the data", "Limits", "How to cite"):
+    for heading in (
+        "Use",
+        "How it came about",
+        "Scores",
+        "Licence of the data",
+        "Limits",
+        "How to cite",
+    ):
         assert f"\n## {heading}\n" in card
     assert not list(place.glob(".*.tmp"))
 
@@ -86,7 +104,9 @@ def test_embeddings_are_those_of_the_run(place, exported):
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, segments[10:12], rtol=0, atol=1e-6)
     many = list(model.embed_all(decode(path, model.sample_rate).samples for path in files))
-    np.testing.assert_allclose(np.stack([pretrained.track_embedding(one) for one in many]), stored, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        np.stack([pretrained.track_embedding(one) for one in many]), stored, rtol=0, atol=1e-6
+    )
     loaded = export.model_of(result, Store(place / ".bench"))
     waveform = torch.randn(2, model.samples) * 0.1
     torch.testing.assert_close(loaded(waveform), model(waveform), rtol=0, atol=0)
@@ -108,10 +128,15 @@ def test_three_lines_without_the_training_code(place, exported):
 def test_short_and_long_files_are_cut_as_in_a_run(exported, tmp_path):
     model = pretrained.load(exported)
     soundfile.write(tmp_path / "short.wav", tone(400, 0.3, 0), RATE)
-    soundfile.write(tmp_path / "long.wav", np.tile(tone(400, 1.0, 0), 70)[: round(69.5 * RATE)], RATE)
+    soundfile.write(
+        tmp_path / "long.wav", np.tile(tone(400, 1.0, 0), 70)[: round(69.5 * RATE)], RATE
+    )
     assert model.embed(tmp_path / "short.wav").shape == (1, 16)
     long = model.embed(tmp_path / "long.wav")
-    assert long.shape == (69, 16)  # more than one batch of segments; the half second at the end is left out
+    assert long.shape == (
+        69,
+        16,
+    )  # more than one batch of segments; the half second at the end is left out
     with pytest.raises(InputError, match=r"nothing\.mp3: file not found"):
         model.embed(tmp_path / "nothing.mp3")
     with pytest.raises(ValueError, match="expected"):
@@ -120,7 +145,9 @@ def test_short_and_long_files_are_cut_as_in_a_run(exported, tmp_path):
 
 @pytest.mark.parametrize("method", ["supervised", "mfcc"])
 def test_other_methods_go_out_too(place, method):
-    export.export(run_of(place, method), Store(place / ".bench"), place / "results", place / method, False)
+    export.export(
+        run_of(place, method), Store(place / ".bench"), place / "results", place / method, False
+    )
     model = pretrained.load(place / method)
     vectors = model.embed(place / "tones/audio/03.wav")
     assert np.isfinite(vectors).all()
@@ -134,10 +161,19 @@ def test_other_methods_go_out_too(place, method):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensors: tensors.pop("encoder.stem.0.weight"), r"encoder\.stem\.0\.weight is missing"),
+        (
+            lambda tensors: tensors.pop("encoder.stem.0.weight"),
+            r"encoder\.stem\.0\.weight is missing",
+        ),
         (lambda tensors: tensors.update(more=torch.zeros(2)), "more is unexpected"),
-        (lambda tensors: tensors.update({"encoder.stem.0.weight": torch.zeros(1, 2)}), r"is \[1, 2\], expected \["),
-        (lambda tensors: tensors["encoder.stem.0.weight"].add_(1), r"stem\.0\.weight has another checksum"),
+        (
+            lambda tensors: tensors.update({"encoder.stem.0.weight": torch.zeros(1, 2)}),
+            r"is \[1, 2\], expected \[",
+        ),
+        (
+            lambda tensors: tensors["encoder.stem.0.weight"].add_(1),
+            r"stem\.0\.weight has another checksum",
+        ),
     ],
 )
 def test_damaged_weights_are_refused_by_name(exported, tmp_path, change, message):
@@ -163,7 +199,9 @@ def test_folders_of_others_are_refused(exported, tmp_path):
     (folder / "config.json").write_text(json.dumps({**config, "format": 99}))
     with pytest.raises(InputError, match="of format 99; this version reads format 1"):
         pretrained.load(folder)
-    (folder / "config.json").write_text(json.dumps({**config, "frontend": {**config["frontend"], "hop": 1}}))
+    (folder / "config.json").write_text(
+        json.dumps({**config, "frontend": {**config["frontend"], "hop": 1}})
+    )
     with pytest.raises(InputError, match="another front end"):
         pretrained.load(folder)
 
@@ -186,7 +224,9 @@ def test_only_an_earlier_export_is_replaced(place, tmp_path):
 
 def test_weights_that_are_gone_say_how_to_get_them_again(place, tmp_path):
     result = run_of(place, "vicreg")
-    with pytest.raises(InputError, match=r"make them again: bench run --method vicreg .*--train\.steps 3 ") as raised:
+    with pytest.raises(
+        InputError, match=r"make them again: bench run --method vicreg .*--train\.steps 3 "
+    ) as raised:
         export.tensors_of(result, Store(tmp_path / "home"))
     line = re.search(r"again: bench (run .* --results) again;", str(raised.value)).group(1)
     with pytest.raises(SystemExit):
@@ -236,18 +276,29 @@ def test_a_users_own_files_to_npz(place, exported, music, tmp_path, capsys):
     embed(place, exported, music, out=tmp_path / "one.npz", segments=True)
     said = capsys.readouterr()
     assert "2 files left out" in said.err
-    for line in ("1 files that are no audio passed over", "1 hidden files", "1 folders met a second time"):
+    for line in (
+        "1 files that are no audio passed over",
+        "1 hidden files",
+        "1 folders met a second time",
+    ):
         assert line in said.err
     assert "bad.wav: not readable as audio" in said.err
     assert "4 files, 8 segments, 16 numbers each, 2 left out" in said.out
     with np.load(tmp_path / "one.npz") as stored:
-        assert [Path(path).name for path in stored["paths"]] == ["a.wav", "b.flac", "c.mp3", "d.ogg"]
+        assert [Path(path).name for path in stored["paths"]] == [
+            "a.wav",
+            "b.flac",
+            "c.mp3",
+            "d.ogg",
+        ]
         assert stored["first"].tolist() == [0, 2, 4, 6, 8]
         expected = pretrained.load(exported).embed(music / "sub/c.mp3")
         np.testing.assert_allclose(stored["segments"][4:6], expected, rtol=0, atol=1e-6)
         np.testing.assert_allclose(stored["tracks"][2], expected.mean(axis=0), rtol=0, atol=1e-6)
     assert not list(tmp_path.glob(".one*"))
-    embed(place, "vicreg", music / "a.wav", out=tmp_path / "two.npz")  # by the run's name, from home
+    embed(
+        place, "vicreg", music / "a.wav", out=tmp_path / "two.npz"
+    )  # by the run's name, from home
     with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
         assert set(two.files) == {"paths", "tracks"}
         np.testing.assert_allclose(one["tracks"][:1], two["tracks"], rtol=0, atol=1e-6)
@@ -259,7 +310,9 @@ def test_a_users_own_files_to_parquet(place, exported, music, tmp_path):
     embed(place, exported, music, out=tmp_path / "tracks.parquet")
     embed(place, exported, music, out=tmp_path / "segments.parquet", segments=True)
     embed(place, exported, music, out=tmp_path / "tracks.npz", segments=True)
-    tracks, segments = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("tracks", "segments"))
+    tracks, segments = (
+        pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("tracks", "segments")
+    )
     with np.load(tmp_path / "tracks.npz") as stored:
         np.testing.assert_array_equal(np.stack(tracks["embedding"]), stored["tracks"])
         np.testing.assert_array_equal(np.stack(segments["embedding"]), stored["segments"])
@@ -314,11 +367,18 @@ def test_front_ends_without_a_fourier_transform_are_the_same(spec):
 def test_onnx_is_equal_to_pytorch(place, tmp_path, method):
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
-    made = export.export(run_of(place, method), Store(place / ".bench"), place / "results", tmp_path / "out", True)
+    made = export.export(
+        run_of(place, method), Store(place / ".bench"), place / "results", tmp_path / "out", True
+    )
     assert made.onnx["largest_difference"] <= 1e-5
     model = pretrained.load(tmp_path / "out")
-    session = onnxruntime.InferenceSession(str(tmp_path / "out/model.onnx"), providers=["CPUExecutionProvider"])
-    audio = [decode(path, model.sample_rate).samples[: model.samples] for path in (place / "tones/audio").glob("*.wav")]
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "out/model.onnx"), providers=["CPUExecutionProvider"]
+    )
+    audio = [
+        decode(path, model.sample_rate).samples[: model.samples]
+        for path in (place / "tones/audio").glob("*.wav")
+    ]
     waveforms = np.stack(audio).astype(np.float32) / 32767
     for part in (waveforms, waveforms[:1]):  # any batch
         (found,) = session.run(None, {"waveform": part})
@@ -337,7 +397,15 @@ class _Louder(torch.nn.Sequential):
 def test_an_onnx_file_that_differs_is_not_kept(place, tmp_path, monkeypatch):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr(onnx, "folded", lambda frontend, samples: _Louder(folded(frontend, samples)))
+    monkeypatch.setattr(
+        onnx, "folded", lambda frontend, samples: _Louder(folded(frontend, samples))
+    )
     with pytest.raises(InputError, match="differs from PyTorch"):
-        export.export(run_of(place, "mfcc"), Store(place / ".bench"), place / "results", tmp_path / "out", True)
+        export.export(
+            run_of(place, "mfcc"),
+            Store(place / ".bench"),
+            place / "results",
+            tmp_path / "out",
+            True,
+        )
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,7 @@
-"""`bench import`: networks with the authors' names and our own give the same embeddings; nothing in a file is run."""
+"""`bench import`: networks with the authors' names and our own give the same embeddings.
+
+Nothing in a file is run.
+"""
 
 import io
 import json
@@ -56,7 +59,9 @@ def embed(path: Path, audio: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     encoder = module.Encoder(module.Settings(**about.settings)).eval()
     stored = safetensors.torch.load_file(path)
     heads = {name: value for name, value in stored.items() if name.startswith("classifier.")}
-    encoder.load_state_dict({name.removeprefix("encoder."): stored[name] for name in stored.keys() - heads.keys()})
+    encoder.load_state_dict(
+        {name.removeprefix("encoder."): stored[name] for name in stored.keys() - heads.keys()}
+    )
     with torch.no_grad():
         return encoder(build_frontend(encoder.frontend)(audio)), heads
 
@@ -96,7 +101,10 @@ HEAD = nn.Sequential(nn.Linear(1024, 64, bias=False), nn.BatchNorm1d(64))
 def test_deezers_model_gives_its_embeddings(take, tmp_path):
     network, audio = trained(Deezers()), music(16_000, 64_000)
     state = {**under("module.backbone.", network), **under("module.head.", HEAD)}
-    assert {"module.backbone.spec.spec.spectrogram.window", "module.backbone.spec.spec.mel_scale.fb"} <= set(state)
+    assert {
+        "module.backbone.spec.spec.spectrogram.window",
+        "module.backbone.spec.spec.mel_scale.fb",
+    } <= set(state)
     file = save(tmp_path / "contrastive.pt", {"model": state, "gin_info": ["a = 1"], "epoch": 3})
     out, said = take(file)
     with torch.no_grad():
@@ -142,7 +150,10 @@ def clmr_files(network: nn.Module) -> dict[str, dict[str, Any]]:
         if parts[1] == "sequential":
             name = ".".join(["encoder", f"conv{int(parts[2]) + 1}", *parts[3:]])
         older[name] = value
-    twice = {**under("encoder.", network), **{f"model.{name}": value for name, value in plain.items()}}
+    twice = {
+        **under("encoder.", network),
+        **{f"model.{name}": value for name, value in plain.items()},
+    }
     lightning = {
         "state_dict": twice,
         "pytorch-lightning_version": "1.2.1",
@@ -187,7 +198,11 @@ def test_clmrs_fine_tuned_heads_are_kept(take, tmp_path, hidden, where):
     with torch.no_grad():
         torch.testing.assert_close(embedded, head(network(audio)), **CLOSE)
     about = read_imported(out)
-    assert (about.outputs, about.hidden, len(about.source)) == (50, hidden, 1 + (where == "own file"))
+    assert (about.outputs, about.hidden, len(about.source)) == (
+        50,
+        hidden,
+        1 + (where == "own file"),
+    )
     assert f"classifier: {'one hidden layer' if hidden else 'linear'}, 50 outputs" in said
 
 
@@ -201,13 +216,21 @@ def test_a_last_layer_of_zeros_is_no_classifier(take, tmp_path):
 @pytest.mark.parametrize(("plus", "deeper"), [(False, 0), (True, 0), (False, 2)])
 def test_tunes_encoder_gives_its_embeddings(take, tmp_path, plus, deeper):
     network, audio = trained(Tunes(plus=plus, deeper=deeper)), music(22_050, 59_049)
-    file = save(tmp_path / "tune.ckpt", {"state_dict": under("model.encoder.", network), "epoch": 1})
+    file = save(
+        tmp_path / "tune.ckpt", {"state_dict": under("model.encoder.", network), "epoch": 1}
+    )
     out, _ = take(file)
     with torch.no_grad():
         torch.testing.assert_close(embed(out, audio)[0], network(audio), **CLOSE)
     about = read_imported(out)
     assert about.encoder == ("tune_plus" if plus else "tune")
-    depth = {"channels": 2, "contraction": deeper, "decoding": 4 + deeper, "tail": 5, "embedding": 512}
+    depth = {
+        "channels": 2,
+        "contraction": deeper,
+        "decoding": 4 + deeper,
+        "tail": 5,
+        "embedding": 512,
+    }
     assert depth.items() <= about.settings.items()
 
 
@@ -226,13 +249,16 @@ def test_our_own_weights_need_the_encoder_and_its_settings(take, refused, tmp_pa
     file = tmp_path / "own.safetensors"
     safetensors.torch.save_file(state, file)
     assert "does not say which encoder it is for: give --encoder NAME" in refused(file)
-    assert "of another shape encoder.stem.0.weight (2, 1, 3, 3) in place of (8, 1, 3, 3)" in refused(
-        file, "--encoder", "resnet_small"
+    assert (
+        "of another shape encoder.stem.0.weight (2, 1, 3, 3) in place of (8, 1, 3, 3)"
+        in refused(file, "--encoder", "resnet_small")
     )
     out, _ = take(file, "--encoder", "resnet_small", *SMALL_FLAGS)
     audio = music(16_000, 16_000)
     with torch.no_grad():
-        torch.testing.assert_close(embed(out, audio)[0], encoder(build_frontend(encoder.frontend)(audio)))
+        torch.testing.assert_close(
+            embed(out, audio)[0], encoder(build_frontend(encoder.frontend)(audio))
+        )
     assert read_imported(out).format == "own"
 
 
@@ -240,26 +266,45 @@ def test_our_own_weights_need_the_encoder_and_its_settings(take, refused, tmp_pa
 def test_any_names_by_a_mapping(take, tmp_path, ending):
     encoder, state = own_weights("resnet_small", **SMALL)
     theirs = {
-        name.replace("encoder.stem.0.weight", "first").replace("encoder.", "net.body."): state[name] for name in state
+        name.replace("encoder.stem.0.weight", "first").replace("encoder.", "net.body."): state[name]
+        for name in state
     }
     file = tmp_path / "theirs.safetensors"
-    safetensors.torch.save_file({**theirs, "net.head.weight": torch.ones(3), "step": torch.ones(1)}, file)
+    safetensors.torch.save_file(
+        {**theirs, "net.head.weight": torch.ones(3), "step": torch.ones(1)}, file
+    )
     rules = {"net.body.": "encoder.", "first": "encoder.stem.0.weight", "net.head.": "", "step": ""}
-    text = json.dumps(rules) if ending == "json" else "".join(f'"{old}" = "{new}"\n' for old, new in rules.items())
+    text = (
+        json.dumps(rules)
+        if ending == "json"
+        else "".join(f'"{old}" = "{new}"\n' for old, new in rules.items())
+    )
     mapping = tmp_path / f"mapping.{ending}"
     mapping.write_text(text)
     out, said = take(file, "--mapping", mapping, "--encoder", "resnet_small", *SMALL_FLAGS)
     audio = music(16_000, 16_000)
     with torch.no_grad():
-        torch.testing.assert_close(embed(out, audio)[0], encoder(build_frontend(encoder.frontend)(audio)))
+        torch.testing.assert_close(
+            embed(out, audio)[0], encoder(build_frontend(encoder.frontend)(audio))
+        )
     assert "left out: 2 by the mapping" in said
 
 
 def test_rules_of_a_mapping():
     given = {"a.b": torch.ones(1), "a.c": torch.ones(1), "d": torch.ones(1)}
-    assert set(mapped(given, {"a.": "encoder.", "a.c": "encoder.x"}).tensors) == {"encoder.b", "encoder.x", "d"}
-    assert set(mapped(given, {"": "encoder."}).tensors) == {"encoder.a.b", "encoder.a.c", "encoder.d"}
-    with pytest.raises(InputError, match=r"names e\., which the file does not have; it has a\.b, a\.c, d"):
+    assert set(mapped(given, {"a.": "encoder.", "a.c": "encoder.x"}).tensors) == {
+        "encoder.b",
+        "encoder.x",
+        "d",
+    }
+    assert set(mapped(given, {"": "encoder."}).tensors) == {
+        "encoder.a.b",
+        "encoder.a.c",
+        "encoder.d",
+    }
+    with pytest.raises(
+        InputError, match=r"names e\., which the file does not have; it has a\.b, a\.c, d"
+    ):
         mapped(given, {"e.": "encoder."})
     with pytest.raises(InputError, match=r"makes two tensors 'encoder\.x'"):
         mapped(given, {"a.b": "encoder.x", "a.c": "encoder.x"})
@@ -278,7 +323,9 @@ def test_mappings_that_cannot_be_read(refused, tmp_path, name, text, words):
     (tmp_path / name).write_text(text)
     file = save(tmp_path / "x.pt", {"a": torch.ones(1)})
     assert words in refused(file, "--mapping", tmp_path / name)
-    assert "--mapping takes the place of --format" in refused(file, "--mapping", tmp_path / name, "--format", "clmr")
+    assert "--mapping takes the place of --format" in refused(
+        file, "--mapping", tmp_path / name, "--format", "clmr"
+    )
     assert "no such file" in refused(file, "--mapping", tmp_path / "none.toml")
 
 
@@ -331,7 +378,10 @@ def test_classes_that_lightning_names_are_not_needed(tmp_path):
         ModelCheckpoint: {"best_model_score": np.float64(0.5), "dirpath": Path("/x")},
         EarlyStopping: {"wait": 1},
     }
-    file = save(tmp_path / "x.ckpt", {"callbacks": callbacks, "state_dict": {"a": torch.ones(2)}, "epoch": 1})
+    file = save(
+        tmp_path / "x.ckpt",
+        {"callbacks": callbacks, "state_dict": {"a": torch.ones(2)}, "epoch": 1},
+    )
     found = read_checkpoint(file)
     assert set(found.tensors) == {"a"}
     assert found.others == ("callbacks", "epoch")
@@ -358,19 +408,28 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
         "legacy.pt": (legacy.getvalue()[:-4_000], "is cut short or damaged"),
         "cut.safetensors": (tensors[:-10], "damaged or cut-off safetensors"),
         "begun.safetensors": (tensors[:20], "safetensors"),
-        "flipped.pt": (good.replace(changed, changed[::-1]), "is damaged (the checksum of good/data/0 is another)"),
+        "flipped.pt": (
+            good.replace(changed, changed[::-1]),
+            "is damaged (the checksum of good/data/0 is another)",
+        ),
         "noise.pt": (bytes(range(1, 256)) * 9, "neither safetensors nor what torch.save writes"),
         "pickled.pt": (b"\x80\x02noise", "is cut short or damaged"),
         "page.pt": (b"\n<!DOCTYPE html><html>sign in</html>", "is a web page"),
         "lfs.pt": (b"version https://git-lfs.github.com/spec/v1\noid", "pointer of Git LFS"),
-        "weights.zip": (archive.getvalue(), "is an archive: unpack it and give one of weights/byol.pt"),
+        "weights.zip": (
+            archive.getvalue(),
+            "is an archive: unpack it and give one of weights/byol.pt",
+        ),
         "weights.tar.gz": (b"\x1f\x8b\x08rest", "compressed archive"),
         "script.pt": (script.getvalue(), "TorchScript program"),
         "list.pt": (_saved([torch.ones(2)]), "holds no tensors by name (found: list)"),
         "nothing.pt": (_saved({}), "holds no tensors by name (found: nothing)"),
         "numbers.pt": (_saved({"epoch": 3}), "holds no tensors by name (found: epoch)"),
         "sparse.pt": (_saved({"a": torch.eye(3).to_sparse()}), "a is sparse"),
-        "strange.pt": (_saved({"a.b": torch.ones(3)}), "cannot tell the format from the names in the file (a.b)"),
+        "strange.pt": (
+            _saved({"a.b": torch.ones(3)}),
+            "cannot tell the format from the names in the file (a.b)",
+        ),
     }
     for name, (content, _) in contents.items():
         (folder / name).write_bytes(content)
@@ -417,13 +476,34 @@ def test_weights_that_cannot_be_meant(refused, tmp_path):
     save(file, {**under("encoder.", network), **under("model.encoder.", trained(Clmrs()))})
     assert "holds two tensors sequential.0.0.weight that differ" in refused(file)
     save(file, under("encoder.", Clmrs((3, 3, 3, 3, 3, 3, 5, 2, 2))))
-    assert "of another sample rate (filters of 2, 3, 5): 'sample_cnn' is that of 22050 Hz" in refused(file)
-    save(file, {**under("encoder.", network), "encoder.sequential.2.0.bias": torch.full((128,), torch.nan)})
+    assert (
+        "of another sample rate (filters of 2, 3, 5): 'sample_cnn' is that of 22050 Hz"
+        in refused(file)
+    )
+    save(
+        file,
+        {
+            **under("encoder.", network),
+            "encoder.sequential.2.0.bias": torch.full((128,), torch.nan),
+        },
+    )
     assert "not finite: in encoder.blocks.2.0.bias" in refused(file)
-    for kind in (torch.int8, torch.complex64):  # a quantised bias without its scale, and half of a complex one
-        save(file, {**under("encoder.", network), "encoder.sequential.2.0.bias": torch.ones(128, dtype=kind)})
+    for kind in (
+        torch.int8,
+        torch.complex64,
+    ):  # a quantised bias without its scale, and half of a complex one
+        save(
+            file,
+            {
+                **under("encoder.", network),
+                "encoder.sequential.2.0.bias": torch.ones(128, dtype=kind),
+            },
+        )
         word = str(kind).removeprefix("torch.")
-        assert f"floating-point numbers: of other numbers encoder.blocks.2.0.bias {word}" in refused(file)
+        assert (
+            f"floating-point numbers: of other numbers encoder.blocks.2.0.bias {word}"
+            in refused(file)
+        )
     save(file, under("encoder.", network))
     assert "unknown format 'clrm'; did you mean 'clmr'?" in refused(file, "--format", "clrm")
     assert "not Deezer's format" in refused(file, "--format", "deezer")
@@ -434,7 +514,9 @@ def test_weights_that_cannot_be_meant(refused, tmp_path):
     assert "takes settings of the encoder alone" in refused(file, "--train.steps", 3)
     assert "takes settings of the encoder alone" in refused(file, "--encoder.name", "tune")
     head = save(tmp_path / "head.pt", {"0.weight": torch.ones(50, 100), "0.bias": torch.ones(50)})
-    assert "classifier.weight and bias are (50, 100) and (50,) behind a width of 512" in refused(file, "--head", head)
+    assert "classifier.weight and bias are (50, 100) and (50,) behind a width of 512" in refused(
+        file, "--head", head
+    )
     assert "no head: expected one linear layer, or two" in refused(file, "--head", file)
 
 
@@ -446,7 +528,9 @@ def test_formats_are_told_by_names():
         assert detect(own_weights(name)[1]) == "own", name
     with pytest.raises(InputError, match="not this project's own format: the file has b"):
         convert({"encoder.a": torch.ones(1), "b": torch.ones(1)}, "own")
-    assert set(classifier({"model.0.weight": torch.ones(2, 3), "model.0.bias": torch.ones(2)})[0]) == {
+    assert set(
+        classifier({"model.0.weight": torch.ones(2, 3), "model.0.bias": torch.ones(2)})[0]
+    ) == {
         "classifier.weight",
         "classifier.bias",
     }
@@ -457,10 +541,16 @@ def test_what_is_written_is_a_function_of_what_is_read(take, main, tmp_path):
     out, _ = take(file)
     first = out.read_bytes()
     assert take(file)[0].read_bytes() == first  # written over: it is an import
-    assert main("import", file, "--out", file)[2].rstrip().endswith("is the file that is read: name another")
+    assert (
+        main("import", file, "--out", file)[2]
+        .rstrip()
+        .endswith("is the file that is read: name another")
+    )
     other = tmp_path / "precious.txt"
     other.write_text("mine")
-    assert "is there already, and not from `bench import`" in main("import", file, "--out", other)[2]
+    assert (
+        "is there already, and not from `bench import`" in main("import", file, "--out", other)[2]
+    )
     assert other.read_text() == "mine"
     assert "no such folder" in main("import", file, "--out", tmp_path / "none" / "w.safetensors")[2]
     plain = tmp_path / "plain.safetensors"
@@ -478,10 +568,14 @@ def test_imported_weights_are_a_cell_like_any_other(take, main, tones, tmp_path)
     file = tmp_path / "own.safetensors"
     safetensors.torch.save_file(state, file)
     out, _ = take(file, "--encoder", "resnet_small", *SMALL_FLAGS)
-    status, said, err = main("run", "--weights", out, "--dataset", tones, "--device", "cpu", *TINY[4:8])
+    status, said, err = main(
+        "run", "--weights", out, "--dataset", tones, "--device", "cpu", *TINY[4:8]
+    )
     assert status == 0, err
     assert "imported" in said
     for method in ("random_init", "mfcc"):
-        status, _, err = main("run", "--weights", out, "--method", method, "--dataset", tones, "--dry-run")
+        status, _, err = main(
+            "run", "--weights", out, "--method", method, "--dataset", tones, "--dry-run"
+        )
         assert status == 2
         assert f"method '{method}' learns nothing and takes no --weights" in err

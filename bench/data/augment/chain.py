@@ -20,9 +20,9 @@ _PIECE = 24  # crops that go through the whole chain together on a processor
 class Chain:
     """Applies the transforms of a spec in its order, to the items that each was drawn for.
 
-    Every number comes from (seed, transform, view, step, index): an item is changed in the same way in a batch of any
-    size, on any device and after any restart, to the last bit on a processor with any number of threads. Only `mixup`
-    looks at other items.
+    Every number comes from (seed, transform, view, step, index): an item is changed in the same way
+    in a batch of any size, on any device and after any restart, to the last bit on a processor with
+    any number of threads. Only `mixup` looks at other items.
 
     Attributes:
         spec: the transforms.
@@ -46,7 +46,8 @@ class Chain:
             scale_db: decibels that are 1 in log-mels; None where there are no log-mels.
             seed: of the run.
             part: which items of a batch it is given, if not all.
-            gathered: makes the whole batch of such a part, with the help of those who have the rest.
+            gathered: makes the whole batch of such a part, with the help of those who have the
+                rest.
 
         Raises:
             InputError: a high-pass filter would leave nothing.
@@ -70,14 +71,21 @@ class Chain:
             return waveforms
         part = self._part or Part(0, len(waveforms), len(waveforms))
         changed = waveforms.clone()
-        draws = {name: drawn.within(part.first, part.end) for name, drawn in self.draws(part.batch, step, view).items()}
+        draws = {
+            name: drawn.within(part.first, part.end)
+            for name, drawn in self.draws(part.batch, step, view).items()
+        }
         if waveforms.device.type != "cpu":
             self._change(changed, draws)
             return changed
-        # A few crops stay in the cache through the whole chain, and no thread waits for another before its end.
+        # A few crops stay in the cache through the whole chain, and no thread waits for another
+        # before its end.
         size = min(_PIECE, -(-len(waveforms) // torch.get_num_threads()))
         pieces = [
-            (changed[first : first + size], {name: drawn.within(first, first + size) for name, drawn in draws.items()})
+            (
+                changed[first : first + size],
+                {name: drawn.within(first, first + size) for name, drawn in draws.items()},
+            )
             for first in range(0, len(waveforms), size)
         ]
         in_threads(lambda piece: self._change(*piece), pieces)
@@ -88,7 +96,9 @@ class Chain:
         for name, drawn in draws.items():
             if len(drawn.rows):
                 rows = _index(drawn.rows, waveforms)
-                waveforms.index_copy_(0, rows, self.transform(name, waveforms.index_select(0, rows), drawn))
+                waveforms.index_copy_(
+                    0, rows, self.transform(name, waveforms.index_select(0, rows), drawn)
+                )
 
     def transform(self, name: str, waveforms: Tensor, drawn: Draw) -> Tensor:
         """One transform: (rows, samples), the items that were drawn -> (rows, samples)."""
@@ -97,16 +107,22 @@ class Chain:
             case "polarity":
                 return level.polarity(waveforms)
             case "noise":
-                noise = level.level_noise if self.spec.noise.kind == "level" else level.relative_noise
+                noise = (
+                    level.level_noise if self.spec.noise.kind == "level" else level.relative_noise
+                )
                 return noise(waveforms, **values)
             case "gain":
                 return level.gain(waveforms, **values)
             case "filter":
                 spec = self.spec.filter
                 lowest = min(spec.low_lowpass_hz, spec.low_highpass_hz)
-                return filters.high_low_pass(waveforms, **values, lowest_hz=lowest, sample_rate=rate)
+                return filters.high_low_pass(
+                    waveforms, **values, lowest_hz=lowest, sample_rate=rate
+                )
             case "delay":
-                return level.delay(waveforms, **values, factor=self.spec.delay.factor, sample_rate=rate)
+                return level.delay(
+                    waveforms, **values, factor=self.spec.delay.factor, sample_rate=rate
+                )
             case "pitch_shift":
                 return pitch.pitch_shift(waveforms, **values, sample_rate=rate)
             case "reverb":
@@ -122,28 +138,42 @@ class Chain:
         part, changed = self._part or Part(0, len(inputs), len(inputs)), inputs
         for name in SPECTROGRAM:
             whole = self._draw(name, part.batch, step, view)
-            # Those who have the rest of the batch gather too, whether or not an item of theirs was drawn.
+            # Those who have the rest of the batch gather too, whether or not an item of theirs was
+            # drawn.
             others = self._gathered(changed) if name == "mixup" and len(whole.rows) else changed
             drawn = whole.within(part.first, part.end)
             if len(drawn.rows) == len(inputs):
                 changed = self._on_log_mel(name, changed, others, drawn, part, step, view)
             elif len(drawn.rows):
                 rows = _index(drawn.rows, inputs)
-                changed = changed.index_copy(0, rows, self._on_log_mel(name, changed, others, drawn, part, step, view))
+                changed = changed.index_copy(
+                    0, rows, self._on_log_mel(name, changed, others, drawn, part, step, view)
+                )
         return changed
 
     def _on_log_mel(
-        self, name: str, inputs: Tensor, others: Tensor, drawn: Draw, part: Part, step: int, view: int
+        self,
+        name: str,
+        inputs: Tensor,
+        others: Tensor,
+        drawn: Draw,
+        part: Part,
+        step: int,
+        view: int,
     ) -> Tensor:
         """(items, 1, mels, frames), and the whole batch -> (rows, 1, mels, frames), the items that were drawn."""
         assert self._scale_db is not None
         values, rows = drawn.values, _index(drawn.rows, inputs)
         if name == "log_mel":
-            changed = spectrogram.log_mel(inputs, self._scale_db, self._seed, step, view, self.spec.log_mel, part.first)
+            changed = spectrogram.log_mel(
+                inputs, self._scale_db, self._seed, step, view, self.spec.log_mel, part.first
+            )
             return changed if len(drawn.rows) == len(inputs) else changed[rows]
         if name == "mixup":
             places = spectrogram.partners_of(drawn.rows + part.first, values["partner"], part.batch)
-            return spectrogram.mixup(inputs[rows], others[_index(places, inputs)], values["share"], self._scale_db)
+            return spectrogram.mixup(
+                inputs[rows], others[_index(places, inputs)], values["share"], self._scale_db
+            )
         return spectrogram.resize_crop(inputs[rows], **values)
 
     def _draw(self, name: str, batch: int, step: int, view: int) -> Draw:

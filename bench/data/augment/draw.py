@@ -38,7 +38,10 @@ class Draw:
     def within(self, first: int, end: int) -> "Draw":
         """The part for the items from the first one to before `end`, counted from the first one."""
         low, high = np.searchsorted(self.rows, [first, end])
-        return Draw(self.rows[low:high] - first, {name: numbers[low:high] for name, numbers in self.values.items()})
+        return Draw(
+            self.rows[low:high] - first,
+            {name: numbers[low:high] for name, numbers in self.values.items()},
+        )
 
 
 def draw(name: str, spec: Transform, batch: int, seed: int, step: int, view: int) -> Draw:
@@ -59,7 +62,9 @@ def draw(name: str, spec: Transform, batch: int, seed: int, step: int, view: int
     return Draw(rows, _VALUES[name](spec, uniform[rows, 1:].T) if name in _VALUES else {})
 
 
-_NUMBERS = 4  # uniform numbers for each item, besides the one that decides whether it gets the transform
+_NUMBERS = (
+    4  # uniform numbers for each item, besides the one that decides whether it gets the transform
+)
 
 
 def _between(low: float, high: float, uniform: Numbers) -> Numbers:

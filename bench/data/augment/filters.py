@@ -20,17 +20,18 @@ def high_low_pass(
 ) -> Tensor:
     """Windowed-sinc filters without delay; 6 dB down at the cutoff.
 
-    CLMR's library calls julius (augmentations/filter.py): `lowpass_filter` with its 8 zero crossings under a Hann
-    window, and a high-pass filter that is what the low-pass one leaves. As in later versions of julius, the kernel's
-    sum is 1, so that the high-pass filter takes a constant out; beyond the ends there is silence. (The library's first
-    versions called Essentia's filters of first order, which fall by 6 dB an octave.)
+    CLMR's library calls julius (augmentations/filter.py): `lowpass_filter` with its 8 zero
+    crossings under a Hann window, and a high-pass filter that is what the low-pass one leaves. As
+    in later versions of julius, the kernel's sum is 1, so that the high-pass filter takes a
+    constant out; beyond the ends there is silence. (The library's first versions called Essentia's
+    filters of first order, which fall by 6 dB an octave.)
 
     Args:
         waveforms: (batch, samples).
         low_pass: (batch,) 1 for a low-pass filter, 0 for a high-pass one.
         cutoff_hz: (batch,) cutoffs in Hz.
-        lowest_hz: a bound of all cutoffs of the run: kernels are as long as its own, so that an item does not depend
-            on its batch.
+        lowest_hz: a bound of all cutoffs of the run: kernels are as long as its own, so that an
+            item does not depend on its batch.
         sample_rate: in Hz.
 
     Returns:
@@ -43,13 +44,17 @@ def high_low_pass(
     size = fourier.fast_size(max(_BLOCK, 4 * reach))
     hop = size - 2 * reach
     blocks = -(-samples // hop)
-    padded = torch.nn.functional.pad(waveforms, (reach, blocks * hop + reach - samples)).unfold(1, size, hop)
+    padded = torch.nn.functional.pad(waveforms, (reach, blocks * hop + reach - samples)).unfold(
+        1, size, hop
+    )
     bins = torch.fft.rfft(padded).mul_(torch.fft.rfft(kernels, size)[:, None])
     filtered: Tensor = torch.fft.irfft(bins, size)[:, :, 2 * reach :].flatten(1)
     return filtered[:, :samples]
 
 
-def _kernels(cutoff: NDArray[np.float64], low_pass: NDArray[np.float64], reach: int) -> NDArray[np.float32]:
+def _kernels(
+    cutoff: NDArray[np.float64], low_pass: NDArray[np.float64], reach: int
+) -> NDArray[np.float32]:
     """(batch, 2 * reach + 1) symmetric kernels of cutoffs in cycles a sample."""
     cutoff = np.minimum(cutoff, 0.5)[:, None]
     half = np.minimum(np.floor(_ZEROS / cutoff / 2), reach)

@@ -34,13 +34,19 @@ def spectrum(rows: Tensor, size: int) -> Tensor:
 
 
 def signal(bins: Tensor, size: int) -> Tensor:
-    """(batch, bins) complex -> (batch, size); missing bins, those of the highest frequencies, are 0."""
+    """(batch, bins) complex -> (batch, size).
+
+    Missing bins, those of the highest frequencies, are 0.
+    """
     rows: Tensor = torch.fft.irfft(bins.expand(2, -1) if len(bins) == 1 else bins, size)
     return rows[: len(bins)]
 
 
 def pieces(rows: NDArray[np.int64], device: torch.device) -> Iterator[NDArray[np.int64]]:
-    """The rows, a few at a time on a processor, where memory is slow beside the cache; all at once elsewhere."""
+    """The rows, a few at a time on a processor, where memory is slow beside the cache.
+
+    All at once elsewhere.
+    """
     size = _PIECE if device.type == "cpu" else len(rows)
     for first in range(0, len(rows), size):
         yield rows[first : first + size]

@@ -25,7 +25,8 @@ def relative_noise(waveforms: Tensor, ratio: Numbers, key: Numbers) -> Tensor:
 
     Args:
         waveforms: (batch, samples).
-        ratio: (batch,), as the deviation that CLMR's library draws (augmentations/noise.py, "min_snr" and "max_snr").
+        ratio: (batch,), as the deviation that CLMR's library draws (augmentations/noise.py,
+            "min_snr" and "max_snr").
         key: (batch,) whole numbers below 2^32, each of which stands for one noise.
     """
     mean = _mean(waveforms)[:, None]
@@ -34,9 +35,14 @@ def relative_noise(waveforms: Tensor, ratio: Numbers, key: Numbers) -> Tensor:
 
 
 def level_noise(waveforms: Tensor, level_db: Numbers, key: Numbers) -> Tensor:
-    """White Gaussian noise added, (batch,) `level_db` below the item's mean power. `key` as in `relative_noise`."""
+    """White Gaussian noise added, (batch,) `level_db` below the item's mean power.
+
+    `key` as in `relative_noise`.
+    """
     root_mean_square = _mean(waveforms.square()).sqrt()[:, None]
-    return waveforms + gaussian(key, waveforms) * root_mean_square * column(10.0 ** (-level_db / 20), waveforms)
+    return waveforms + gaussian(key, waveforms) * root_mean_square * column(
+        10.0 ** (-level_db / 20), waveforms
+    )
 
 
 def delay(waveforms: Tensor, delay_ms: Numbers, factor: float, sample_rate: int) -> Tensor:
@@ -66,14 +72,18 @@ def column(values: Numbers, like: Tensor) -> Tensor:
 def gaussian(key: Numbers, like: Tensor) -> Tensor:
     """(batch,) keys -> (batch, samples) normal numbers, as a function of (key, place) alone.
 
-    Counted, not drawn one after another: each sample is its key and its place, hashed, and two of them go through Box
-    and Muller's transform. So noise is made where the batch is, and no item waits for another.
+    Counted, not drawn one after another: each sample is its key and its place, hashed, and two of
+    them go through Box and Muller's transform. So noise is made where the batch is, and no item
+    waits for another.
     """
     samples = like.shape[1]
-    # Whole vectors of the processor, so that no number is computed by another routine at the end of a row.
+    # Whole vectors of the processor, so that no number is computed by another routine at the end of
+    # a row.
     half = -(-samples // 128) * 64
     place = torch.arange(2 * half, device=like.device)
-    number = _hashed(_hashed(place) ^ torch.from_numpy(key.astype(np.int64)).to(like.device)[:, None])
+    number = _hashed(
+        _hashed(place) ^ torch.from_numpy(key.astype(np.int64)).to(like.device)[:, None]
+    )
     uniform = (number.to(torch.float32) + 0.5).mul_(2.0**-32)
     radius = uniform[:, :half].contiguous().clamp_(max=1.0).log_().mul_(-2).sqrt_()
     angle = uniform[:, half:] * (2 * math.pi)
@@ -83,7 +93,8 @@ def gaussian(key: Numbers, like: Tensor) -> Tensor:
 def _hashed(number: Tensor) -> Tensor:
     """int64 below 2^32 -> int64 below 2^32: C. Wellons' "lowbias32" mixer, exact on every device.
 
-    Constants from github.com/skeeto/hash-prospector, "two round functions", written for products below 2^63.
+    Constants from github.com/skeeto/hash-prospector, "two round functions", written for products
+    below 2^63.
     """
     for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
         number = ((number ^ (number >> shift)) * factor) & 0xFFFFFFFF

@@ -14,7 +14,8 @@ from bench.settings.augmentations import LogMelChangeSpec
 Numbers = NDArray[np.float64]
 
 _CUBIC = -0.75  # the free parameter of cubic convolution, as in PyTorch's "bicubic"
-_CANVAS = 1.5  # length of BYOL-A's canvas, in spectrograms; it is no higher than one (its `virtual_crop_scale`)
+# length of BYOL-A's canvas, in spectrograms; it is no higher than one (its `virtual_crop_scale`)
+_CANVAS = 1.5
 
 
 def log_mel(
@@ -28,8 +29,9 @@ def log_mel(
 ) -> Tensor:
     """Level, equaliser, noise, noise floor, one band mask and one frame mask.
 
-    What is changed is what a production changes, so that it cannot serve to tell tracks apart. The parts are CLMR's
-    (gain, filter, noise) and SpecAugment's (masks; Park et al., Interspeech 2019); the ranges are this project's.
+    What is changed is what a production changes, so that it cannot serve to tell tracks apart. The
+    parts are CLMR's (gain, filter, noise) and SpecAugment's (masks; Park et al., Interspeech 2019);
+    the ranges are this project's.
 
     Args:
         views: (batch, 1, mels, frames) log-mels in units of `scale_db` decibels.
@@ -44,20 +46,29 @@ def log_mel(
         (batch, 1, mels, frames)
     """
     items, _, mels, frames = views.shape
-    batch = first + items  # what stands before is drawn in vain: the numbers are those of the whole batch
-    # A generator for each: noise drawn behind the parameters would depend on how many items there are.
+    batch = (
+        first + items
+    )  # what stands before is drawn in vain: the numbers are those of the whole batch
+    # A generator for each: noise drawn behind the parameters would depend on how many items there
+    # are.
     numbers = 7 + spec.equaliser_nodes
     parameters = generator(seed, f"augment view {view}", step).random((batch, numbers))
-    normal = generator(seed, f"noise of view {view}", step).standard_normal((batch, 1, mels, frames), dtype=np.float32)
+    normal = generator(seed, f"noise of view {view}", step).standard_normal(
+        (batch, 1, mels, frames), dtype=np.float32
+    )
     uniform = torch.from_numpy(parameters[first:].astype(np.float32)).to(views.device)
     noise = torch.from_numpy(normal[first:]).to(views.device)
     gain = (2 * uniform[:, 0] - 1) * (spec.gain_db / scale_db)
     nodes = (2 * uniform[:, 7:] - 1) * (spec.equaliser_db / scale_db)
-    curve = torch.nn.functional.interpolate(nodes[:, None], size=mels, mode="linear", align_corners=True)[:, 0]
+    curve = torch.nn.functional.interpolate(
+        nodes[:, None], size=mels, mode="linear", align_corners=True
+    )[:, 0]
     changed = views + gain[:, None, None, None] + curve[:, None, :, None]
     changed = changed + noise * (uniform[:, 1] * spec.noise_db / scale_db)[:, None, None, None]
     quietest = changed.amin(dim=(2, 3), keepdim=True)
-    changed = torch.maximum(changed, quietest + uniform[:, 2, None, None, None] * (spec.floor_db / scale_db))
+    changed = torch.maximum(
+        changed, quietest + uniform[:, 2, None, None, None] * (spec.floor_db / scale_db)
+    )
     bands = _mask(uniform[:, 3], uniform[:, 4], mels, spec.band_mask)
     times = _mask(uniform[:, 5], uniform[:, 6], frames, spec.frame_mask)
     # A mask takes the item's own mean: a constant of its own would tell level apart from silence.
@@ -74,9 +85,10 @@ def _mask(width: Tensor, place: Tensor, size: int, share: float) -> Tensor:
 
 
 def mixup(views: Tensor, partners: Tensor, share: Numbers, scale_db: float) -> Tensor:
-    """Power spectra mixed, in the proportions 1 - share and share (BYOL-A's log-mixup-exp; Niizumi et al., III.B.1).
+    """Power spectra mixed, in the proportions 1 - share and share (BYOL-A's log-mixup-exp.
 
-    The authors mix in an input of one of the last steps; here it is another item of the batch.
+    Niizumi et al., III.B.1). The authors mix in an input of one of the last steps; here it is
+    another item of the batch.
 
     Args:
         views: (batch, 1, mels, frames) log-mels in units of `scale_db` decibels.
@@ -86,20 +98,32 @@ def mixup(views: Tensor, partners: Tensor, share: Numbers, scale_db: float) -> T
     """
     nepers = scale_db * math.log(10) / 10  # decibels of power
     shares = column(share, views)[:, :, None, None]
-    return torch.logaddexp(views * nepers + torch.log1p(-shares), partners * nepers + torch.log(shares)) / nepers
+    return (
+        torch.logaddexp(
+            views * nepers + torch.log1p(-shares), partners * nepers + torch.log(shares)
+        )
+        / nepers
+    )
 
 
 def partners_of(rows: NDArray[np.int64], partner: Numbers, batch: int) -> NDArray[np.int64]:
-    """For each of the rows another item of the batch, from (rows,) uniform numbers; itself where it is the only one."""
-    return (rows + 1 + np.floor(partner * (batch - 1)).astype(np.int64)) % batch if batch > 1 else rows
+    """For each of the rows another item of the batch, from (rows,) uniform numbers.
+
+    Itself where it is the only one.
+    """
+    return (
+        (rows + 1 + np.floor(partner * (batch - 1)).astype(np.int64)) % batch if batch > 1 else rows
+    )
 
 
-def resize_crop(views: Tensor, bands: Numbers, frames: Numbers, band_place: Numbers, frame_place: Numbers) -> Tensor:
+def resize_crop(
+    views: Tensor, bands: Numbers, frames: Numbers, band_place: Numbers, frame_place: Numbers
+) -> Tensor:
     """A random part of a longer canvas on which the spectrogram lies in the middle, resized (BYOL-A, III.B.2).
 
-    As in the authors' code (byol_a/augmentations.py, RandomResizeCrop): the canvas is 1.5 times as long, sizes are
-    rounded down and cut to the canvas, and the interpolation is cubic convolution. The rest of the canvas is the item's
-    mean; the authors' is 0, the mean of their normalised data.
+    As in the authors' code (byol_a/augmentations.py, RandomResizeCrop): the canvas is 1.5 times as
+    long, sizes are rounded down and cut to the canvas, and the interpolation is cubic convolution.
+    The rest of the canvas is the item's mean; the authors' is 0, the mean of their normalised data.
 
     Args:
         views: (batch, 1, mels, frames).
@@ -129,7 +153,10 @@ def _part(share: Numbers, place: Numbers, full: int, canvas: int) -> tuple[Numbe
 
 
 def _resized(canvas: Tensor, first: Numbers, size: Numbers, full: int, dim: int) -> Tensor:
-    """The places first .. first + size - 1 of one dimension, spread over `full` places with the corners kept."""
+    """The places first ..
+
+    First + size - 1 of one dimension, spread over `full` places with the corners kept.
+    """
     at = np.arange(full) * ((size - 1) / max(1, full - 1))[:, None]
     before = np.minimum(np.floor(at), np.maximum(size - 1, 0)[:, None])
     after = at - before

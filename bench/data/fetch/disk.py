@@ -48,9 +48,13 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
-            raise HaltError(f"{path}: no space left on its disk: free some, then fetch again to go on") from error
+            raise HaltError(
+                f"{path}: no space left on its disk: free some, then fetch again to go on"
+            ) from error
         reason = (error.strerror or str(error)).lower()
-        raise HaltError(f"{path}: cannot be read or written ({reason}): mend that, or choose another folder") from error
+        raise HaltError(
+            f"{path}: cannot be read or written ({reason}): mend that, or choose another folder"
+        ) from error
 
 
 def human(size: float) -> str:

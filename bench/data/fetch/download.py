@@ -1,7 +1,7 @@
 """One download over HTTP: its attempts and waits, its redirects and ranges, and whether an answer is the file at all.
 
-On disk, beside the file to be: `NAME.part` and `NAME.part.json` (what has arrived, and of which version of the file).
-Whether it is the published one, and its own name, is the caller's affair.
+On disk, beside the file to be: `NAME.part` and `NAME.part.json` (what has arrived, and of which
+version of the file). Whether it is the published one, and its own name, is the caller's affair.
 """
 
 import re
@@ -38,7 +38,8 @@ class Patience:
     Attributes:
         connect_seconds: for a connection to be made.
         stall_seconds: without a single byte, after which a connection counts as dropped.
-        attempts: that may fail one after the other; those that brought something (1 MiB) do not count.
+        attempts: that may fail one after the other; those that brought something (1 MiB) do not
+            count.
         first_wait_seconds: before the second attempt; each further wait is twice as long.
         longest_wait_seconds: a server that asks for a longer wait is taken to be out of reach.
     """
@@ -108,7 +109,11 @@ def download(file: File, part: Path, job: Job) -> None:
             wait = max(error.wait, patience.first_wait_seconds * 2 ** (failures - 1))
             if failures >= patience.attempts or error.wait > patience.longest_wait_seconds:
                 size = _state(part, file)["bytes"] or file.bytes
-                rest = f" and asks for {error.wait:.0f} s of rest" if error.wait else f", {failures} times in a row"
+                rest = (
+                    f" and asks for {error.wait:.0f} s of rest"
+                    if error.wait
+                    else f", {failures} times in a row"
+                )
                 raise HaltError(
                     f"{file.name}: {error}{rest} ({_host(file.url)}); {there} of {size or 'unknown'} bytes are kept: "
                     "fetch again later, or when the network is mended"
@@ -125,7 +130,10 @@ def _attempt(file: File, part: Path, job: Job) -> None:
     if there and there == state["bytes"]:
         return
     resume = {"Range": f"bytes={there}-", "If-Range": state["validator"]} if there else {}
-    with requests.Session() as session, _answer(session, file, {**_HEADERS, **resume}, job) as response:
+    with (
+        requests.Session() as session,
+        _answer(session, file, {**_HEADERS, **resume}, job) as response,
+    ):
         if not (there and response.status_code in (206, 416)):
             there = 0
         _require_success(response, file, part, resumed=there > 0)
@@ -152,18 +160,25 @@ def _attempt(file: File, part: Path, job: Job) -> None:
         raise _TransientError(f"{there} bytes came where the server promised {size}")
 
 
-def _answer(session: requests.Session, file: File, headers: Mapping[str, str], job: Job) -> requests.Response:
+def _answer(
+    session: requests.Session, file: File, headers: Mapping[str, str], job: Job
+) -> requests.Response:
     """The server's answer, after redirects; its body is still to be read."""
     url, before = file.url, ""
     timeout = (job.patience.connect_seconds, job.patience.stall_seconds)
     for _ in range(_MOST_REDIRECTS + 1):
         try:
             scheme = urlsplit(url).scheme.lower()
-            # Plain http only where the data set itself names it: then nobody expects more than the checksum says.
+            # Plain http only where the data set itself names it: then nobody expects more than the
+            # checksum says.
             if scheme not in ("http", "https") or (scheme == "http" and before == "https"):
                 where = f"{file.url} leads to {_shown(url)}" if before else f"its address is {url}"
-                raise InputError(f"{file.name}: {where}: only https is followed, and http from http; {_BY_HAND}")
-            response = session.get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
+                raise InputError(
+                    f"{file.name}: {where}: only https is followed, and http from http; {_BY_HAND}"
+                )
+            response = session.get(
+                url, headers=headers, stream=True, allow_redirects=False, timeout=timeout
+            )
             target = session.get_redirect_target(response)
             if target is None:
                 return response
@@ -189,23 +204,33 @@ def _require_success(response: requests.Response, file: File, part: Path, *, res
         return
     if status == 416 and resumed:
         forget(part)
-        raise _TransientError("the file on the server is shorter than what had arrived; starting anew")
+        raise _TransientError(
+            "the file on the server is shorter than what had arrived; starting anew"
+        )
     if status in _BUSY:
-        raise _TransientError(f"the server answers {status} ({response.reason})", _retry_after(response))
+        raise _TransientError(
+            f"the server answers {status} ({response.reason})", _retry_after(response)
+        )
     if status in (401, 402, 403, 451):
         raise InputError(
             f"{file.name}: {_shown(response.url)} is refused ({status}), perhaps for want of a login; {_BY_HAND}"
         )
     if status in (404, 410):
         raise InputError(f"{file.name}: {_shown(response.url)} is not there ({status}); {_BY_HAND}")
-    raise InputError(f"{file.name}: {_shown(response.url)} answers {status} ({response.reason}); {_BY_HAND}")
+    raise InputError(
+        f"{file.name}: {_shown(response.url)} answers {status} ({response.reason}); {_BY_HAND}"
+    )
 
 
 def _require_the_file(response: requests.Response, file: File, size: int | None) -> None:
     """Refuses, before it is fetched, what by its header is another thing than the file."""
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     fits = file.bytes is not None and size == file.bytes
-    if kind in ("text/html", "application/xhtml+xml") and not fits and not file.name.endswith((".html", ".htm")):
+    if (
+        kind in ("text/html", "application/xhtml+xml")
+        and not fits
+        and not file.name.endswith((".html", ".htm"))
+    ):
         raise InputError(
             f"{file.name}: {_shown(response.url)} is a web page and not the file, perhaps for a login; {_BY_HAND}"
         )
@@ -215,19 +240,24 @@ def _require_the_file(response: requests.Response, file: File, size: int | None)
             f"file; {_BY_HAND}"
         )
     encoding = response.headers.get("Content-Encoding", "identity").lower()
-    # Some servers say of an archive that gzip is its encoding: it is then stored as it is, which is right.
+    # Some servers say of an archive that gzip is its encoding: it is then stored as it is, which is
+    # right.
     if encoding != "identity" and not file.name.endswith((".gz", ".tgz", ".bz2")):
         raise InputError(
             f"{file.name}: {_shown(response.url)} is sent in an encoding not asked for ({encoding}); {_BY_HAND}"
         )
 
 
-def _whole_size(response: requests.Response, part: Path, there: int, state: Mapping[str, Any]) -> int | None:
+def _whole_size(
+    response: requests.Response, part: Path, there: int, state: Mapping[str, Any]
+) -> int | None:
     """Bytes of the whole file; None where the server does not say."""
     if not there:
         length = response.headers.get("Content-Length", "")
         return int(length) if length.isdigit() else None
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    match = re.fullmatch(
+        r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
+    )
     size = int(match[2]) if match and match[2] != "*" else state["bytes"]
     same = match and int(match[1]) == there and state["bytes"] in (None, size)
     # If-Range should have seen to this; not every server knows it.
@@ -247,7 +277,10 @@ def _chunks(response: requests.Response, job: Job) -> Iterator[bytes]:
 
 
 def _validator(response: requests.Response) -> str:
-    """What names the version of a file on its server; "" where nothing does, and nothing can be taken up."""
+    """What names the version of a file on its server.
+
+    "" where nothing does, and nothing can be taken up.
+    """
     tag = response.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 
@@ -269,7 +302,9 @@ def _words(error: BaseException, patience: Patience) -> str:
     inner: object = error
     while isinstance(inner, BaseException) and inner not in chain:
         chain.append(inner)
-        inner = getattr(inner, "reason", None) or next((a for a in inner.args if isinstance(a, BaseException)), None)
+        inner = getattr(inner, "reason", None) or next(
+            (a for a in inner.args if isinstance(a, BaseException)), None
+        )
 
     def met(*kinds: type[BaseException]) -> bool:
         return any(isinstance(link, kinds) for link in chain)
@@ -305,7 +340,10 @@ def _state(part: Path, file: File) -> dict[str, Any]:
 
 
 def _start(part: Path, state: Mapping[str, Any]) -> None:
-    """Begins a file anew. In this order: never does a beginning lie beside the state of another version."""
+    """Begins a file anew.
+
+    In this order: never does a beginning lie beside the state of another version.
+    """
     with writing(part):
         part.unlink(missing_ok=True)
         write_json(_state_path(part), dict(state))

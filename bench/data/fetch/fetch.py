@@ -1,8 +1,9 @@
-"""Fetch: downloads what a data set names as open to anyone, checks it, joins and unpacks it; a killed one goes on.
+"""Fetch: downloads what a data set names as open to anyone, checks it, joins and unpacks it.
 
-Owns the plan: what is there, what is to be had, what of it is the published file, and the notes on all that. A file
-under its own name is whole and checked: it was renamed only then. Beside it, `NAME.bad` is what arrived and is not the
-published file. `download` and `unpack` say what else lies there meanwhile.
+A killed one goes on. Owns the plan: what is there, what is to be had, what of it is the published
+file, and the notes on all that. A file under its own name is whole and checked: it was renamed only
+then. Beside it, `NAME.bad` is what arrived and is not the published file. `download` and `unpack`
+say what else lies there meanwhile.
 """
 
 import errno
@@ -44,17 +45,19 @@ def fetch(
         files: of the data set, or of those of its settings.
         folder: the data set's root; made where it is missing.
         workers: how many files arrive at the same time.
-        progress: called with (done, total) bytes, from several threads but never at once; the total grows as servers
-            say how large their files are.
+        progress: called with (done, total) bytes, from several threads but never at once; the total
+            grows as servers say how large their files are.
         patience: with servers and networks.
-        keep_archives: whether archives stay when they are unpacked; a later call does not miss them.
+        keep_archives: whether archives stay when they are unpacked; a later call does not miss
+            them.
 
     Returns:
         Notes: what was there, what could not be checked, what was unpacked.
 
     Raises:
-        InputError: a file cannot be had, or is not the published one, or an archive cannot be unpacked safely. The
-            other files have been fetched all the same, unless the reason would have met them too.
+        InputError: a file cannot be had, or is not the published one, or an archive cannot be
+            unpacked safely. The other files have been fetched all the same, unless the reason would
+            have met them too.
     """
     _require_sound(files)
     with writing(folder):
@@ -71,7 +74,9 @@ def fetch(
         out = {whole for whole, version in versions.items() if is_out(folder / whole, version)}
         for whole in out:
             tidy(folder / whole, wholes[whole], folder, keep_archives=keep_archives)
-        todo = [file for file in files if file not in lists and (file.part_of or file.name) not in out]
+        todo = [
+            file for file in files if file not in lists and (file.part_of or file.name) not in out
+        ]
         _require_space(todo, job, keep_archives=keep_archives)
         arrived: dict[str, int] = Counter()
 
@@ -120,22 +125,30 @@ def _listed(file: File, folder: Path) -> str:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: no readable list of checksums ({error}): delete it, then fetch again") from error
+        raise InputError(
+            f"{path}: no readable list of checksums ({error}): delete it, then fetch again"
+        ) from error
     for line in lines:
         digest, name = (*line.split(maxsplit=1), "", "")[:2]
         if PurePosixPath(name.strip().lstrip("*")).name == wanted:
             kind = next((kind for kind, length in _DIGESTS.items() if length == len(digest)), "")
             if kind:
                 return f"{kind}:{digest.lower()}"
-    raise InputError(f"{path}: no checksum of {wanted}; lines 'digest name' are needed: delete it, then fetch again")
+    raise InputError(
+        f"{path}: no checksum of {wanted}; lines 'digest name' are needed: delete it, then fetch again"
+    )
 
 
 def _require_space(files: Sequence[File], job: Job, *, keep_archives: bool) -> None:
     """Compares what is known of the sizes with the free space, before hours are spent."""
     missing = [file for file in files if not (job.folder / file.name).exists()]
-    arriving = sorted(max(0, (file.bytes or 0) - size_of(part_path(job.folder / file.name))) for file in missing)
+    arriving = sorted(
+        max(0, (file.bytes or 0) - size_of(part_path(job.folder / file.name))) for file in missing
+    )
     if not keep_archives:
-        arriving = arriving[-job.workers - 1 :]  # those on their way, and one that is being unpacked
+        arriving = arriving[
+            -job.workers - 1 :
+        ]  # those on their way, and one that is being unpacked
     # What is in it is at least as large as an archive; pieces are joined before they are unpacked.
     unpacking = sum((file.bytes or 0) * (file.unpack + bool(file.part_of)) for file in files)
     free = shutil.disk_usage(job.folder).free
@@ -147,9 +160,15 @@ def _require_space(files: Sequence[File], job: Job, *, keep_archives: bool) -> N
 
 
 def _obtain_all(
-    files: Sequence[File], checksums: Mapping[str, str], job: Job, finish: Callable[[File], None] = lambda file: None
+    files: Sequence[File],
+    checksums: Mapping[str, str],
+    job: Job,
+    finish: Callable[[File], None] = lambda file: None,
 ) -> list[str]:
-    """Obtains files side by side and calls `finish` for each that is there; returns the names of those fetched."""
+    """Obtains files side by side and calls `finish` for each that is there.
+
+    Returns the names of those fetched.
+    """
     fetched: list[str] = []
     errors: list[InputError] = []
     for file in files:
@@ -175,7 +194,9 @@ def _obtain_all(
         # One that halted the work is what to mend first.
         first = next((error for error in errors if isinstance(error, HaltError)), errors[0])
         others = [str(error).partition(": ")[0] for error in errors if error is not first]
-        raise InputError(f"{first} (not fetched either: {some(others)})" if others else str(first)) from first
+        raise InputError(
+            f"{first} (not fetched either: {some(others)})" if others else str(first)
+        ) from first
     return fetched
 
 
@@ -188,7 +209,9 @@ def _obtain(file: File, checksum: str, job: Job) -> bool:
         if path.exists():
             problem = _problem(path, file, checksum) if path.is_file() else "a folder"
             if problem:
-                raise InputError(f"{path}: there already, but {problem}: move or delete it, then fetch again")
+                raise InputError(
+                    f"{path}: there already, but {problem}: move or delete it, then fetch again"
+                )
             job.meter.at(file.name, size_of(path), size_of(path))
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -215,11 +238,15 @@ def _problem(path: Path, file: File, checksum: str) -> str:
     if checksum:
         kind, _, digest = checksum.partition(":")
         if len(digest) != _DIGESTS.get(kind):
-            raise InputError(f"{file.name}: no checksum {checksum!r}; known: {', '.join(_DIGESTS)}, as in 'md5:…'")
+            raise InputError(
+                f"{file.name}: no checksum {checksum!r}; known: {', '.join(_DIGESTS)}, as in 'md5:…'"
+            )
         if size_of(path) > _WORTH_A_LINE:
             say(f"checking the {kind} of {file.name}")
         with open(path, "rb") as content:
-            found = hashlib.file_digest(content, partial(hashlib.new, kind, usedforsecurity=False)).hexdigest()
+            found = hashlib.file_digest(
+                content, partial(hashlib.new, kind, usedforsecurity=False)
+            ).hexdigest()
         if found != digest.lower():
             return f"with {kind} {found} where {digest} is published"
     elif not file.name.endswith((".html", ".htm")) and _looks_like_a_page(path):
@@ -229,19 +256,29 @@ def _problem(path: Path, file: File, checksum: str) -> str:
 
 def _looks_like_a_page(path: Path) -> bool:
     with open(path, "rb") as content:
-        return content.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html"))
+        return (
+            content.read(512)
+            .lstrip(b"\xef\xbb\xbf \t\r\n")
+            .lower()
+            .startswith((b"<!doctype html", b"<html"))
+        )
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keeps a second process out: both would write the same `.part`. The system drops the lock of a killed one."""
+    """Keeps a second process out: both would write the same `.part`.
+
+    The system drops the lock of a killed one.
+    """
     with writing(folder):
         lock = open(folder / ".fetch.lock", "a")  # noqa: SIM115
     with closing(lock):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{folder}: another process is fetching into it: let it end, or end it") from None
+            raise InputError(
+                f"{folder}: another process is fetching into it: let it end, or end it"
+            ) from None
         except OSError:
             pass  # a file system without locks
         yield
@@ -265,7 +302,9 @@ def _notes(
         f"there already: {some(there)}" if there else "",
         f"checked by size alone, no checksum is published: {some(by_size)}" if by_size else "",
         f"not checked, neither checksum nor size is published: {some(taken)}" if taken else "",
-        f"unpacked: {some([whole for whole in unpacked if whole not in out])}" if set(unpacked) - out else "",
+        f"unpacked: {some([whole for whole in unpacked if whole not in out])}"
+        if set(unpacked) - out
+        else "",
         f"unpacked by an earlier fetch: {some(sorted(out))}" if out else "",
     ]
     return [note for note in notes if note]

@@ -1,6 +1,7 @@
 """Archives: joins their parts, looks at every member, extracts all aside, then moves it into place.
 
-On disk, beside each archive: `.NAME.unpacking/` (on its way out) and `.NAME.unpacked` (it is out, whole).
+On disk, beside each archive: `.NAME.unpacking/` (on its way out) and `.NAME.unpacked` (it is out,
+whole).
 """
 
 import filecmp
@@ -91,7 +92,10 @@ def is_out(archive: Path, version: str) -> bool:
 
 
 def _unpack(archive: Path, version: str) -> None:
-    """Unpacks an archive into its folder: first aside, then by renaming; a killed one starts anew or goes on moving."""
+    """Unpacks an archive into its folder: first aside, then by renaming.
+
+    A killed one starts anew or goes on moving.
+    """
     work = _work(archive)
     marker = work / "whole.json"
     if _read_marker(marker, version) is None:
@@ -107,7 +111,8 @@ def _unpack(archive: Path, version: str) -> None:
             shutil.rmtree(work, ignore_errors=True)
             raise
         with writing(work):
-            os.sync()  # before the marker says that all is there; file by file would take minutes for 100 000
+            # before the marker says that all is there; file by file would take minutes for 100 000
+            os.sync()
             names = sorted(path.name for path in (work / "files").iterdir())
             write_json(marker, {"version": version, "names": names})
     with writing(archive.parent):
@@ -120,17 +125,22 @@ def tidy(whole: Path, parts: Sequence[File], folder: Path, *, keep_archives: boo
     """Removes what an unpacked archive no longer needs."""
     if any(file.unpack for file in parts):
         shutil.rmtree(_work(whole), ignore_errors=True)
-        if parts[0].part_of and size_of(whole) == sum(size_of(folder / file.name) for file in parts):
+        if parts[0].part_of and size_of(whole) == sum(
+            size_of(folder / file.name) for file in parts
+        ):
             whole.unlink(missing_ok=True)  # the parts can make it again
         for file in parts if not keep_archives else ():
             (folder / file.name).unlink(missing_ok=True)
 
 
 def _inspect(archive: Path) -> tuple[int, int]:
-    """Looks at every member's header before the first is written; returns how many files, and their bytes.
+    """Looks at every member's header before the first is written.
+
+    Returns how many files, and their bytes.
 
     Raises:
-        InputError: a member would land elsewhere, is no plain file, or stands twice; or all are too large.
+        InputError: a member would land elsewhere, is no plain file, or stands twice; or all are too
+            large.
     """
     files: set[PurePosixPath] = set()
     folders: set[PurePosixPath] = set()
@@ -140,7 +150,9 @@ def _inspect(archive: Path) -> tuple[int, int]:
     for member in _members(archive):
         path = inside(member.name, archive.name)
         if member.refused:
-            raise InputError(f"{archive}: {member.name!r} is {member.refused}, which is not unpacked; nothing was")
+            raise InputError(
+                f"{archive}: {member.name!r} is {member.refused}, which is not unpacked; nothing was"
+            )
         folders.update(path.parents)
         if member.is_folder:
             folders.add(path)
@@ -148,11 +160,14 @@ def _inspect(archive: Path) -> tuple[int, int]:
         if path in files:
             raise InputError(f"{archive}: {member.name!r} stands in it twice; nothing was unpacked")
         if member.size < 0:
-            raise InputError(f"{archive}: {member.name!r} has a size below nothing; nothing was unpacked")
+            raise InputError(
+                f"{archive}: {member.name!r} has a size below nothing; nothing was unpacked"
+            )
         files.add(path)
         size += member.size
         on_disk += -(-max(member.size, 1) // _BLOCK) * _BLOCK
-        # Here and not at the end: in a compressed tar the way to the next header leads through all of the content.
+        # Here and not at the end: in a compressed tar the way to the next header leads through all
+        # of the content.
         if size > most:
             raise InputError(
                 f"{archive}: unpacks to more than {human(most)} from {human(size_of(archive))}, as no data set does; "
@@ -165,7 +180,9 @@ def _inspect(archive: Path) -> tuple[int, int]:
             )
     both = files & folders
     if both:
-        raise InputError(f"{archive}: {str(min(both))!r} is a file and a folder in it; nothing was unpacked")
+        raise InputError(
+            f"{archive}: {str(min(both))!r} is a file and a folder in it; nothing was unpacked"
+        )
     return len(files), size
 
 
@@ -173,7 +190,12 @@ def inside(name: str, where: str) -> PurePosixPath:
     """A member's name as a path that stays inside the folder, on any system."""
     path = PurePosixPath(name)
     is_odd = "\\" in name or "\0" in name or re.match("[A-Za-z]:", name)
-    if is_odd or path.is_absolute() or ".." in path.parts or not (path.parts or name.strip("./") == "" != name):
+    if (
+        is_odd
+        or path.is_absolute()
+        or ".." in path.parts
+        or not (path.parts or name.strip("./") == "" != name)
+    ):
         raise InputError(f"{where}: {name!r} would lead out of the folder; nothing was unpacked")
     return path
 
@@ -200,7 +222,9 @@ def _blocks(archive: Path, member: _Member) -> Iterator[bytes]:
                 break
             yield block
     if left:
-        raise InputError(f"{archive}: {member.name!r} is not as long as it says: delete the archive, then fetch again")
+        raise InputError(
+            f"{archive}: {member.name!r} is not as long as it says: delete the archive, then fetch again"
+        )
 
 
 def _members(archive: Path) -> Iterator[_Member]:
@@ -210,13 +234,21 @@ def _members(archive: Path) -> Iterator[_Member]:
             with zipfile.ZipFile(archive) as pack:
                 for info in pack.infolist():
                     yield _Member(
-                        info.filename, info.file_size, info.is_dir(), _odd_in_zip(info), partial(pack.open, info)
+                        info.filename,
+                        info.file_size,
+                        info.is_dir(),
+                        _odd_in_zip(info),
+                        partial(pack.open, info),
                     )
         else:
             with tarfile.open(archive, "r:*") as tape:
                 for entry in tape:
                     yield _Member(
-                        entry.name, entry.size, entry.isdir(), _odd_in_tar(entry), partial(tape.extractfile, entry)
+                        entry.name,
+                        entry.size,
+                        entry.isdir(),
+                        _odd_in_tar(entry),
+                        partial(tape.extractfile, entry),
                     )
                 _require_end(tape)
 
@@ -269,7 +301,10 @@ def _reading(archive: Path) -> Iterator[None]:
 
 
 def _move(source: Path, target: Path, archive: Path) -> None:
-    """Moves all of a folder into another that may hold some of it already; never replaces what differs."""
+    """Moves all of a folder into another that may hold some of it already.
+
+    Never replaces what differs.
+    """
     for here in sorted(source.iterdir()):
         there = target / here.name
         if not os.path.lexists(there):

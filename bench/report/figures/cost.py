@@ -5,7 +5,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bench.report.captions import left_out, protocol
-from bench.report.figures.layout import grid, legend, legend_rows, logarithmic, note_nothing, slug, style_handles
+from bench.report.figures.layout import (
+    grid,
+    legend,
+    legend_rows,
+    logarithmic,
+    note_nothing,
+    slug,
+    style_handles,
+)
 from bench.report.figures.names import places_by_setting
 from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
@@ -24,7 +32,10 @@ _COSTS = {
 
 
 def cost_of(result: Result) -> dict[str, float]:
-    """Hours of pretraining, parameters in millions and tracks drawn in thousands; 0 for what is not trained."""
+    """Hours of pretraining, parameters in millions and tracks drawn in thousands.
+
+    0 for what is not trained.
+    """
     trained = is_trained(result)
     drawn = float(result.protocol.get("steps") or 0) * result.spec.train.batch_size
     return {
@@ -49,16 +60,22 @@ def draw(stock: Stock) -> Iterator[Drawing]:
         raise NotDrawnError("nothing that was pretrained is stored")
 
 
-def _figure(stock: Stock, own: Sequence[Result], name: str, where: str, setting: Setting) -> Drawing:
+def _figure(
+    stock: Stock, own: Sequence[Result], name: str, where: str, setting: Setting
+) -> Drawing:
     share, by_series = at_largest_share(own)
     series = ordered(list(by_series))
     look = styles(series)
     handles, labels = style_handles(look, series, line=False)
-    figure, axes = grid(len(_COSTS), 1, height=1.6, across=3, legend_rows=legend_rows(labels, PAGE), narrow=0)
+    figure, axes = grid(
+        len(_COSTS), 1, height=1.6, across=3, legend_rows=legend_rows(labels, PAGE), narrow=0
+    )
     rows = []
     for (kind, label), (axis,) in zip(_COSTS.items(), axes, strict=True):
         axis.set_xlabel(label)
-        costs = {one: float(np.mean([cost_of(cell)[kind] for cell in by_series[one]])) for one in series}
+        costs = {
+            one: float(np.mean([cost_of(cell)[kind] for cell in by_series[one]])) for one in series
+        }
         positive = [cost for cost in costs.values() if cost > 0]
         for one in series:
             score = stock.score(by_series[one], _METRIC)
@@ -66,9 +83,15 @@ def _figure(stock: Stock, own: Sequence[Result], name: str, where: str, setting:
                 continue
             rows.append([one, kind, costs[one], score.value, score.low, score.high])
             if costs[one] <= 0:  # no place on a logarithmic axis: a level that costs nothing
-                axis.axhline(score.value, color=look[one].colour, linewidth=0.7, linestyle=":", zorder=1)
+                axis.axhline(
+                    score.value, color=look[one].colour, linewidth=0.7, linestyle=":", zorder=1
+                )
                 continue
-            error = None if np.isnan(score.low) else [[score.value - score.low], [score.high - score.value]]
+            error = (
+                None
+                if np.isnan(score.low)
+                else [[score.value - score.low], [score.high - score.value]]
+            )
             drawn = axis.errorbar(
                 [costs[one]], [score.value], yerr=error, color=look[one].colour, marker=look[one].marker,
                 markersize=look[one].size(4), linestyle="none", elinewidth=0.7, markeredgewidth=0,

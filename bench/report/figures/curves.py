@@ -1,4 +1,7 @@
-"""Limited-data curves: scores against the share of labels, the form of the ICASSP poster's Fig. 2 and CLMR's figure."""
+"""Limited-data curves: scores against the share of labels, the form of the ICASSP poster's Fig.
+
+2 and CLMR's figure.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +88,10 @@ def points(stock: Stock, by_fraction: Mapping[float, Sequence[Result]], metric: 
 
 
 def draw_curves(
-    panels: Sequence[Curves], metrics: Sequence[str], names: Sequence[str], styles: Mapping[str, Style]
+    panels: Sequence[Curves],
+    metrics: Sequence[str],
+    names: Sequence[str],
+    styles: Mapping[str, Style],
 ) -> Any:
     """A figure with a panel a data set, one metric above the other, one curve a series."""
     drawn = [curve for panel in panels for curve in (panel.ours, panel.published)]
@@ -101,7 +107,9 @@ def draw_curves(
     signs = max((_sign_rows(panel) for panel in panels), default=0)
     height = 1.35 + _SIGN_ROW * signs
     in_legend = legend_rows(labels, width) + bool(signs)
-    figure, axes = grid(len(panels), len(metrics), across=ACROSS, height=height, legend_rows=in_legend)
+    figure, axes = grid(
+        len(panels), len(metrics), across=ACROSS, height=height, legend_rows=in_legend
+    )
     columns = columns_of(len(panels), ACROSS)
     for number, (panel, column) in enumerate(zip(panels, axes, strict=True)):
         set_title(column[0], panel.title)
@@ -115,7 +123,13 @@ def draw_curves(
 
 
 def _draw_panel(
-    axes: Any, panel: Curves, metric: str, names: Sequence[str], styles: Mapping[str, Style], *, both: bool
+    axes: Any,
+    panel: Curves,
+    metric: str,
+    names: Sequence[str],
+    styles: Mapping[str, Style],
+    *,
+    both: bool,
 ) -> None:
     ours, published = panel.ours.get(metric, {}), panel.published.get(metric, {})
     shares = [point.share for curve in (*ours.values(), *published.values()) for point in curve]
@@ -127,7 +141,14 @@ def _draw_panel(
     for name in names:
         style, gid = styles[name], slug(panel.title, metric, name)
         if name in published:
-            _line(axes, published[name], style, f"published-{gid}", hollow=True, line="--" if both else style.line)
+            _line(
+                axes,
+                published[name],
+                style,
+                f"published-{gid}",
+                hollow=True,
+                line="--" if both else style.line,
+            )
         if name in ours:
             curve = ours[name]
             if any(point.cells > 1 for point in curve):
@@ -137,22 +158,40 @@ def _draw_panel(
                 )  # fmt: skip
             _line(axes, curve, style, f"ours-{gid}", hollow=False, line=style.line)
     if both and not ours:
-        axes.text(0.98, 0.04, "- no cell of ours", transform=axes.transAxes, ha="right", va="bottom", fontsize=5.5)
+        axes.text(
+            0.98,
+            0.04,
+            "- no cell of ours",
+            transform=axes.transAxes,
+            ha="right",
+            va="bottom",
+            fontsize=5.5,
+        )
     share_axis(axes, shares)
     axes.locator_params(axis="y", nbins=5)
     _signs(axes, published, names, styles, _sign_rows(panel))
 
 
 def _sign_rows(panel: Curves) -> int:
-    """How many series of a panel have marks below it; none where one line says that all are missing."""
+    """How many series of a panel have marks below it.
+
+    None where one line says that all are missing.
+    """
     if not any(panel.ours.values()):
         return 0
-    rows = [sum(any(point.mark for point in curve) for curve in row.values()) for row in panel.published.values()]
+    rows = [
+        sum(any(point.mark for point in curve) for curve in row.values())
+        for row in panel.published.values()
+    ]
     return max(rows, default=0)
 
 
 def _signs(
-    axes: Any, published: Mapping[str, Sequence[Point]], names: Sequence[str], styles: Mapping[str, Style], rows: int
+    axes: Any,
+    published: Mapping[str, Sequence[Point]],
+    names: Sequence[str],
+    styles: Mapping[str, Style],
+    rows: int,
 ) -> None:
     """Below the curves the marks, one row a series in its colour, each under its share of the labels."""
     if not rows:
@@ -165,16 +204,19 @@ def _signs(
         for point in published[name]:
             if point.mark is not None:
                 axes.text(
-                    point.share, (rows - row - 0.5) * _SIGN_ROW / inches, SIGNS[point.mark], color=styles[name].colour,
-                    transform=axes.get_xaxis_transform(), ha="center", va="center", fontsize=5.5,
+                    point.share, (rows - row - 0.5) * _SIGN_ROW / inches, SIGNS[point.mark],
+                    color=styles[name].colour, transform=axes.get_xaxis_transform(), ha="center", va="center", fontsize=5.5,
                 )  # fmt: skip
 
 
-def _line(axes: Any, curve: Sequence[Point], style: Style, gid: str, *, hollow: bool, line: str) -> None:
+def _line(
+    axes: Any, curve: Sequence[Point], style: Style, gid: str, *, hollow: bool, line: str
+) -> None:
     axes.plot(
         [point.share for point in curve], [point.value for point in curve], color=style.colour, marker=style.marker,
         linestyle=line, markerfacecolor="white" if hollow else style.colour, markeredgewidth=0.8,
-        markersize=style.size(3.4), linewidth=0.8 if hollow else 1.1, zorder=2 if hollow else 3, gid=gid,
+        markersize=style.size(3.4), linewidth=0.8 if hollow else 1.1, zorder=2 if hollow else 3,
+        gid=gid,
     )  # fmt: skip
 
 

@@ -48,7 +48,9 @@ def draw(stock: Stock, home: Path | None) -> Iterator[Drawing]:
 
 
 Mapped = tuple[Result, NDArray[np.float64], NDArray[np.bool_], list[str]]
-"""A cell, (tracks, width) embeddings of its test tracks, (tracks, tags) their labels, names of the tags."""
+"""A cell, (tracks, width) embeddings of its test tracks, (tracks, tags) their labels, names of the
+tags.
+"""
 
 
 def _read_all(own: Sequence[Result], home: Path) -> tuple[dict[str, Mapped], list[str]]:
@@ -79,7 +81,9 @@ def _read(result: Result, home: Path) -> tuple[NDArray[np.float64], NDArray[np.b
     return chosen, labels, tags
 
 
-def main_directions(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def main_directions(
+    vectors: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The first two principal components of standardised embeddings, and the share of variance of each.
 
     The sign of a component is arbitrary; it is set so that its largest entry by size is positive.
@@ -104,7 +108,12 @@ def main_directions(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
 
 
 def _figure(
-    stock: Stock, found: dict[str, Mapped], absent: Sequence[str], name: str, where: str, setting: Setting
+    stock: Stock,
+    found: dict[str, Mapped],
+    absent: Sequence[str],
+    name: str,
+    where: str,
+    setting: Setting,
 ) -> Drawing:
     from matplotlib.lines import Line2D
 
@@ -113,20 +122,26 @@ def _figure(
     labels, tags = first[2], first[3]
     common = _telling(labels)
     handles: list[Any] = [
-        Line2D([], [], linestyle="none", marker=_MARKERS[place], color=_COLOURS[place], markersize=3.5)
+        Line2D(
+            [], [], linestyle="none", marker=_MARKERS[place], color=_COLOURS[place], markersize=3.5
+        )
         for place in range(len(common))
     ]
     names = plain_names(tags)
     words = [shortened(names[tag], 24) for tag in common]
     handles.append(Line2D([], [], linestyle="none", marker=".", color=_OTHER))
     words.append("none or several of these")
-    figure, axes = grid(len(series), 1, height=1.5, across=4, legend_rows=legend_rows(words, PAGE), narrow=2)
+    figure, axes = grid(
+        len(series), 1, height=1.5, across=4, legend_rows=legend_rows(words, PAGE), narrow=2
+    )
     for one, (axis,) in zip(series, axes, strict=True):
         _, vectors, its, _ = found[one]
         points, shares = main_directions(vectors)
         set_title(axis, title(one))
         alone = its[:, common].sum(axis=1) == 1
-        axis.plot(*points[~alone].T, linestyle="none", marker=".", markersize=1.8, color=_OTHER, zorder=1)
+        axis.plot(
+            *points[~alone].T, linestyle="none", marker=".", markersize=1.8, color=_OTHER, zorder=1
+        )
         for place, tag in enumerate(common):
             mine = points[alone & its[:, tag]]
             axis.plot(
@@ -154,7 +169,9 @@ def _telling(labels: NDArray[np.bool_]) -> list[int]:
     count = np.zeros(len(labels), dtype=int)
     for _ in range(len(_COLOURS)):
         gains = [
-            (int(((count + labels[:, tag]) == 1).sum()), -tag) for tag in range(labels.shape[1]) if tag not in chosen
+            (int(((count + labels[:, tag]) == 1).sum()), -tag)
+            for tag in range(labels.shape[1])
+            if tag not in chosen
         ]
         if not gains or max(gains)[0] <= int((count == 1).sum()):
             break

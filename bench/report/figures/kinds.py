@@ -104,9 +104,16 @@ def draw(
             raise unknown("paper", name, PAPERS)
     formats = check_formats(formats)
     stock = read_stock(results)
-    tasks = [Task(name, mode) for name in papers for mode in modes] + [Task(name, None) for name in kinds]
+    tasks = [Task(name, mode) for name in papers for mode in modes] + [
+        Task(name, None) for name in kinds
+    ]
     call = partial(_draw, stock, out, formats, home)
-    if len(stock.results) >= _MANY and len(tasks) > 1 and "torch" not in sys.modules and hasattr(os, "fork"):
+    if (
+        len(stock.results) >= _MANY
+        and len(tasks) > 1
+        and "torch" not in sys.modules
+        and hasattr(os, "fork")
+    ):
         # Children share what was read. Where torch runs its threads, a fork may hang.
         workers = min(_WORKERS, os.cpu_count() or 1, len(tasks))
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
@@ -149,12 +156,18 @@ def _draw(stock: Stock, out: Path, formats: Sequence[str], home: Path | None, ta
     name = task.name if task.mode is None else f"{task.name}, {task.mode}"
     with drawing_settings():
         try:
-            drawings = _kind(stock, task.name, home) if task.mode is None else _paper(stock, task.name, task.mode)
+            drawings = (
+                _kind(stock, task.name, home)
+                if task.mode is None
+                else _paper(stock, task.name, task.mode)
+            )
             for drawing in drawings:
                 if isinstance(drawing, NotDrawnError):
                     done.skipped.append(str(drawing))
                 else:
-                    if drawing.name in names:  # of data sets whose names differ in odd letters alone
+                    if (
+                        drawing.name in names
+                    ):  # of data sets whose names differ in odd letters alone
                         drawing.name = f"{drawing.name}-{len(names) + 1}"
                     names.add(drawing.name)
                     done.files += save(drawing, out, formats)

@@ -31,7 +31,9 @@ def draw(stock: Stock) -> Iterator[Drawing]:
             drawn = True
             yield _figure(stock, own, curves, name, where, setting)
     if not drawn:
-        raise NotDrawnError("no data set has two methods, and one of them at two shares of the labels")
+        raise NotDrawnError(
+            "no data set has two methods, and one of them at two shares of the labels"
+        )
 
 
 def needed(curve: Sequence[Point], target: float) -> tuple[float, str]:
@@ -42,8 +44,8 @@ def needed(curve: Sequence[Point], target: float) -> tuple[float, str]:
         target: the score to be reached.
 
     Returns:
-        (share, how it is known): "" where it lies between two points of the curve, "at most" where the first point
-        reaches it already, "not reached" (and NaN) where none does.
+        (share, how it is known): "" where it lies between two points of the curve, "at most" where
+        the first point reaches it already, "not reached" (and NaN) where none does.
     """
     if curve[0].value >= target:
         return curve[0].share, "at most" if curve[0].share < 1 else ""
@@ -55,7 +57,12 @@ def needed(curve: Sequence[Point], target: float) -> tuple[float, str]:
 
 
 def _figure(
-    stock: Stock, own: Sequence[Result], curves: dict[str, list[Point]], name: str, where: str, setting: Setting
+    stock: Stock,
+    own: Sequence[Result],
+    curves: dict[str, list[Point]],
+    name: str,
+    where: str,
+    setting: Setting,
 ) -> Drawing:
     import matplotlib.pyplot as plt
     import seaborn
@@ -67,7 +74,11 @@ def _figure(
         shades, words = [], []
         for other in names:
             target = curves[other][-1]
-            share, how = needed(curves[one], target.value) if target.share == largest else (math.nan, "no cell")
+            share, how = (
+                needed(curves[one], target.value)
+                if target.share == largest
+                else (math.nan, "no cell")
+            )
             rows.append([one, other, "" if math.isnan(share) else share, how])
             shades.append(math.nan if math.isnan(share) else math.log10(share))
             words.append(_words(share, how))
@@ -97,7 +108,15 @@ def _figure(
     for row, words in enumerate(texts):
         for column, word in enumerate(words):
             if math.isnan(colours[row][column]):
-                axes.text(column + 0.5, row + 0.5, word, ha="center", va="center", fontsize=5, color="#555555")
+                axes.text(
+                    column + 0.5,
+                    row + 0.5,
+                    word,
+                    ha="center",
+                    va="center",
+                    fontsize=5,
+                    color="#555555",
+                )
     caption = [
         f"Label efficiency: the share of the labels that the method of a row needs to match the "
         f"{metric_title(_METRIC)} that the method of a column has with {percent(largest)} of them: {where}; "

@@ -14,13 +14,13 @@ _LEGEND_ROW = 0.17  # inches
 
 
 def grid(
-    panels: int, rows: int = 1, *, height: float = 1.35, across: int = 5, legend_rows: int = 1, share_x: bool = False,
-    narrow: int = 2,
+    panels: int, rows: int = 1, *, height: float = 1.35, across: int = 5, legend_rows: int = 1,
+    share_x: bool = False, narrow: int = 2,
 ) -> tuple[Any, list[list[Any]]]:  # fmt: skip
     """Axes for `panels` panels of `rows` axes each, one above the other.
 
-    Panels stand beside each other, `across` at most, then below. Up to `narrow` of them take a column's width, more
-    take a page's.
+    Panels stand beside each other, `across` at most, then below. Up to `narrow` of them take a
+    column's width, more take a page's.
 
     Args:
         panels: how many.
@@ -41,7 +41,11 @@ def grid(
     width = COLUMN if panels <= narrow else PAGE
     size = (width, blocks * rows * height + 0.25 * blocks + legend_rows * _LEGEND_ROW)
     figure, axes = plt.subplots(
-        blocks * rows, columns, figsize=size, squeeze=False, sharex="col" if share_x and blocks == 1 else False
+        blocks * rows,
+        columns,
+        figsize=size,
+        squeeze=False,
+        sharex="col" if share_x and blocks == 1 else False,
     )
     found = []
     for panel in range(blocks * columns):
@@ -61,9 +65,17 @@ def columns_of(panels: int, across: int) -> int:
 
 
 def legend(
-    figure: Any, handles: Sequence[Any], labels: Sequence[str], width: float | None = None, *, key: str | None = None
+    figure: Any,
+    handles: Sequence[Any],
+    labels: Sequence[str],
+    width: float | None = None,
+    *,
+    key: str | None = None,
 ) -> None:
-    """A legend below the panels, in as many columns as the width takes; with `key`, a line above it."""
+    """A legend below the panels, in as many columns as the width takes.
+
+    With `key`, a line above it.
+    """
     if handles:
         rows = legend_rows(labels, width or figure.get_figwidth())
         columns = math.ceil(len(labels) / rows)
@@ -98,7 +110,9 @@ def style_handles(
     styles: Mapping[str, Style], names: Sequence[str], *, line: bool, hollow: bool = False
 ) -> tuple[list[Any], list[str]]:
     """Handles and labels of series."""
-    return [handle(styles[name], line=line, hollow=hollow) for name in names], [title(name) for name in names]
+    return [handle(styles[name], line=line, hollow=hollow) for name in names], [
+        title(name) for name in names
+    ]
 
 
 def logarithmic(axis: Any) -> None:
@@ -112,7 +126,9 @@ def logarithmic(axis: Any) -> None:
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
     low, high = axis.get_minpos(), axis.get_data_interval()[1]
     # Less than two decades may hold a single power of ten.
-    axis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0), numticks=6))
+    axis.set_major_locator(
+        LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0), numticks=6)
+    )
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
@@ -145,9 +161,21 @@ def set_title(axes: Any, text: str) -> None:
 
 def slug(*parts: object) -> str:
     """An id or part of a file name: letters, digits, dots and hyphens alone."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(str(part) for part in parts)).strip("-") or "unnamed"
+    return (
+        re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(str(part) for part in parts)).strip("-")
+        or "unnamed"
+    )
 
 
 def note_nothing(axes: Any, text: str) -> None:
     """Says in an empty panel why it is empty."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="#7F7F7F", fontsize=6)
+    axes.text(
+        0.5,
+        0.5,
+        text,
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        color="#7F7F7F",
+        fontsize=6,
+    )

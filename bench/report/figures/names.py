@@ -17,15 +17,18 @@ def places_by_setting(kind: str, stock: Stock) -> Iterator[tuple[list[Result], s
     """
     names = place_names(stock.places)
     for setting in stock.settings:
-        for place, own in places(result for result in stock.results if fits(result, setting)).items():
+        for place, own in places(
+            result for result in stock.results if fits(result, setting)
+        ).items():
             yield own, file_name(kind, stock, setting, place), names[place], setting
 
 
 def file_name(kind: str, stock: Stock, setting: Setting, place: Place | None = None) -> str:
     """Such as `tags-midiband-artist-resnet-small-quick-linear`.
 
-    The hash of the tracks stands in it only where two data sets have the same name and split in such letters, and the
-    convention of scoring only where several are stored; the name does not depend on anything else.
+    The hash of the tracks stands in it only where two data sets have the same name and split in
+    such letters, and the convention of scoring only where several are stored; the name does not
+    depend on anything else.
 
     Args:
         kind: of the figure.
@@ -38,7 +41,12 @@ def file_name(kind: str, stock: Stock, setting: Setting, place: Place | None = N
         named = Counter(slug(other.dataset, other.split) for other in stock.places)
         parts += [place.dataset, place.split]
         parts += [place.tracks[:6]] if named[slug(place.dataset, place.split)] > 1 else []
-    parts += [setting.encoder, setting.recipe, setting.pretrain and f"from-{setting.pretrain}", setting.probe]
+    parts += [
+        setting.encoder,
+        setting.recipe,
+        setting.pretrain and f"from-{setting.pretrain}",
+        setting.probe,
+    ]
     found = stock.settings
     parts += [setting.convention] if len({other.convention for other in found}) > 1 else []
     name = slug(*(part for part in parts if part))
@@ -48,4 +56,6 @@ def file_name(kind: str, stock: Stock, setting: Setting, place: Place | None = N
 
 
 def _plain(setting: Setting) -> str:
-    return slug(setting.encoder, setting.recipe, setting.pretrain, setting.probe, setting.convention)
+    return slug(
+        setting.encoder, setting.recipe, setting.pretrain, setting.probe, setting.convention
+    )

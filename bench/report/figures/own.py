@@ -27,13 +27,16 @@ def panel_at_all_labels(
         metrics: what is drawn.
         title: of the panel.
         published: numbers of the same data set at all labels.
-        matches: the same numbers beside ours; where they are given, methods of the paper are drawn from them.
+        matches: the same numbers beside ours; where they are given, methods of the paper are drawn
+            from them.
 
     Returns:
         (panel, cells that are drawn, what is not drawn).
     """
     by_series = series(own)
-    largest = max((share_of(cells[0]) for row in by_series.values() for cells in row.values()), default=1.0)
+    largest = max(
+        (share_of(cells[0]) for row in by_series.values() for cells in row.values()), default=1.0
+    )
     notes = []
     drawn: dict[str, list[Result]] = {}
     for name, by_fraction in by_series.items():
@@ -52,12 +55,16 @@ def panel_at_all_labels(
                 mine = _strip(stock, match.cells, metric) if match else Strip()
                 mark = match.mark if match else None
                 row[name] = Strip(mine.dots, mine.score, number.value, number.sd, mark)
-        strips[metric] = {name: strip for name, strip in row.items() if strip.score or strip.published is not None}
+        strips[metric] = {
+            name: strip for name, strip in row.items() if strip.score or strip.published is not None
+        }
         absent = [name for name in by_series if name not in row]
         strips[metric] |= {name: Strip() for name in absent}  # drawn as missing
     if own and largest < 1:
         title = f"{title}\nat {percent(largest)} of the labels"
-    used = [cell for cells in drawn.values() for cell in cells] + [cell for one in matches for cell in one.cells]
+    used = [cell for cells in drawn.values() for cell in cells] + [
+        cell for one in matches for cell in one.cells
+    ]
     return Panel(title, strips), used, notes
 
 
@@ -118,8 +125,21 @@ def strips_numbers(panels: Sequence[Panel]) -> str:
                 if strip.score is not None:
                     score = strip.score
                     mean = float(np.mean(strip.dots)) if len(strip.dots) else ""
-                    rows.append([panel.title, metric, name, score.value, score.low, score.high, score.cells, mean])
-    return bands_csv(rows, ["panel", "metric", "series", "score", "low", "high", "cells", "mean_of_resamples"])
+                    rows.append(
+                        [
+                            panel.title,
+                            metric,
+                            name,
+                            score.value,
+                            score.low,
+                            score.high,
+                            score.cells,
+                            mean,
+                        ]
+                    )
+    return bands_csv(
+        rows, ["panel", "metric", "series", "score", "low", "high", "cells", "mean_of_resamples"]
+    )
 
 
 def curves_numbers(panels: Sequence[Curves]) -> str:
@@ -131,7 +151,9 @@ def curves_numbers(panels: Sequence[Curves]) -> str:
         for name, curve in _sorted(curves)
         for point in curve
     ]
-    return bands_csv(rows, ["panel", "metric", "series", "share", "mean", "least", "greatest", "cells"])
+    return bands_csv(
+        rows, ["panel", "metric", "series", "share", "mean", "least", "greatest", "cells"]
+    )
 
 
 def _sorted(curves: Mapping[str, Sequence[Point]]) -> list[tuple[str, Sequence[Point]]]:

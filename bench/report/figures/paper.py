@@ -14,13 +14,37 @@ from bench.results import Result
 Mode = Literal["published", "ours", "both"]
 
 _COLUMNS = (
-    *("exhibit", "evaluated_on", "dataset", "split", "method", "published_as", "encoder_as", "pretrain_as", "probe_as"),
-    *("label_fraction", "metric", "published", "tolerance", "sd", "certainty", "ours", "low", "high", "cells", "mark"),
+    *(
+        "exhibit",
+        "evaluated_on",
+        "dataset",
+        "split",
+        "method",
+        "published_as",
+        "encoder_as",
+        "pretrain_as",
+        "probe_as",
+    ),
+    *(
+        "label_fraction",
+        "metric",
+        "published",
+        "tolerance",
+        "sd",
+        "certainty",
+        "ours",
+        "low",
+        "high",
+        "cells",
+        "mark",
+    ),
     *("reasons", "source"),
 )
 
 
-def main_setting(results: Sequence[Result], recipe: str, probe: str, *, strictly: bool = False) -> Setting | None:
+def main_setting(
+    results: Sequence[Result], recipe: str, probe: str, *, strictly: bool = False
+) -> Setting | None:
     """The setting of some cells that is nearest to a paper's: its recipe, its probe, then most cells.
 
     Args:
@@ -34,7 +58,12 @@ def main_setting(results: Sequence[Result], recipe: str, probe: str, *, strictly
         return None
 
     def nearness(one: Setting) -> tuple[bool, bool, int, Setting]:
-        return one.recipe == recipe, one.probe == probe, sum(fits(result, one) for result in results), one
+        return (
+            one.recipe == recipe,
+            one.probe == probe,
+            sum(fits(result, one) for result in results),
+            one,
+        )
 
     return max(found, key=nearness)
 
@@ -46,12 +75,35 @@ def marks_csv(matches: Sequence[Match]) -> str:
     writer.writerow(_COLUMNS)
     for match in matches:
         row, ours = match.published, match.ours
-        numbers = ("", "", "", "") if ours is None else (ours.value, ours.low, ours.high, ours.cells)
+        numbers = (
+            ("", "", "", "") if ours is None else (ours.value, ours.low, ours.high, ours.cells)
+        )
         writer.writerow(
             [
-                *(row.exhibit, row.evaluated_on, row.dataset, row.split, row.method, row.published_as, row.encoder_as),
-                *(row.pretrain_as, row.probe_as, row.label_fraction, row.metric, row.value, row.tolerance),
-                *("" if row.sd is None else row.sd, row.certainty, *numbers, match.mark, "; ".join(match.reasons)),
+                *(
+                    row.exhibit,
+                    row.evaluated_on,
+                    row.dataset,
+                    row.split,
+                    row.method,
+                    row.published_as,
+                    row.encoder_as,
+                ),
+                *(
+                    row.pretrain_as,
+                    row.probe_as,
+                    row.label_fraction,
+                    row.metric,
+                    row.value,
+                    row.tolerance,
+                ),
+                *(
+                    "" if row.sd is None else row.sd,
+                    row.certainty,
+                    *numbers,
+                    match.mark,
+                    "; ".join(match.reasons),
+                ),
                 row.source,
             ]
         )
@@ -62,7 +114,11 @@ def published_csv(rows: Sequence[Published]) -> str:
     """Published numbers as CSV, in the form of the file that they come from."""
     columns = list(Published.model_fields)
     return bands_csv(
-        ([("" if (value := getattr(row, name)) is None else value) for name in columns] for row in rows), columns
+        (
+            [("" if (value := getattr(row, name)) is None else value) for name in columns]
+            for row in rows
+        ),
+        columns,
     )
 
 
@@ -70,7 +126,10 @@ def marks_words(matches: Sequence[Match]) -> list[str]:
     """Paragraphs: what the marks mean, how many there are, and the reasons that are known."""
     counted = Counter(match.mark for match in matches)
     counts = ", ".join(f"{counted[mark]} {mark} ({SIGNS[mark]})" for mark in SIGNS)
-    paragraphs = [DEFINITIONS, f"Of {len(matches)} published numbers: {counts}. One by one in the file of marks."]
+    paragraphs = [
+        DEFINITIONS,
+        f"Of {len(matches)} published numbers: {counts}. One by one in the file of marks.",
+    ]
     reasons = Counter(reason for match in matches for reason in match.reasons)
     if reasons:
         lines = [f"{reason} ({count})" for reason, count in reasons.most_common()]
@@ -82,7 +141,9 @@ def sources_words(rows: Iterable[Published]) -> str:
     """A paragraph on where the published numbers stand and how sure they are."""
     rows = list(rows)
     sources = "; ".join(dict.fromkeys(row.source for row in rows))
-    certainty = "; ".join(f"{kind}: {MEANING[kind]}" for kind in dict.fromkeys(row.certainty for row in rows))
+    certainty = "; ".join(
+        f"{kind}: {MEANING[kind]}" for kind in dict.fromkeys(row.certainty for row in rows)
+    )
     tolerances = ", ".join(f"{one:g}" for one in sorted({row.tolerance for row in rows}))
     return f"Published numbers from {sources}. How sure: {certainty}; tolerance {tolerances}."
 

@@ -6,7 +6,15 @@ from typing import Any
 from bench.report.agreement import SIGNS, Match, agree
 from bench.report.captions import left_out, protocol
 from bench.report.figures import curves
-from bench.report.figures.layout import grid, handle, legend, legend_rows, note_nothing, slug, style_handles
+from bench.report.figures.layout import (
+    grid,
+    handle,
+    legend,
+    legend_rows,
+    note_nothing,
+    slug,
+    style_handles,
+)
 from bench.report.figures.own import curves_numbers, panel_of_curves
 from bench.report.figures.paper import (
     Mode,
@@ -21,7 +29,17 @@ from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, Style, published_series, styles
 from bench.report.names import metric_title, ordered
 from bench.report.reference import Published, of_paper, read_papers
-from bench.report.stock import Score, Stock, fits, is_trained, place_names, place_of, pretrain_of, probe_of, uses_labels
+from bench.report.stock import (
+    Score,
+    Stock,
+    fits,
+    is_trained,
+    place_names,
+    place_of,
+    pretrain_of,
+    probe_of,
+    uses_labels,
+)
 from bench.results import Result
 
 _LABELS_METRICS = ("map_macro",)
@@ -34,7 +52,10 @@ _UNIFORM = (
 
 
 def draw(stock: Stock, mode: Mode) -> Iterator[Drawing | NotDrawnError]:
-    """The limited-label figure and the transfer figure in a mode; a reason in place of one that cannot be drawn."""
+    """The limited-label figure and the transfer figure in a mode.
+
+    A reason in place of one that cannot be drawn.
+    """
     if mode == "ours" and not stock.results:
         raise NotDrawnError(f"no results in {stock.folder}")
     rows = of_paper("clmr")
@@ -51,9 +72,15 @@ def _limited_labels(rows: Sequence[Published], stock: Stock, mode: Mode) -> Draw
         for dataset, split, name in sets:
             mine = [row for row in rows if row.evaluated_on == name]
             here = [match for match in matches if match.published in mine]
-            own = [result for result in stock.results if (result.dataset, result.data.get("split")) == (dataset, split)]
+            own = [
+                result
+                for result in stock.results
+                if (result.dataset, result.data.get("split")) == (dataset, split)
+            ]
             own = _setting_of(own, strictly=True) if mode == "both" else []
-            panels.append(panel_of_curves(stock, own, _LABELS_METRICS, name, published=mine, matches=here))
+            panels.append(
+                panel_of_curves(stock, own, _LABELS_METRICS, name, published=mine, matches=here)
+            )
             used += own
     if mode != "published":
         names = place_names(stock.places)
@@ -64,7 +91,13 @@ def _limited_labels(rows: Sequence[Published], stock: Stock, mode: Mode) -> Draw
                 panels.append(panel_of_curves(stock, drawn, _LABELS_METRICS, names[place]))
                 used += drawn
     series = ordered(
-        [name for panel in panels for side in (panel.ours, panel.published) for row in side.values() for name in row]
+        [
+            name
+            for panel in panels
+            for side in (panel.ours, panel.published)
+            for row in side.values()
+            for name in row
+        ]
     )
     figure = curves.draw_curves(panels, _LABELS_METRICS, series, styles(series))
     caption = [
@@ -106,7 +139,9 @@ def _transfer(rows: Sequence[Published], stock: Stock, mode: Mode) -> Drawing | 
     if mode == "ours":
         ours, used, where = _own_transfer(stock)
         if not used:
-            return NotDrawnError("clmr-transfer-ours: no stored cell was pretrained on another data set than its own")
+            return NotDrawnError(
+                "clmr-transfer-ours: no stored cell was pretrained on another data set than its own"
+            )
     name = f"clmr-transfer-{mode}"
     points = {**published, **ours}
     columns = list(dict.fromkeys(key[3] for key in points))
@@ -118,7 +153,9 @@ def _transfer(rows: Sequence[Published], stock: Stock, mode: Mode) -> Drawing | 
         handles += [handle(grey, line=False), handle(grey, line=False, hollow=True)]
         labels += ["ours", "published"]
     probes = [probe for probe in _PROBES if any(key[1] == probe for key in points)]
-    figure, axes = grid(len(probes), len(_METRICS), height=1.4, legend_rows=legend_rows(labels, PAGE), narrow=0)
+    figure, axes = grid(
+        len(probes), len(_METRICS), height=1.4, legend_rows=legend_rows(labels, PAGE), narrow=0
+    )
     for probe, column in zip(probes, axes, strict=True):
         column[0].set_title(f"{'MLP' if probe == 'mlp' else probe} probe")
         for metric, one in zip(_METRICS, column, strict=True):
@@ -131,7 +168,10 @@ def _transfer(rows: Sequence[Published], stock: Stock, mode: Mode) -> Drawing | 
         "numbers, filled ones ours with the 95 % interval over the choice of test tracks.",
     ]
     numbers = bands_csv(
-        [[*key, value, "" if s is None else s.low, "" if s is None else s.high] for key, (value, s, _) in ours.items()],
+        [
+            [*key, value, "" if s is None else s.low, "" if s is None else s.high]
+            for key, (value, s, _) in ours.items()
+        ],
         ["metric", "probe", "series", "pretrained_on", "score", "low", "high"],
     )
     files = {**_files(mode, rows, matches), **({"numbers.csv": numbers} if ours else {})}
@@ -144,7 +184,9 @@ def _own_transfer(stock: Stock) -> tuple[_Points, list[Result], str]:
     names = place_names(stock.places)
     for place, own in stock.places.items():
         largest = max(curves.share_of(result) for result in own)
-        trained = [r for r in own if is_trained(r) and not uses_labels(r) and curves.share_of(r) == largest]
+        trained = [
+            r for r in own if is_trained(r) and not uses_labels(r) and curves.share_of(r) == largest
+        ]
         kinds = {pretrain_of(result) for result in trained}
         if len(kinds) > best[0]:
             best = len(kinds), trained, names[place]
@@ -162,8 +204,8 @@ def _own_transfer(stock: Stock) -> tuple[_Points, list[Result], str]:
 
 
 def _draw(
-    axes: Any, metric: str, probe: str, columns: Sequence[str], series: Sequence[str], style: dict[str, Style],
-    published: _Points, ours: _Points,
+    axes: Any, metric: str, probe: str, columns: Sequence[str], series: Sequence[str],
+    style: dict[str, Style], published: _Points, ours: _Points,
 ) -> None:  # fmt: skip
     drawn = False
     for place, column in enumerate(columns):
@@ -177,7 +219,15 @@ def _draw(
                     [x - (0.06 if key in ours else 0)], [value], marker=style[name].marker, color=style[name].colour,
                     markerfacecolor="white", linestyle="none", markeredgewidth=0.9, gid=f"published-{gid}",
                 )  # fmt: skip
-                axes.text(x, 0.01, sign, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=6)
+                axes.text(
+                    x,
+                    0.01,
+                    sign,
+                    transform=axes.get_xaxis_transform(),
+                    ha="center",
+                    va="bottom",
+                    fontsize=6,
+                )
                 drawn = True
             if key in ours and (score := ours[key][1]):
                 known = score.low == score.low
@@ -207,7 +257,11 @@ def _files(mode: Mode, rows: Sequence[Published], matches: Sequence[Match]) -> d
 
 
 def _ends(
-    stock: Stock, mode: Mode, rows: Sequence[Published], matches: Sequence[Match], used: Sequence[Result]
+    stock: Stock,
+    mode: Mode,
+    rows: Sequence[Published],
+    matches: Sequence[Match],
+    used: Sequence[Result],
 ) -> list[str]:
     """The last paragraphs of a caption."""
     paragraphs = [] if mode == "ours" else [sources_words(rows)]

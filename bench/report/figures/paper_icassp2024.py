@@ -5,8 +5,20 @@ from collections.abc import Iterator, Sequence
 from bench.report.agreement import Match, agree
 from bench.report.captions import left_out, protocol
 from bench.report.figures import curves, strips
-from bench.report.figures.own import curves_numbers, panel_at_all_labels, panel_of_curves, strips_numbers
-from bench.report.figures.paper import Mode, main_setting, marks_csv, marks_words, published_csv, sources_words
+from bench.report.figures.own import (
+    curves_numbers,
+    panel_at_all_labels,
+    panel_of_curves,
+    strips_numbers,
+)
+from bench.report.figures.paper import (
+    Mode,
+    main_setting,
+    marks_csv,
+    marks_words,
+    published_csv,
+    sources_words,
+)
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import styles
 from bench.report.names import ordered
@@ -40,21 +52,36 @@ def _of(matches: Sequence[Match], evaluated_on: str) -> list[Match]:
     return [match for match in matches if match.published.evaluated_on == evaluated_on]
 
 
-def _others(stock: Stock, sets: Sequence[tuple[str, str, str]], mode: Mode) -> dict[Place, list[Result]]:
-    """Where cells of ours were scored that is not in the paper; in the mode without the paper, everywhere."""
+def _others(
+    stock: Stock, sets: Sequence[tuple[str, str, str]], mode: Mode
+) -> dict[Place, list[Result]]:
+    """Where cells of ours were scored that is not in the paper.
+
+    In the mode without the paper, everywhere.
+    """
     known = {(dataset, split) for dataset, split, _ in sets if dataset}
     found = {} if mode == "published" else stock.places
-    return {place: own for place, own in found.items() if mode == "ours" or (place.dataset, place.split) not in known}
+    return {
+        place: own
+        for place, own in found.items()
+        if mode == "ours" or (place.dataset, place.split) not in known
+    }
 
 
 def _beside(stock: Stock, dataset: str, split: str, matches: Sequence[Match]) -> list[Result]:
     """Our cells of a paper's data set: those that were matched, and other methods of the paper's probe."""
     matched = [cell for match in matches for cell in match.cells]
-    mine = [result for result in stock.results if (result.dataset, result.data.get("split")) == (dataset, split)]
+    mine = [
+        result
+        for result in stock.results
+        if (result.dataset, result.data.get("split")) == (dataset, split)
+    ]
     setting = main_setting(mine, read_papers()["icassp2024"].recipe, _PROBE, strictly=True)
     methods = {cell.spec.method.name for cell in matched}
     more = (
-        [] if setting is None else [one for one in mine if fits(one, setting) and one.spec.method.name not in methods]
+        []
+        if setting is None
+        else [one for one in mine if fits(one, setting) and one.spec.method.name not in methods]
     )
     return list({cell.cell: cell for cell in [*matched, *more]}.values())
 
@@ -65,7 +92,11 @@ def _nearest_setting(own: Sequence[Result]) -> tuple[list[Result], str]:
     assert setting is not None  # there are cells
     drawn = [result for result in own if fits(result, setting)]
     others = len(own) - len(drawn)
-    note = f"{others} cells on {own[0].dataset} of other settings than {setting.words} are not drawn" if others else ""
+    note = (
+        f"{others} cells on {own[0].dataset} of other settings than {setting.words} are not drawn"
+        if others
+        else ""
+    )
     return drawn, note
 
 
@@ -79,7 +110,9 @@ def _all_labels(rows: Sequence[Published], stock: Stock, mode: Mode) -> Drawing:
             mine = [row for row in rows if row.evaluated_on == name]
             here = _of(matches, name)
             own = _beside(stock, dataset, split, here) if mode == "both" and dataset else []
-            panel, cells, more = panel_at_all_labels(stock, own, METRICS, name, published=mine, matches=here)
+            panel, cells, more = panel_at_all_labels(
+                stock, own, METRICS, name, published=mine, matches=here
+            )
             panels.append(panel)
             used += cells
             notes += more
@@ -124,14 +157,22 @@ def _limited_labels(rows: Sequence[Published], stock: Stock, mode: Mode) -> Draw
         used += drawn
         notes.append(note)
     names = ordered(
-        [name for panel in panels for side in (panel.ours, panel.published) for row in side.values() for name in row]
+        [
+            name
+            for panel in panels
+            for side in (panel.ours, panel.published)
+            for row in side.values()
+            for name in row
+        ]
     )
     figure = curves.draw_curves(panels, METRICS, names, styles(names))
     caption = [
         "Fig. 2 of the ICASSP 2024 comparison of pretext tasks: macro mAP and ROC-AUC against the share of the "
         f"training tracks whose labels the probe may use{_mode_words(mode)}.",
         curves.HOW if used else "",
-        "" if mode == "ours" else "Published curves are means over the paper's 4 draws; its bands could not be read.",
+        ""
+        if mode == "ours"
+        else "Published curves are means over the paper's 4 draws; its bands could not be read.",
     ]
     return Drawing(
         f"icassp2024-fig2-{mode}",
@@ -142,7 +183,11 @@ def _limited_labels(rows: Sequence[Published], stock: Stock, mode: Mode) -> Draw
 
 
 def _mode_words(mode: Mode) -> str:
-    return {"published": "; published numbers, redrawn", "ours": "; our cells", "both": "; ours over published"}[mode]
+    return {
+        "published": "; published numbers, redrawn",
+        "ours": "; our cells",
+        "both": "; ours over published",
+    }[mode]
 
 
 def _files(mode: Mode, rows: Sequence[Published], matches: Sequence[Match]) -> dict[str, str]:
@@ -153,8 +198,8 @@ def _files(mode: Mode, rows: Sequence[Published], matches: Sequence[Match]) -> d
 
 
 def _ends(
-    stock: Stock, mode: Mode, rows: Sequence[Published], matches: Sequence[Match], used: Sequence[Result],
-    notes: Sequence[str],
+    stock: Stock, mode: Mode, rows: Sequence[Published], matches: Sequence[Match],
+    used: Sequence[Result], notes: Sequence[str],
 ) -> list[str]:  # fmt: skip
     """The last paragraphs of a caption: sources, marks, protocol, what is left out."""
     paragraphs = [] if mode == "ours" else [sources_words(rows)]

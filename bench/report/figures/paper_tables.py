@@ -47,21 +47,41 @@ def _exhibit(stock: Stock, mode: Mode, paper: str, rows: Sequence[Published]) ->
         line = list(row_key)
         for metric in _METRICS:
             number = by_metric.get(metric)
-            line.append("-" if number is None else f"{number.value:.{4 if number.tolerance < 0.0005 else 3}f}")
+            line.append(
+                "-"
+                if number is None
+                else f"{number.value:.{4 if number.tolerance < 0.0005 else 3}f}"
+            )
             if mode == "both":
-                line.append(_beside(next((one for one in matches if one.published is number), None)))
+                line.append(
+                    _beside(next((one for one in matches if one.published is number), None))
+                )
         body.append(line)
-    where = ", ".join(dict.fromkeys(f"{row.evaluated_on}, split {row.split or 'not stated'}" for row in rows))
-    caption = [f"{about.authors}: {about.title} ({about.venue}), {rows[0].exhibit}; all labels of {where}."]
+    where = ", ".join(
+        dict.fromkeys(f"{row.evaluated_on}, split {row.split or 'not stated'}" for row in rows)
+    )
+    caption = [
+        f"{about.authors}: {about.title} ({about.venue}), {rows[0].exhibit}; all labels of {where}."
+    ]
     caption.append(sources_words(rows))
     used: list[Result] = []
     if mode == "both":
         used = list({cell.cell: cell for match in matches for cell in match.cells}.values())
         caption += [*marks_words(matches), *protocol(used), *left_out(stock)]
-    table = ScoreTable(f"{about.title}, {rows[0].exhibit}", columns, [list(line) for line in body], caption, words=3)
+    table = ScoreTable(
+        f"{about.title}, {rows[0].exhibit}",
+        columns,
+        [list(line) for line in body],
+        caption,
+        words=3,
+    )
     name = f"{paper}-{rows[0].exhibit.lower().replace('. ', '-').replace(' ', '-')}-{mode}"
     files = {"tex": as_latex([table]), "md": as_markdown([table])}
-    files |= {"marks.csv": marks_csv(matches)} if mode == "both" else {"published.csv": published_csv(rows)}
+    files |= (
+        {"marks.csv": marks_csv(matches)}
+        if mode == "both"
+        else {"published.csv": published_csv(rows)}
+    )
     return Drawing(name, picture_of_table(table), caption, files)
 
 
@@ -71,14 +91,22 @@ def _beside(match: Match | None) -> str:
         return "-"
     if match.ours is None:
         return SIGNS[match.mark]
-    interval = f" [{match.ours.low:.3f}, {match.ours.high:.3f}]" if match.ours.low == match.ours.low else ""
+    interval = (
+        f" [{match.ours.low:.3f}, {match.ours.high:.3f}]"
+        if match.ours.low == match.ours.low
+        else ""
+    )
     return f"{match.ours.value:.3f}{interval} {SIGNS[match.mark]}"
 
 
 def _ours(stock: Stock, paper: str, rows: Sequence[Published]) -> Iterator[Drawing]:
     methods = {row.method for row in rows} - {""}
     encoders = {row.encoder for row in rows} - {""}
-    fitting = [r for r in stock.results if r.spec.method.name in methods and r.spec.encoder.name in encoders]
+    fitting = [
+        r
+        for r in stock.results
+        if r.spec.method.name in methods and r.spec.encoder.name in encoders
+    ]
     if not fitting:
         wanted = f"{' or '.join(sorted(methods))} on {' or '.join(sorted(encoders))}"
         raise NotDrawnError(f"{paper}-ours: no stored cell of {wanted}")
@@ -89,4 +117,9 @@ def _ours(stock: Stock, paper: str, rows: Sequence[Published]) -> Iterator[Drawi
         raise NotDrawnError(str(error)) from error
     for number, table in enumerate(tables, 1):
         files = {"tex": as_latex([table]), "md": as_markdown([table])}
-        yield Drawing(f"{paper}-ours-{number}", picture_of_table(table), [table.title + ".", *table.notes], files)
+        yield Drawing(
+            f"{paper}-ours-{number}",
+            picture_of_table(table),
+            [table.title + ".", *table.notes],
+            files,
+        )

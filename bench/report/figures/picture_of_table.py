@@ -13,9 +13,10 @@ _SHORTEST = 14  # to which cells are cut at most where the table is wider than a
 
 
 def picture_of_table(table: ScoreTable) -> Any:
-    """The table as a figure of a column's width, or wider where its columns need that; a page's at most.
+    """The table as a figure of a column's width, or wider where its columns need that.
 
-    Cells of a wider table are cut; where short cells are too many for a page, the picture is wider than one.
+    A page's at most. Cells of a wider table are cut; where short cells are too many for a page, the
+    picture is wider than one.
     """
     import matplotlib.pyplot as plt
 
@@ -48,7 +49,16 @@ def picture_of_table(table: ScoreTable) -> Any:
             cell = table.rows[number][place]
             rank = cell.rank if isinstance(cell, Number) else ""
             gid = f"cell-{number}-{place}"
-            drawn = _write(axes, text, place, table, edges, y, weight="bold" if rank == "best" else "normal", gid=gid)
+            drawn = _write(
+                axes,
+                text,
+                place,
+                table,
+                edges,
+                y,
+                weight="bold" if rank == "best" else "normal",
+                gid=gid,
+            )
             if rank == "tie":
                 box = drawn.get_window_extent().transformed(axes.transData.inverted())
                 axes.plot([box.x0, box.x1], [y + 0.42 * _ROW] * 2, color="black", linewidth=0.5)
@@ -62,8 +72,8 @@ def _text(cell: str | Number, longest: int) -> str:
 
 
 def _write(
-    axes: Any, text: str, place: int, table: ScoreTable, edges: Sequence[float], y: float, *, weight: str,
-    gid: str | None = None,
+    axes: Any, text: str, place: int, table: ScoreTable, edges: Sequence[float], y: float, *,
+    weight: str, gid: str | None = None,
 ) -> Any:  # fmt: skip
     words = place < table.words
     x = edges[place] + 0.05 if words else edges[place + 1] - 0.05

@@ -54,7 +54,11 @@ def _diagram(stock: Stock, setting: Setting) -> Drawing | str:
     at = {place: at_largest_share(by_place[place]) for place in chosen.values()}
     share = min(found[0] for found in at.values())
     used = {
-        place: {name: cells for name, cells in by_series.items() if all(_METRIC in cell.metrics for cell in cells)}
+        place: {
+            name: cells
+            for name, cells in by_series.items()
+            if all(_METRIC in cell.metrics for cell in cells)
+        }
         for place, (own_share, by_series) in at.items()
         if own_share == share
     }
@@ -64,7 +68,10 @@ def _diagram(stock: Stock, setting: Setting) -> Drawing | str:
         return f"ranks need two methods with cells on each of two data sets at {percent(share)} of the labels"
     scores = np.array(
         [
-            [np.mean([cell.metrics[_METRIC].value for cell in by_series[name]]) for name in everywhere]
+            [
+                np.mean([cell.metrics[_METRIC].value for cell in by_series[name]])
+                for name in everywhere
+            ]
             for by_series in used.values()
         ]
     )
@@ -78,11 +85,19 @@ def _diagram(stock: Stock, setting: Setting) -> Drawing | str:
         f"data sets ({datasets}): {setting.words}. Methods stand at their average rank, 1 is best; a bar joins methods "
         f"that do not differ at {test.alpha:g} (Nemenyi, critical difference {test.critical_difference:.2f}). Friedman "
         f"p {test.p_value:.3g}, Iman-Davenport p {test.f_p_value:.3g}. {test.weak}",
-        f"Not ranked, since cells are missing on some data set: {', '.join(absent)}." if absent else "",
-        f"Not used, since one split of a data set is, or for want of cells: {', '.join(left)}." if left else "",
+        f"Not ranked, since cells are missing on some data set: {', '.join(absent)}."
+        if absent
+        else "",
+        f"Not used, since one split of a data set is, or for want of cells: {', '.join(left)}."
+        if left
+        else "",
     ]
-    results: list[Result] = [cell for row in used.values() for name in everywhere for cell in row[name]]
-    rows = [[name, rank] for name, rank in zip(everywhere, test.average_ranks.tolist(), strict=True)]
+    results: list[Result] = [
+        cell for row in used.values() for name in everywhere for cell in row[name]
+    ]
+    rows = [
+        [name, rank] for name, rank in zip(everywhere, test.average_ranks.tolist(), strict=True)
+    ]
     files = {"numbers.csv": bands_csv(rows, ["series", "average_rank"])}
     name = file_name("ranks", stock, setting)
     return Drawing(name, figure, [*caption, *protocol(results), *left_out(stock)], files)
@@ -114,11 +129,24 @@ def _draw(test: Friedman, names: Sequence[str]) -> Any:
     wide = min(test.critical_difference, count - 1)
     axes.plot([1, 1 + wide], [0.12, 0.12], color="black", linewidth=1.2)
     more = "" if wide == test.critical_difference else " (wider than the axis)"
-    axes.text(1 + wide / 2, 0.1, f"CD = {test.critical_difference:.2f}{more}", ha="center", va="bottom", fontsize=6)
+    axes.text(
+        1 + wide / 2,
+        0.1,
+        f"CD = {test.critical_difference:.2f}{more}",
+        ha="center",
+        va="bottom",
+        fontsize=6,
+    )
     for number, group in enumerate(test.groups):
         y = top + 0.07 + 0.09 * number
         ends = [ranks[member] for member in group]
-        axes.plot([min(ends) - 0.03, max(ends) + 0.03], [y, y], color="black", linewidth=2, solid_capstyle="butt")
+        axes.plot(
+            [min(ends) - 0.03, max(ends) + 0.03],
+            [y, y],
+            color="black",
+            linewidth=2,
+            solid_capstyle="butt",
+        )
     for number, place in enumerate(order):
         left = number < half
         row = number if left else count - 1 - number
@@ -129,5 +157,12 @@ def _draw(test: Friedman, names: Sequence[str]) -> Any:
         axes.plot([ranks[place]], [top], color=colour, marker=look[names[place]].marker, markersize=4, zorder=5,
                   gid=f"rank-{slug(names[place])}")  # fmt: skip
         text = f"{shortened(title(names[place]), 18)} {ranks[place]:.2f}"
-        axes.text(edge, y, f"{text} " if left else f" {text}", ha="right" if left else "left", va="center", fontsize=6)
+        axes.text(
+            edge,
+            y,
+            f"{text} " if left else f" {text}",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=6,
+        )
     return figure

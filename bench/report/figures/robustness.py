@@ -8,7 +8,15 @@ import numpy as np
 
 from bench.report.captions import left_out, protocol
 from bench.report.degraded import METRIC, TITLES, audio, cell_of, read
-from bench.report.figures.layout import grid, legend, legend_rows, note_nothing, set_title, slug, style_handles
+from bench.report.figures.layout import (
+    grid,
+    legend,
+    legend_rows,
+    note_nothing,
+    set_title,
+    slug,
+    style_handles,
+)
 from bench.report.figures.names import places_by_setting
 from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
@@ -19,7 +27,11 @@ from bench.report.stock import Score, Setting, Stock
 from bench.results import CLEAN, Result, preferred
 
 _MOST_BANDS = 4  # more of them hide each other
-_AXES = {"noise": "signal-to-noise ratio (dB)", "mp3": "bit rate (kbit/s)", "rate": "sample rate (Hz)"}
+_AXES = {
+    "noise": "signal-to-noise ratio (dB)",
+    "mp3": "bit rate (kbit/s)",
+    "rate": "sample rate (Hz)",
+}
 
 
 def draw(stock: Stock) -> Iterator[Drawing | NotDrawnError]:
@@ -36,22 +48,34 @@ def draw(stock: Stock) -> Iterator[Drawing | NotDrawnError]:
             drawn = True
             yield _figure(degraded, own, name, where, setting)
     if not drawn:
-        raise NotDrawnError("no stored cell was scored on noisy, pitch-shifted or coded audio: `bench robustness`")
+        raise NotDrawnError(
+            "no stored cell was scored on noisy, pitch-shifted or coded audio: `bench robustness`"
+        )
 
 
 def _read(folder: Path) -> Stock:
-    """What is stored of degraded audio; of cells that were scored several times, the usual scoring."""
+    """What is stored of degraded audio.
+
+    Of cells that were scored several times, the usual scoring.
+    """
     found, lines = read(folder)
-    kept = {cell_of(result) for result in preferred([result for result in found if audio(result)[0] == CLEAN])}
+    kept = {
+        cell_of(result)
+        for result in preferred([result for result in found if audio(result)[0] == CLEAN])
+    }
     results = [result for result in found if cell_of(result) in kept]
     if len(results) < len(found):
-        lines.append(f"{len(found) - len(results)} scores on degraded audio of cells scored otherwise are not used")
+        lines.append(
+            f"{len(found) - len(results)} scores on degraded audio of cells scored otherwise are not used"
+        )
     stock = Stock(folder, tuple(results), lines)
     stock.results = tuple(result for result in stock.results if stock.cell(result))
     return stock
 
 
-def _figure(stock: Stock, own: Sequence[Result], name: str, where: str, setting: Setting) -> Drawing:
+def _figure(
+    stock: Stock, own: Sequence[Result], name: str, where: str, setting: Setting
+) -> Drawing:
     share, by_series = at_largest_share([result for result in own if audio(result)[0] == CLEAN])
     series = ordered(list(by_series))
     look = styles(series)
@@ -61,7 +85,9 @@ def _figure(stock: Stock, own: Sequence[Result], name: str, where: str, setting:
         for result in own:
             if cell_of(result) in ids:
                 versions.setdefault((one, *audio(result)), []).append(result)
-    scores = {key: score for key, cells in versions.items() if (score := stock.score(cells, METRIC))}
+    scores = {
+        key: score for key, cells in versions.items() if (score := stock.score(cells, METRIC))
+    }
     kinds = [kind for kind in TITLES if any(key[1] == kind for key in scores)]
     handles, labels = style_handles(look, series, line=True)
     width = COLUMN if len(kinds) <= 2 else PAGE
@@ -72,7 +98,9 @@ def _figure(stock: Stock, own: Sequence[Result], name: str, where: str, setting:
         rows += _draw_panel(panel, kind, scores, series, look)
         if number == 0:
             panel.set_ylabel(metric_title(METRIC))
-    limits = [panel.get_ylim() for (panel,) in axes]  # one scale, so that what does most harm is seen to
+    limits = [
+        panel.get_ylim() for (panel,) in axes
+    ]  # one scale, so that what does most harm is seen to
     for (panel,) in axes:
         panel.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
     legend(figure, handles, labels)
@@ -84,17 +112,27 @@ def _figure(stock: Stock, own: Sequence[Result], name: str, where: str, setting:
         "of test tracks, which all points share: a change within a curve is surer than they show (`bench robustness` "
         "prints paired intervals).",
     ]
-    files = {"numbers.csv": bands_csv(rows, ["series", "kind", "level", "score", "low", "high", "cells"])}
+    files = {
+        "numbers.csv": bands_csv(rows, ["series", "kind", "level", "score", "low", "high", "cells"])
+    }
     used = [result for cells in by_series.values() for result in cells]
     return Drawing(name, figure, [*caption, *protocol(used), *left_out(stock)], files)
 
 
 def _bands(series: int) -> str:
-    return "Bands are 95 % intervals" if series <= _MOST_BANDS else "The numbers beside the figure have 95 % intervals"
+    return (
+        "Bands are 95 % intervals"
+        if series <= _MOST_BANDS
+        else "The numbers beside the figure have 95 % intervals"
+    )
 
 
 def _draw_panel(
-    axes: Any, kind: str, scores: dict[tuple[str, str, float], Score], series: Sequence[str], look: dict[str, Style]
+    axes: Any,
+    kind: str,
+    scores: dict[tuple[str, str, float], Score],
+    series: Sequence[str],
+    look: dict[str, Style],
 ) -> list[list[Any]]:
     """Draws a panel, and returns its numbers."""
     levels = _levels(kind, {level for _, other, level in scores if other == kind})
@@ -106,7 +144,15 @@ def _draw_panel(
             if score is not None:
                 curve.append((place, score))
                 rows.append(
-                    [one, kind, CLEAN if level is None else level, score.value, score.low, score.high, score.cells]
+                    [
+                        one,
+                        kind,
+                        CLEAN if level is None else level,
+                        score.value,
+                        score.low,
+                        score.high,
+                        score.cells,
+                    ]
                 )
         if not curve:
             continue
@@ -115,12 +161,14 @@ def _draw_panel(
         if len(series) <= _MOST_BANDS and not np.isnan(low).any():
             axes.fill_between(at, low, high, color=style.colour, alpha=0.10, linewidth=0, zorder=1)
         axes.plot(
-            at, [score.value for _, score in curve], color=style.colour, marker=style.marker, linestyle=style.line,
-            markersize=style.size(3.2), markeredgewidth=0, linewidth=0.9, zorder=3, gid=slug("robustness", kind, one),
+            at, [score.value for _, score in curve], color=style.colour, marker=style.marker,
+            linestyle=style.line, markersize=style.size(3.2), markeredgewidth=0, linewidth=0.9, zorder=3, gid=slug("robustness", kind, one),
         )  # fmt: skip
     if not rows:
         note_nothing(axes, "no cell")
-    axes.set_xticks(range(len(levels)), [CLEAN if level is None else f"{level:g}" for level in levels])
+    axes.set_xticks(
+        range(len(levels)), [CLEAN if level is None else f"{level:g}" for level in levels]
+    )
     axes.set_xlabel(_AXES.get(kind, "semitones"))
     axes.locator_params(axis="y", nbins=5)
     return rows
@@ -130,4 +178,8 @@ def _levels(kind: str, stored: set[float]) -> list[float | None]:
     """The places of the axis, from the clean tracks (None) on; a shift has them in its middle."""
     if kind != "pitch":
         return [None, *sorted(stored, reverse=True)]
-    return [*sorted(level for level in stored if level < 0), None, *sorted(level for level in stored if level > 0)]
+    return [
+        *sorted(level for level in stored if level < 0),
+        None,
+        *sorted(level for level in stored if level > 0),
+    ]

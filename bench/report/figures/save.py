@@ -1,4 +1,7 @@
-"""Writing figures: PDF, SVG and PNG beside a caption and the numbers that were drawn; the same bytes every time."""
+"""Writing figures: PDF, SVG and PNG beside a caption and the numbers that were drawn.
+
+The same bytes every time.
+"""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,8 +55,11 @@ def drawing_settings() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.use("agg")
         matplotlib.rcParams.update(cast(Any, RC))
-        # A name may hold letters that the font lacks: they are drawn as boxes, and stand in the caption as they are.
-        warnings.filterwarnings("ignore", message="There are no gridspecs with layoutgrids")  # of a table's picture
+        # A name may hold letters that the font lacks: they are drawn as boxes, and stand in the
+        # caption as they are.
+        warnings.filterwarnings(
+            "ignore", message="There are no gridspecs with layoutgrids"
+        )  # of a table's picture
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
@@ -80,10 +86,13 @@ def save(drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     if drawing.figure is not None:
-        # Panels are laid out once, not once for every format. "none" would leave an engine that does nothing, for whose
-        # sake every file is drawn twice; None takes it away, where the settings ask for no other.
+        # Panels are laid out once, not once for every format. "none" would leave an engine that
+        # does nothing, for whose sake every file is drawn twice; None takes it away, where the
+        # settings ask for no other.
         drawing.figure.draw_without_rendering()
-        with matplotlib.rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
+        with matplotlib.rc_context(
+            {"figure.constrained_layout.use": False, "figure.autolayout": False}
+        ):
             drawing.figure.set_layout_engine(None)
             for name in formats:
                 content = BytesIO()
@@ -92,7 +101,9 @@ def save(drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
         plt.close(drawing.figure)
     for ending, text in drawing.files.items():
         written.append(_write(folder / f"{drawing.name}.{ending}", text.encode()))
-    caption = "\n\n".join(paragraph.strip() for paragraph in drawing.caption if paragraph.strip()) + "\n"
+    caption = (
+        "\n\n".join(paragraph.strip() for paragraph in drawing.caption if paragraph.strip()) + "\n"
+    )
     written.append(_write(folder / f"{drawing.name}.caption.md", caption.encode()))
     return written
 

@@ -65,11 +65,16 @@ class Panel:
 
 
 def draw_strips(
-    panels: Sequence[Panel], metrics: Sequence[str], names: Sequence[str], styles: Mapping[str, Style]
+    panels: Sequence[Panel],
+    metrics: Sequence[str],
+    names: Sequence[str],
+    styles: Mapping[str, Style],
 ) -> Any:
     """A figure with a panel a data set, one metric above the other, one strip a series."""
     strips = [strip for panel in panels for row in panel.strips.values() for strip in row.values()]
-    both = any(strip.score for strip in strips) and any(strip.published is not None for strip in strips)
+    both = any(strip.score for strip in strips) and any(
+        strip.published is not None for strip in strips
+    )
     ours = any(strip.score for strip in strips)
     handles, labels = style_handles(styles, names, line=False, hollow=not ours)
     grey = Style("#555555", "o")
@@ -78,7 +83,9 @@ def draw_strips(
         labels += ["ours", "published"]
     width = COLUMN if len(panels) <= 2 else PAGE
     marked = any(strip.mark for strip in strips)
-    figure, axes = grid(len(panels), len(metrics), across=ACROSS, legend_rows=legend_rows(labels, width) + marked)
+    figure, axes = grid(
+        len(panels), len(metrics), across=ACROSS, legend_rows=legend_rows(labels, width) + marked
+    )
     columns = columns_of(len(panels), ACROSS)
     for number, (panel, column) in enumerate(zip(panels, axes, strict=True)):
         set_title(column[0], panel.title)
@@ -91,7 +98,13 @@ def draw_strips(
 
 
 def _draw_panel(
-    axes: Any, panel: Panel, metric: str, names: Sequence[str], styles: Mapping[str, Style], *, both: bool
+    axes: Any,
+    panel: Panel,
+    metric: str,
+    names: Sequence[str],
+    styles: Mapping[str, Style],
+    *,
+    both: bool,
 ) -> None:
     row = panel.strips.get(metric, {})
     axes.set_xticks([])
@@ -106,7 +119,9 @@ def _draw_panel(
         drawn = True
         gid = slug(panel.title, metric, name)
         if strip.published is not None:
-            _published(axes, place - (0.3 if both and strip.score else 0.0), strip, styles[name], gid)
+            _published(
+                axes, place - (0.3 if both and strip.score else 0.0), strip, styles[name], gid
+            )
         if strip.score is not None:
             _ours(axes, place, strip, strip.score, styles[name], gid, shift=0.06 if both else 0.0)
         if strip.mark is not None:
@@ -122,7 +137,15 @@ def _draw_panel(
 
 
 def _sign(axes: Any, place: float, sign: str) -> None:
-    axes.text(place, 0.01, sign, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=6)
+    axes.text(
+        place,
+        0.01,
+        sign,
+        transform=axes.get_xaxis_transform(),
+        ha="center",
+        va="bottom",
+        fontsize=6,
+    )
 
 
 def _published(axes: Any, place: float, strip: Strip, style: Style, gid: str) -> None:
@@ -133,7 +156,9 @@ def _published(axes: Any, place: float, strip: Strip, style: Style, gid: str) ->
     drawn[0].set_gid(f"published-{gid}")
 
 
-def _ours(axes: Any, place: float, strip: Strip, score: Score, style: Style, gid: str, shift: float) -> None:
+def _ours(
+    axes: Any, place: float, strip: Strip, score: Score, style: Style, gid: str, shift: float
+) -> None:
     dots = strip.dots[:DOTS]
     if len(dots):
         spread = 0.3 * ((np.arange(len(dots)) * _FRACTIONAL) % 1 - 0.5)
@@ -143,7 +168,11 @@ def _ours(axes: Any, place: float, strip: Strip, score: Score, style: Style, gid
         )  # fmt: skip
         middle = float(np.nanmean(strip.dots))
         axes.plot(
-            [place - 0.32 + shift, place + 0.08 + shift], [middle] * 2, color=style.colour, linewidth=0.8, zorder=2
+            [place - 0.32 + shift, place + 0.08 + shift],
+            [middle] * 2,
+            color=style.colour,
+            linewidth=0.8,
+            zorder=2,
         )
     known = not np.isnan(score.low)
     error = [[score.value - score.low], [score.high - score.value]] if known else None

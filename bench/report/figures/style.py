@@ -1,8 +1,8 @@
 """How figures look: one colour and one marker a method everywhere, sizes of paper columns, fonts that are embedded.
 
-Colours are those of Okabe and Ito, "Color universal design", 2008 (jfly.uni-koeln.de/color), which stay apart for
-readers who see no red or no green (its yellow is left out, since white paper swallows it); in greyscale and in crowded
-figures the markers tell methods apart.
+Colours are those of Okabe and Ito, "Color universal design", 2008 (jfly.uni-koeln.de/color), which
+stay apart for readers who see no red or no green (its yellow is left out, since white paper
+swallows it); in greyscale and in crowded figures the markers tell methods apart.
 """
 
 import hashlib
@@ -28,7 +28,8 @@ _BLACK, _ORANGE, _SKY, _GREEN, _BLUE, _RED, _PURPLE = (
     "#CC79A7",
 )
 _GREY = "#7F7F7F"
-# Of methods that this file does not know: the muted scheme of Paul Tol, "Colour schemes", SRON technical note, 2021.
+# Of methods that this file does not know: the muted scheme of Paul Tol, "Colour schemes", SRON
+# technical note, 2021.
 _FURTHER = ("#332288", "#882255", "#44AA99", "#999933", "#AA4499", "#117733")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
 
@@ -82,8 +83,9 @@ def title(name: str) -> str:
 def styles(names: Iterable[str]) -> dict[str, Style]:
     """The style of each series: that of its method, with another line for each further series of that method.
 
-    Methods that this file does not know get a colour and marker by a hash of their name, the same in every figure
-    unless two of them meet; then the later in the alphabet takes the next that is free.
+    Methods that this file does not know get a colour and marker by a hash of their name, the same
+    in every figure unless two of them meet; then the later in the alphabet takes the next that is
+    free.
     """
     names = sorted(set(names))
     methods = sorted({method_of(name) for name in names})

@@ -34,11 +34,15 @@ def draw(stock: Stock) -> Iterator[Drawing]:
         names = place_names(stock.places)
         for place, own in found.items():
             share, by_series = at_largest_share(own)
-            if not any(any(value is not None for value in _scores(cells)) for cells in by_series.values()):
+            if not any(
+                any(value is not None for value in _scores(cells)) for cells in by_series.values()
+            ):
                 continue
             drawn = True
             where = f"{names[place]} at {percent(share)} of the labels"
-            yield _scores_figure(stock, by_series, file_name("tags", stock, setting, place), where, setting)
+            yield _scores_figure(
+                stock, by_series, file_name("tags", stock, setting, place), where, setting
+            )
             if len(by_series) > 1:
                 name = file_name("tag-differences", stock, setting, place)
                 yield _differences(stock, by_series, name, where, setting)
@@ -58,7 +62,9 @@ def _scores(cells: Sequence[Result], metric: str = "map_macro") -> list[float | 
     return found
 
 
-def _matrix(by_series: dict[str, list[Result]], series: Sequence[str], tags: int) -> NDArray[np.float64]:
+def _matrix(
+    by_series: dict[str, list[Result]], series: Sequence[str], tags: int
+) -> NDArray[np.float64]:
     """(tags, series) scores; NaN where a tag has none."""
     matrix = np.full((tags, len(series)), np.nan)
     for column, name in enumerate(series):
@@ -72,7 +78,9 @@ def _known(by_series: dict[str, list[Result]]) -> tuple[list[str], list[float | 
     first = next(iter(by_series.values()))[0]
     tags = plain_names([str(tag) for tag in first.data.get("tags", [])])
     positives = first.per_tag.get("test_positives", [])
-    return tags, [positives[place] if place < len(positives) else None for place in range(len(tags))]
+    return tags, [
+        positives[place] if place < len(positives) else None for place in range(len(tags))
+    ]
 
 
 def plain_names(tags: Sequence[str]) -> list[str]:
@@ -100,8 +108,13 @@ def _scores_figure(
     shown = order[:_TAGS]
     width = COLUMN if len(series) <= 8 else PAGE
     names = [shortened(title(one), 22) for one in series]
-    figure, axes = plt.subplots(figsize=(width, 0.115 * max(len(shown), 8) + 0.5 + 0.045 * max(map(len, names))))
-    labels = [f"{shortened(tags[p], 28)} ({positives[p]:g})" if positives[p] else shortened(tags[p], 28) for p in shown]
+    figure, axes = plt.subplots(
+        figsize=(width, 0.115 * max(len(shown), 8) + 0.5 + 0.045 * max(map(len, names)))
+    )
+    labels = [
+        f"{shortened(tags[p], 28)} ({positives[p]:g})" if positives[p] else shortened(tags[p], 28)
+        for p in shown
+    ]
     seaborn.heatmap(
         matrix[shown], ax=axes, cmap="viridis", vmin=0, vmax=1, yticklabels=labels,
         xticklabels=names, linewidths=0.2,
@@ -112,7 +125,11 @@ def _scores_figure(
     for label in axes.get_xticklabels():
         label.set_horizontalalignment("right")
         label.set_rotation_mode("anchor")
-    more = f" The {_TAGS} best of {len(scored)} are shown; the file of numbers has all." if len(scored) > _TAGS else ""
+    more = (
+        f" The {_TAGS} best of {len(scored)} are shown; the file of numbers has all."
+        if len(scored) > _TAGS
+        else ""
+    )
     caption = [
         f"Average precision of every tag: {where}; {setting.words}. Means over draws and seeds; in parentheses the "
         f"number of test tracks with the tag.{more}",
@@ -121,7 +138,9 @@ def _scores_figure(
     return _drawing(stock, by_series, name, figure, caption, series, tags, positives, matrix)
 
 
-def _differences(stock: Stock, by_series: dict[str, list[Result]], name: str, where: str, setting: Setting) -> Drawing:
+def _differences(
+    stock: Stock, by_series: dict[str, list[Result]], name: str, where: str, setting: Setting
+) -> Drawing:
     """Small multiples: one panel a method, its tags' differences to the reference, sorted."""
     import matplotlib.pyplot as plt
 
@@ -133,7 +152,9 @@ def _differences(stock: Stock, by_series: dict[str, list[Result]], name: str, wh
     columns = min(4, len(others))
     rows = -(-len(others) // columns)
     width = COLUMN if columns <= 2 else PAGE
-    figure, axes = plt.subplots(rows, columns, figsize=(width, 1.5 * rows + 0.2), squeeze=False, sharey=True)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, 1.5 * rows + 0.2), squeeze=False, sharey=True
+    )
     look = styles(series)
     base = matrix[:, series.index(reference)]
     for number, one in enumerate(others):
@@ -142,7 +163,9 @@ def _differences(stock: Stock, by_series: dict[str, list[Result]], name: str, wh
         known = np.flatnonzero(~np.isnan(difference))
         order = known[np.argsort(difference[known], kind="stable")]
         places_ = np.arange(len(order))
-        axis.bar(places_, difference[order], width=1.0, color=look[one].colour, alpha=0.3, linewidth=0)
+        axis.bar(
+            places_, difference[order], width=1.0, color=look[one].colour, alpha=0.3, linewidth=0
+        )
         axis.step(places_, difference[order], where="mid", color=look[one].colour, linewidth=0.9)
         axis.axhline(0, color="black", linewidth=0.5)
         axis.set_title(shortened(title(one), 26))
@@ -173,17 +196,40 @@ def _name_ends(axis: Any, order: NDArray[np.int64], tags: Sequence[str]) -> None
     ends = min(3, len(order) // 2)
     worst = "\n".join(shortened(tags[place], 18) for place in order[:ends])
     best = "\n".join(shortened(tags[place], 18) for place in order[::-1][:ends])
-    axis.text(0.02, 0.02, worst, transform=axis.transAxes, ha="left", va="bottom", fontsize=5.2, color="#333333")
-    axis.text(0.98, 0.02, best, transform=axis.transAxes, ha="right", va="bottom", fontsize=5.2, color="#333333")
+    axis.text(
+        0.02,
+        0.02,
+        worst,
+        transform=axis.transAxes,
+        ha="left",
+        va="bottom",
+        fontsize=5.2,
+        color="#333333",
+    )
+    axis.text(
+        0.98,
+        0.02,
+        best,
+        transform=axis.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize=5.2,
+        color="#333333",
+    )
 
 
 def _drawing(
     stock: Stock, by_series: dict[str, list[Result]], name: str, figure: Any, caption: list[str],
-    series: Sequence[str], tags: Sequence[str], positives: Sequence[float | None], matrix: NDArray[np.float64],
+    series: Sequence[str], tags: Sequence[str], positives: Sequence[float | None],
+    matrix: NDArray[np.float64],
 ) -> Drawing:  # fmt: skip
     results = [cell for cells in by_series.values() for cell in cells]
     rows = [
-        [tag, "" if count is None else f"{count:g}", *("" if np.isnan(value) else f"{value:.6f}" for value in row)]
+        [
+            tag,
+            "" if count is None else f"{count:g}",
+            *("" if np.isnan(value) else f"{value:.6f}" for value in row),
+        ]
         for tag, count, row in zip(tags, positives, matrix, strict=True)
     ]
     files = {"numbers.csv": bands_csv(rows, ["tag", "test_positives", *series])}

@@ -38,7 +38,8 @@ _EXPLAINED = (
 def runs(results: Sequence[Result]) -> dict[str, list[Result]]:
     """One result a pretraining, by the series that it belongs to, in the order of seeds.
 
-    Pretrainings are told apart by their product's key: every cell that was probed from one says the same of it.
+    Pretrainings are told apart by their product's key: every cell that was probed from one says the
+    same of it.
     """
     trained: dict[str, Result] = {}
     for result in results:
@@ -60,7 +61,11 @@ def draw(stock: Stock) -> Iterator[Drawing]:
     groups: dict[tuple[str, str, str], list[Result]] = {}
     for result in stock.results:
         if is_trained(result) and result.training.get("curve"):
-            key = (pretrain_of(result) or result.dataset, result.spec.encoder.name, result.spec.recipe)
+            key = (
+                pretrain_of(result) or result.dataset,
+                result.spec.encoder.name,
+                result.spec.recipe,
+            )
             groups.setdefault(key, []).append(result)
     if not groups:
         raise NotDrawnError("no stored cell has a training curve")
@@ -84,11 +89,23 @@ def _losses(stock: Stock, found: dict[str, list[Result]], name: str, where: str)
         for result in used:
             curve = result.training["curve"]
             steps = [point["step"] for point in curve]
-            axis.plot(steps, [point["loss"] for point in curve], color=look[one].colour, linewidth=0.9, zorder=3)
+            axis.plot(
+                steps,
+                [point["loss"] for point in curve],
+                color=look[one].colour,
+                linewidth=0.9,
+                zorder=3,
+            )
             for number, term in enumerate(terms):
                 known = [(point["step"], point[term]) for point in curve if term in point]
                 line = (":", "--", "-.", (0, (5, 1)), (0, (1, 3)))[number % 5]
-                axis.plot(*zip(*known, strict=True), color=look[one].colour, linewidth=0.6, linestyle=line, alpha=0.7)
+                axis.plot(
+                    *zip(*known, strict=True),
+                    color=look[one].colour,
+                    linewidth=0.6,
+                    linestyle=line,
+                    alpha=0.7,
+                )
             rows += [
                 [one, result.spec.seed, point["step"], key, value]
                 for point in curve
@@ -100,7 +117,8 @@ def _losses(stock: Stock, found: dict[str, list[Result]], name: str, where: str)
             axis.plot([], [], color=look[one].colour, linewidth=0.6, linestyle=line, label=term)
         values = [point["loss"] for result in used for point in result.training["curve"]]
         every = [float(value) for line in axis.get_lines() for value in line.get_ydata()]
-        # A term before its weight may stand far above the loss, and would press the loss onto the axis.
+        # A term before its weight may stand far above the loss, and would press the loss onto the
+        # axis.
         falls, dwarfed = max(values) > _WIDE * min(values), max(every) > _WIDE * max(values)
         if min(values) > 0 and (falls or dwarfed):
             logarithmic(axis.yaxis)
@@ -123,11 +141,16 @@ def _diagnostics(stock: Stock, found: dict[str, list[Result]], name: str, where:
     series = ordered(list(found))
     look = styles(series)
     points = [
-        point for several in found.values() for result in several for point in result.training.get("diagnostics", ())
+        point
+        for several in found.values()
+        for result in several
+        for point in result.training.get("diagnostics", ())
     ]
     shown = [key for key in _SIGNS if any(key in point for point in points)] or ["deviation"]
     handles, labels = style_handles(look, series, line=True)
-    figure, axes = grid(len(shown), 1, height=1.5, across=3, legend_rows=legend_rows(labels, PAGE), narrow=1)
+    figure, axes = grid(
+        len(shown), 1, height=1.5, across=3, legend_rows=legend_rows(labels, PAGE), narrow=1
+    )
     rows = []
     for key, (axis,) in zip(shown, axes, strict=True):
         drawn = False
@@ -137,7 +160,9 @@ def _diagnostics(stock: Stock, found: dict[str, list[Result]], name: str, where:
                 if known:
                     drawn = True
                     _line(axis, known, key, look[one])
-                    rows += [[one, result.spec.seed, point["step"], key, point[key]] for point in known]
+                    rows += [
+                        [one, result.spec.seed, point["step"], key, point[key]] for point in known
+                    ]
         axis.set_ylabel(_SIGNS[key])
         axis.set_xlabel("step")
         axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
@@ -153,8 +178,13 @@ def _diagnostics(stock: Stock, found: dict[str, list[Result]], name: str, where:
             if result.training.get("warning")
         }
     )
-    caption = [f"Diagnostics during training: {where}; one line a pretraining (at most {_LINES} of each method)."]
-    caption += [_EXPLAINED, f"Warnings: {'; '.join(warned)}." if warned else "No run looks collapsed."]
+    caption = [
+        f"Diagnostics during training: {where}; one line a pretraining (at most {_LINES} of each method)."
+    ]
+    caption += [
+        _EXPLAINED,
+        f"Warnings: {'; '.join(warned)}." if warned else "No run looks collapsed.",
+    ]
     results = [result for several in found.values() for result in several]
     files = {"numbers.csv": bands_csv(rows, ["series", "seed", "step", "sign", "value"])}
     return Drawing(name, figure, [*caption, *protocol(results), *left_out(stock)], files)

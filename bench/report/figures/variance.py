@@ -8,7 +8,14 @@ import numpy as np
 from bench.core.errors import InputError
 from bench.report.captions import left_out, protocol
 from bench.report.figures.curves import share_of
-from bench.report.figures.layout import columns_of, grid, legend, legend_rows, note_nothing, set_title
+from bench.report.figures.layout import (
+    columns_of,
+    grid,
+    legend,
+    legend_rows,
+    note_nothing,
+    set_title,
+)
 from bench.report.figures.names import places_by_setting
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
@@ -41,7 +48,9 @@ def draw(stock: Stock) -> Iterator[Drawing]:
         raise NotDrawnError("no method has several pretraining seeds, label draws or probe seeds")
 
 
-def _all_components(stock: Stock, own: Sequence[Result]) -> dict[float, dict[str, VarianceComponents]]:
+def _all_components(
+    stock: Stock, own: Sequence[Result]
+) -> dict[float, dict[str, VarianceComponents]]:
     """Share of the labels -> series -> components, where more than the test sample is known."""
     found: dict[float, dict[str, VarianceComponents]] = {}
     for name, by_fraction in series(own).items():
@@ -71,15 +80,20 @@ def components_of(stock: Stock, results: Sequence[Result]) -> VarianceComponents
 
 
 def _figure(
-    stock: Stock, own: Sequence[Result], found: dict[float, dict[str, VarianceComponents]], name: str, where: str,
-    setting: Setting,
+    stock: Stock, own: Sequence[Result], found: dict[float, dict[str, VarianceComponents]],
+    name: str, where: str, setting: Setting,
 ) -> Drawing:  # fmt: skip
     from matplotlib.patches import Patch
 
     shares = list(found)[:_PANELS]
     names = ordered([one for row in found.values() for one in row])
-    known = [place for place in range(len(SOURCES)) if any(_share(one, place) for one in _flat(found))]
-    handles = [Patch(facecolor=_COLOURS[place], hatch=_HATCHES[place], edgecolor="white") for place in known]
+    known = [
+        place for place in range(len(SOURCES)) if any(_share(one, place) for one in _flat(found))
+    ]
+    handles = [
+        Patch(facecolor=_COLOURS[place], hatch=_HATCHES[place], edgecolor="white")
+        for place in known
+    ]
     labels = [SOURCES[place] for place in known]
     height = 0.16 * len(names) + 0.55
     width = legend_rows(labels, PAGE)
@@ -99,7 +113,10 @@ def _figure(
             ]
         axis.set_ylim(-0.6, len(names) - 0.4)
         first = number % columns_of(len(shares), 3) == 0
-        axis.set_yticks(range(len(names)), [shortened(title(one), 22) for one in reversed(names)] if first else [])
+        axis.set_yticks(
+            range(len(names)),
+            [shortened(title(one), 22) for one in reversed(names)] if first else [],
+        )
         axis.tick_params(axis="y", length=0)
         axis.set_xlim(0, 1)
         axis.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
@@ -108,13 +125,21 @@ def _figure(
             note_nothing(axis, "one cell each")
     legend(figure, handles, labels)
     unknown = sorted({line for one in _flat(found) for line in one.unknown})
-    more = f" {len(found) - _PANELS} further shares are in the file of numbers alone." if len(found) > _PANELS else ""
+    more = (
+        f" {len(found) - _PANELS} further shares are in the file of numbers alone."
+        if len(found) > _PANELS
+        else ""
+    )
     caption = [
         f"What a single {metric_title(_METRIC)} depends on: {where}; {setting.words}. Bars are shares of the known "
         f"variance; the number is the standard deviation that all known sources give one score.{more}",
         f"Not known: {'; '.join(unknown)}." if unknown else "",
     ]
-    files = {"numbers.csv": bands_csv(rows, ["series", "share", "source", "deviation", "share_of_variance", "missing"])}
+    files = {
+        "numbers.csv": bands_csv(
+            rows, ["series", "share", "source", "deviation", "share_of_variance", "missing"]
+        )
+    }
     return Drawing(name, figure, [*caption, *protocol(own), *left_out(stock)], files)
 
 
@@ -133,8 +158,8 @@ def _bar(axis: Any, place: int, components: VarianceComponents) -> None:
         share = _share(components, number)
         if share > 0:
             axis.barh(
-                place, share, left=left, height=0.75, color=_COLOURS[number], hatch=_HATCHES[number],
-                edgecolor="white", linewidth=0.4,
+                place, share, left=left, height=0.75, color=_COLOURS[number],
+                hatch=_HATCHES[number], edgecolor="white", linewidth=0.4,
             )  # fmt: skip
             left += share
     total = float(np.nansum([source.variance for source in components.sources])) ** 0.5

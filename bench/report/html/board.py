@@ -74,8 +74,10 @@ class Board:
     Attributes:
         metrics: of its columns.
         above: whether any row has a difference to the untrained encoder.
-        groups: the rows of each arena, best first in each stratum; scores of two arenas never share a group.
-        scales: (arena, metric) -> what the drawings of that column span; "above" for the differences.
+        groups: the rows of each arena, best first in each stratum; scores of two arenas never share
+            a group.
+        scales: (arena, metric) -> what the drawings of that column span; "above" for the
+            differences.
     """
 
     metrics: tuple[str, ...]
@@ -86,7 +88,9 @@ class Board:
 
 def board(strata: Sequence[Stratum], compared: Sequence[Compared]) -> Board:
     """Puts the configurations of every stratum into one board."""
-    metrics = tuple(name for name in SHOWN if any(name in row.scores for one in strata for row in one.rows))
+    metrics = tuple(
+        name for name in SHOWN if any(name in row.scores for one in strata for row in one.rows)
+    )
     marks = {(id(one.stratum), one.metric): _marks(one) for one in compared}
     groups: dict[Arena, list[Row]] = {}
     scales, place = _scales(strata, metrics), 0
@@ -94,17 +98,29 @@ def board(strata: Sequence[Stratum], compared: Sequence[Compared]) -> Board:
         arena = stratum.arena
         for row in stratum.rows:
             numbers = [
-                _number(row, metric, scales.get((arena, metric)), marks.get((id(stratum), metric), {}))
+                _number(
+                    row, metric, scales.get((arena, metric)), marks.get((id(stratum), metric), {})
+                )
                 for metric in metrics
             ]
             place += 1
-            made = Row(stratum, row, tuple(numbers), _above(row, scales.get((arena, "above"))), place)
+            made = Row(
+                stratum, row, tuple(numbers), _above(row, scales.get((arena, "above"))), place
+            )
             groups.setdefault(arena, []).append(made)
-    return Board(metrics, any(row.above.value is not None for rows in groups.values() for row in rows), groups, scales)
+    return Board(
+        metrics,
+        any(row.above.value is not None for rows in groups.values() for row in rows),
+        groups,
+        scales,
+    )
 
 
 def _marks(compared: Compared) -> dict[str, str]:
-    """The best of a stratum, and those that the paired test does not tell from it; nothing where nothing competes."""
+    """The best of a stratum, and those that the paired test does not tell from it.
+
+    Nothing where nothing competes.
+    """
     rows = [row for row in compared.stratum.rows if compared.metric in row.scores]
     if len(rows) < 2:
         return {}
@@ -161,7 +177,9 @@ def pretrained_on(run: Run) -> str:
 def place_in_words(run: Run) -> str:
     """What tells a run from the others of its configuration."""
     spec = run.result.spec
-    words = [f"draw {spec.draw}", f"seed {spec.seed}"] + ([f"probe seed {spec.probe_seed}"] if spec.probe_seed else [])
+    words = [f"draw {spec.draw}", f"seed {spec.seed}"] + (
+        [f"probe seed {spec.probe_seed}"] if spec.probe_seed else []
+    )
     return ", ".join(words + ([f"subset {spec.labels.subset}"] if spec.labels.subset else []))
 
 
@@ -194,7 +212,9 @@ def listed(runs: Sequence[Run], metrics: Sequence[str]) -> list[Listed]:
             else Number(None)
             for name in metrics
         )
-        state = ("counted" if run.counted else "other scoring") + (", warning" if warnings(run) else "")
+        state = ("counted" if run.counted else "other scoring") + (
+            ", warning" if warnings(run) else ""
+        )
         found.append(Listed(run, numbers, state, run.result.seconds.get("pretrain")))
     return found
 
@@ -202,4 +222,11 @@ def listed(runs: Sequence[Run], metrics: Sequence[str]) -> list[Listed]:
 def _order(run: Run) -> tuple[object, ...]:
     spec = run.result.spec
     place = (spec.fraction, spec.draw, spec.seed, spec.probe_seed)
-    return (run.result.dataset, run.result.data["split"], spec.method.name, spec.probe.kind, *place, run.page)
+    return (
+        run.result.dataset,
+        run.result.data["split"],
+        spec.method.name,
+        spec.probe.kind,
+        *place,
+        run.page,
+    )

@@ -1,7 +1,7 @@
 """Small drawings as inline SVG: intervals beside numbers, and curves of a training.
 
-Whole numbers for coordinates and styles from the sheet alone keep a page of some fifty of them small. A drawing repeats
-what is written beside it, so that it is hidden from screen readers.
+Whole numbers for coordinates and styles from the sheet alone keep a page of some fifty of them
+small. A drawing repeats what is written beside it, so that it is hidden from screen readers.
 """
 
 import math
@@ -35,7 +35,9 @@ class Scale:
 
 def scale(values: Sequence[float | None], zero: bool = False) -> Scale:
     """A scale of round ends around values and interval ends; with `zero` it holds zero too."""
-    known = [value for value in values if value is not None and math.isfinite(value)] + ([0.0] if zero else [])
+    known = [value for value in values if value is not None and math.isfinite(value)] + (
+        [0.0] if zero else []
+    )
     if not known:
         return Scale(0.0, 1.0)
     low, high = min(known), max(known)
@@ -43,8 +45,13 @@ def scale(values: Sequence[float | None], zero: bool = False) -> Scale:
     return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
 
 
-def interval(value: float | None, low: float | None, high: float | None, on: Scale, zero: bool = False) -> Markup:
-    """A line from the lower to the upper end, and an upright tick at the value; with `zero` a faint one there."""
+def interval(
+    value: float | None, low: float | None, high: float | None, on: Scale, zero: bool = False
+) -> Markup:
+    """A line from the lower to the upper end, and an upright tick at the value.
+
+    With `zero` a faint one there.
+    """
     if value is None or not math.isfinite(value):
         return Markup("")
     middle = on.at(value)
@@ -53,7 +60,9 @@ def interval(value: float | None, low: float | None, high: float | None, on: Sca
         start = on.at(low)
         line = f"M{start} 7h{on.at(high) - start}"
     base = Markup('<path class="z" d="M{} 0v14"/>').format(on.at(0.0)) if zero else Markup("")
-    return Markup('<svg class="i" aria-hidden="true">{}<path d="{}M{} 2v10"/></svg>').format(base, line, middle)
+    return Markup('<svg class="i" aria-hidden="true">{}<path d="{}M{} 2v10"/></svg>').format(
+        base, line, middle
+    )
 
 
 @dataclass(frozen=True)
@@ -79,13 +88,17 @@ def curve(name: str, points: Sequence[tuple[float, float]], most: int = MOST_POI
         points: (step, value), in order; values that are not finite are left out and counted.
         most: vertices of the drawing.
     """
-    known = [(step, value) for step, value in points if math.isfinite(step) and math.isfinite(value)]
+    known = [
+        (step, value) for step, value in points if math.isfinite(step) and math.isfinite(value)
+    ]
     lost = len(points) - len(known)
     unknown = f"; {lost} of {len(points)} values are not finite and not drawn" if lost else ""
     if not known:
         return Curve(name, Markup(""), f"no finite value{unknown}")
     values = [value for _, value in known]
-    words = f"{short(values[0])} at step {known[0][0]:g}, {short(values[-1])} at step {known[-1][0]:g}"
+    words = (
+        f"{short(values[0])} at step {known[0][0]:g}, {short(values[-1])} at step {known[-1][0]:g}"
+    )
     words += f"; lowest {short(min(values))}, highest {short(max(values))}{unknown}"
     logarithmic = min(values) > 0 and max(values) / min(values) > _LOGARITHMIC
     words += "; logarithmic scale" if logarithmic else ""
@@ -99,19 +112,29 @@ def _panel(points: Sequence[tuple[float, float]], logarithmic: bool) -> Markup:
     low, high = min(heights), max(heights)
     span = (high - low) or 1.0
     places = [
-        (left + round(step / last * (right - left)), bottom - round((height - low) / span * (bottom - top)))
+        (
+            left + round(step / last * (right - left)),
+            bottom - round((height - low) / span * (bottom - top)),
+        )
         for (step, _), height in zip(points, heights, strict=True)
     ]
     x, y = places[0]
     drawn = f"M{max(0, x - 3)} {y}h3"  # a single point is a dash
     if len(places) > 1:
-        drawn = f"M{x} {y}l" + " ".join(f"{x - a} {y - b}" for (a, b), (x, y) in pairwise(places)).replace(" -", "-")
-    high_text, low_text = short(max(value for _, value in points)), short(min(value for _, value in points))
+        drawn = f"M{x} {y}l" + " ".join(
+            f"{x - a} {y - b}" for (a, b), (x, y) in pairwise(places)
+        ).replace(" -", "-")
+    high_text, low_text = (
+        short(max(value for _, value in points)),
+        short(min(value for _, value in points)),
+    )
     return Markup(
         '<svg class="c" viewBox="-2 0 360 132" aria-hidden="true"><path class="g" d="M0 {}H{}M0 {}H{}"/>'
         '<path class="l" d="{}"/><text x="306" y="{}">{}</text><text x="306" y="{}">{}</text>'
         '<text x="0" y="128">0</text><text x="300" y="128" class="e">{}</text></svg>'
-    ).format(top, right, bottom, right, drawn, top + 4, high_text, bottom + 4, low_text, f"{last:g}")
+    ).format(
+        top, right, bottom, right, drawn, top + 4, high_text, bottom + 4, low_text, f"{last:g}"
+    )
 
 
 def _thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
@@ -134,5 +157,9 @@ def _round_step(step: float) -> float:
 def short(value: float) -> str:
     """A number in three or four figures."""
     value = float(f"{value:.9g}") or 0.0  # no minus zero, no tail of a step that is not exact
-    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    text = (
+        f"{value:.3g}"
+        if abs(value) < 1000
+        else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    )
     return f"\N{MINUS SIGN}{text[1:]}" if value < 0 else text

@@ -19,10 +19,25 @@ from bench.settings.specs import digest
 
 _NEEDED: dict[str, dict[str, type]] = {
     "protocol": {"split": str, "probe": str, "labels": str, "steps": int},
-    "data": {"split": str, "kind": str, "tags": list, "tracks_hash": str, "left_out": list, "notes": list}
+    "data": {
+        "split": str,
+        "kind": str,
+        "tags": list,
+        "tracks_hash": str,
+        "left_out": list,
+        "notes": list,
+    }
     | {"test_tracks": int},
     "counts": dict.fromkeys(
-        ("test_tracks", "scored_tags", "all_tags", "labelled_tracks", "short_tracks", "leaked_tracks"), int
+        (
+            "test_tracks",
+            "scored_tags",
+            "all_tags",
+            "labelled_tracks",
+            "short_tracks",
+            "leaked_tracks",
+        ),
+        int,
     ),
     "probe": {"subset": str},
 }
@@ -37,8 +52,10 @@ class Run:
     Attributes:
         result: its JSON.
         path: where that lies.
-        page: name of its page, without folder and ending; letters, digits, dots, dashes and underscores alone.
-        counted: whether it stands for its cell; false for another scoring of a cell that a preferred one stands for.
+        page: name of its page, without folder and ending; letters, digits, dots, dashes and
+            underscores alone.
+        counted: whether it stands for its cell; false for another scoring of a cell that a
+            preferred one stands for.
     """
 
     result: Result
@@ -122,7 +139,10 @@ def collect(folder: Path, report: Report) -> Collected:
             sound.append(result)
         report(number + 1, len(stored))
     counted = {id(result) for result in preferred(sound)}
-    runs = [Run(result, path_of(folder, result), page_name(result), id(result) in counted) for result in sound]
+    runs = [
+        Run(result, path_of(folder, result), page_name(result), id(result) in counted)
+        for result in sound
+    ]
     degraded, further = _degraded(folder)
     left_out += [_named(line, folder) for line in further]
     files = len(stored) + len(lines) + len(further)
@@ -192,7 +212,10 @@ def page_name(result: Result) -> str:
 
 
 def slug(text: str) -> str:
-    """Letters, digits, dots, dashes and underscores of a text; a hash of it behind them where anything else is lost."""
+    """Letters, digits, dots, dashes and underscores of a text.
+
+    A hash of it behind them where anything else is lost.
+    """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:_LONGEST_PAGE].lstrip(".")
     return safe if safe == text else f"{safe}-{digest([text], 8)}"
 
@@ -209,18 +232,30 @@ def arenas(runs: Sequence[Run]) -> dict[Arena, list[Run]]:
 
 def _place(result: Result) -> tuple[str, str, str, str, str, int]:
     score = result.spec.score
-    return result.dataset, result.data["split"], result.data["tracks_hash"], result.convention, score.by, score.seed
+    return (
+        result.dataset,
+        result.data["split"],
+        result.data["tracks_hash"],
+        result.convention,
+        score.by,
+        score.seed,
+    )
 
 
 def _title(
-    place: tuple[str, str, str, str, str, int], places: Sequence[tuple[str, str, str, str, str, int]]
+    place: tuple[str, str, str, str, str, int],
+    places: Sequence[tuple[str, str, str, str, str, int]],
 ) -> tuple[str, str]:
     """Page and title of an arena: data set and split, and what else tells it from the others of that split."""
     dataset, split, tracks, convention, by, seed = place
     alike = [other for other in places if other[:2] == place[:2]]
     words = [f"{dataset}, split {split}"]
     details = (f"tracks {tracks[:8]}", convention, f"resamples of {by}s", f"resampling seed {seed}")
-    words += [words_ for index, words_ in enumerate(details, 2) if len({other[index] for other in alike}) > 1]
+    words += [
+        words_
+        for index, words_ in enumerate(details, 2)
+        if len({other[index] for other in alike}) > 1
+    ]
     return slug("-".join([dataset, split, digest(list(place), 8)])), ", ".join(words)
 
 

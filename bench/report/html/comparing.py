@@ -54,14 +54,20 @@ def permutations_for(strata: Sequence[Stratum], most: int) -> int:
     A function of the results alone, so that a report of the same results is the same.
     """
     work = sum(
-        len(stratum.rows) * (len(stratum.rows) - 1) / 2 * int(stratum.rows[0].runs[0].result.data["test_tracks"])
+        len(stratum.rows)
+        * (len(stratum.rows) - 1)
+        / 2
+        * int(stratum.rows[0].runs[0].result.data["test_tracks"])
         for stratum in strata
     )
     return int(min(most, max(_FEWEST, _WORK / max(1.0, work * len(METRICS)))))
 
 
 def compare_stratum(stratum: Stratum, metric: str, permutations: int) -> Compared:
-    """Compares every pair of configurations; what cannot be compared is said, and does not keep the others from it."""
+    """Compares every pair of configurations.
+
+    What cannot be compared is said, and does not keep the others from it.
+    """
     entries = [_entry(row) for row in stratum.rows if metric in row.scores]
     if len(entries) < 2:
         return Compared(stratum, metric, (), (), None)
@@ -73,10 +79,14 @@ def compare_stratum(stratum: Stratum, metric: str, permutations: int) -> Compare
 
 
 def _entry(row: Configuration) -> Entry:
-    return Entry(row.name, tuple(run.result for run in row.runs), tuple(run.path for run in row.runs))
+    return Entry(
+        row.name, tuple(run.result for run in row.runs), tuple(run.path for run in row.runs)
+    )
 
 
-def _one_by_one(stratum: Stratum, entries: Sequence[Entry], metric: str, permutations: int) -> Compared:
+def _one_by_one(
+    stratum: Stratum, entries: Sequence[Entry], metric: str, permutations: int
+) -> Compared:
     comparisons, notes = [], []
     for first, second in combinations(entries, 2):
         try:
@@ -88,7 +98,9 @@ def _one_by_one(stratum: Stratum, entries: Sequence[Entry], metric: str, permuta
     pairs = among_all([pair for comparison in comparisons for pair in comparison.pairs], ALPHA)
     scores = {key: value for comparison in comparisons for key, value in comparison.scores.items()}
     notes += [note for comparison in comparisons for note in comparison.notes if note not in notes]
-    return Compared(stratum, metric, tuple(pairs), tuple(notes), Comparison(metric, pairs, scores, {}, notes))
+    return Compared(
+        stratum, metric, tuple(pairs), tuple(notes), Comparison(metric, pairs, scores, {}, notes)
+    )
 
 
 def ranks(strata: Sequence[Stratum], metric: str) -> list[tuple[Stratum, Table]]:
@@ -110,16 +122,26 @@ def ranks(strata: Sequence[Stratum], metric: str) -> list[tuple[Stratum, Table]]
             stratum.arena.title: {row.key: row for row in stratum.rows if metric in row.scores}
             for stratum in chosen.values()
         }
-        shared = [key for key in next(iter(scored.values())) if all(key in rows for rows in scored.values())]
+        shared = [
+            key
+            for key in next(iter(scored.values()))
+            if all(key in rows for rows in scored.values())
+        ]
         if len(scored) < 2 or len(shared) < 2:
             continue
         names = [next(iter(scored.values()))[key].name for key in shared]
-        means = np.array([[rows[key].scores[metric].value for key in shared] for rows in scored.values()])
+        means = np.array(
+            [[rows[key].scores[metric].value for key in shared] for rows in scored.values()]
+        )
         test = friedman(means, alpha=ALPHA)
         made = Comparison(metric, [], {}, {(fraction, probe): (list(scored), names, test)}, [])
         for table in ranks_tables(made):
             others = max(len(rows) for rows in scored.values()) - len(shared)
-            left = [f"{others} configurations that some of the data sets lack are left out"] if others else []
+            left = (
+                [f"{others} configurations that some of the data sets lack are left out"]
+                if others
+                else []
+            )
             notes = [*table.notes, f"labels {labels}", *left]
             tables.append((next(iter(chosen.values())), replace(table, notes=notes)))
     return tables

@@ -34,7 +34,8 @@ class MetricPart:
     Attributes:
         metric: which.
         names: columns of the matrix, best first.
-        matrix: (name, cells as (text, whether the difference is sure)); empty where there are too many or too few.
+        matrix: (name, cells as (text, whether the difference is sure)); empty where there are too
+            many or too few.
         rows: every pair.
         scale: of the drawings.
         variance: sources of variance of single scores.
@@ -87,32 +88,54 @@ def _part(several: Sequence[Compared], name_labels: bool) -> Part:
     made = tuple(_metric_part(one) for one in several if one.pairs or one.notes)
     alone = "" if made else _alone(stratum)
     return Part(
-        slug(f"f{stratum.fraction:.12g}-{stratum.probe}-{stratum.labels}".replace(" ", "-")), title, made, alone
+        slug(f"f{stratum.fraction:.12g}-{stratum.probe}-{stratum.labels}".replace(" ", "-")),
+        title,
+        made,
+        alone,
     )
 
 
 def stratum_title(stratum: Stratum) -> str:
     """Fraction and probe in words."""
-    labels = f"{share(stratum.fraction)} of the labels" if stratum.fraction <= 1 else share(stratum.fraction)
+    labels = (
+        f"{share(stratum.fraction)} of the labels"
+        if stratum.fraction <= 1
+        else share(stratum.fraction)
+    )
     return f"{labels}, {stratum.probe} probe"
 
 
 def _alone(stratum: Stratum) -> str:
     names = ", ".join(row.name for row in stratum.rows)
-    return f"There is nothing to compare {names} with here." if len(stratum.rows) == 1 else "Nothing could be compared."
+    return (
+        f"There is nothing to compare {names} with here."
+        if len(stratum.rows) == 1
+        else "Nothing could be compared."
+    )
 
 
 def _metric_part(one: Compared) -> MetricPart:
     on = scale(
-        [end for pair in one.pairs for end in (pair.found.difference, pair.found.low, pair.found.high)], zero=True
+        [
+            end
+            for pair in one.pairs
+            for end in (pair.found.difference, pair.found.low, pair.found.high)
+        ],
+        zero=True,
     )
     rows = [
-        PairRow(pair, interval(pair.found.difference, pair.found.low, pair.found.high, on, zero=True), _reading(pair))
+        PairRow(
+            pair,
+            interval(pair.found.difference, pair.found.low, pair.found.high, on, zero=True),
+            _reading(pair),
+        )
         for pair in one.pairs
     ]
     names = tuple(row.name for row in one.stratum.rows if one.metric in row.scores)
     fits = 2 < len(names) <= _WIDEST_MATRIX and bool(one.pairs)
-    matrix = [(name, [_cell(one, name, other) for other in names]) for name in names] if fits else []
+    matrix = (
+        [(name, [_cell(one, name, other) for other in names]) for name in names] if fits else []
+    )
     variance = variance_table(one.found) if one.found and one.pairs else None
     return MetricPart(one.metric, names, matrix, rows, on, variance, one.notes)
 

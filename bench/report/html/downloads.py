@@ -35,8 +35,12 @@ def leaderboard_csv(board: Board) -> bytes:
                 "runs": len(row.configuration.runs),
             }
             for metric, number in zip(board.metrics, row.numbers, strict=True):
-                line |= _with_ends(metric, number.value, number.ends) | {f"{metric}_mark": number.mark}
-            rows.append(line | _with_ends("map_macro_above_untrained", row.above.value, row.above.ends))
+                line |= _with_ends(metric, number.value, number.ends) | {
+                    f"{metric}_mark": number.mark
+                }
+            rows.append(
+                line | _with_ends("map_macro_above_untrained", row.above.value, row.above.ends)
+            )
     return _csv(rows)
 
 
@@ -49,7 +53,9 @@ def runs_csv(runs: Sequence[Run]) -> bytes:
             shared = {name: value for name, value in row.items() if name not in _OF_METRIC}
             line |= shared if not line else {}
             line |= _with_ends(row["metric"], row["value"], (row["low"], row["high"]))
-        rows.append({"cell": run.result.cell, "counted": run.counted, **line, "created": run.result.created})
+        rows.append(
+            {"cell": run.result.cell, "counted": run.counted, **line, "created": run.result.created}
+        )
     return _csv(rows)
 
 
@@ -71,7 +77,9 @@ def comparisons_csv(compared: Iterable[Compared]) -> bytes:
                 "first": pair.first,
                 "second": pair.second,
                 "cells": pair.cells,
-                **_with_ends("difference", pair.found.difference, (pair.found.low, pair.found.high)),
+                **_with_ends(
+                    "difference", pair.found.difference, (pair.found.low, pair.found.high)
+                ),
                 "p_value": pair.p_value,
                 "p_holm": pair.adjusted,
                 "smallest_detectable": pair.detectable,
@@ -82,7 +90,9 @@ def comparisons_csv(compared: Iterable[Compared]) -> bytes:
     )
 
 
-def _with_ends(name: str, value: float | None, ends: tuple[float | None, float | None]) -> dict[str, float | None]:
+def _with_ends(
+    name: str, value: float | None, ends: tuple[float | None, float | None]
+) -> dict[str, float | None]:
     return {name: value, f"{name}_low": ends[0], f"{name}_high": ends[1]}
 
 

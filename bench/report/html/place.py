@@ -13,7 +13,14 @@ _MARK = ".pretext-bench-report"
 """A file that every report has: what is in a folder with it may be replaced."""
 _OWN = {
     *(_MARK, "assets", "runs", "comparisons"),
-    *("index.html", "runs.html", "comparisons.html", "leaderboard.csv", "runs.csv", "comparisons.csv"),
+    *(
+        "index.html",
+        "runs.html",
+        "comparisons.html",
+        "leaderboard.csv",
+        "runs.csv",
+        "comparisons.csv",
+    ),
 }
 
 
@@ -24,7 +31,9 @@ def require_place(results: Path, out: Path) -> None:
         InputError: no results folder, or a target that holds anything but an earlier report.
     """
     if not results.is_dir():
-        raise InputError(f"no results folder {results}: `bench run` makes one, --results names another")
+        raise InputError(
+            f"no results folder {results}: `bench run` makes one, --results names another"
+        )
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file: name a folder for the report")
     target = out.resolve()
@@ -33,13 +42,19 @@ def require_place(results: Path, out: Path) -> None:
         or target in Path.cwd().parents
         or target in (results.resolve(), *results.resolve().parents)
     ):
-        raise InputError(f"--out {out} holds this command's own place or the results: name a folder of its own")
+        raise InputError(
+            f"--out {out} holds this command's own place or the results: name a folder of its own"
+        )
     held = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
     if held and _MARK not in held:
-        raise InputError(f"--out {out} holds something that is no report ({min(held)}): name another folder")
+        raise InputError(
+            f"--out {out} holds something that is no report ({min(held)}): name another folder"
+        )
     foreign = sorted(held - _OWN)
     if foreign:
-        raise InputError(f"--out {out} holds {foreign[0]}, which is no part of a report: take it out of there first")
+        raise InputError(
+            f"--out {out} holds {foreign[0]}, which is no part of a report: take it out of there first"
+        )
 
 
 def write_folder(out: Path, files: Mapping[str, bytes]) -> None:
@@ -49,7 +64,9 @@ def write_folder(out: Path, files: Mapping[str, bytes]) -> None:
         InputError: the file system refuses.
     """
     target = out.resolve()  # a link to a folder stays a link
-    made, old = (target.with_name(f".{target.name}.{os.getpid()}.{word}") for word in ("new", "old"))
+    made, old = (
+        target.with_name(f".{target.name}.{os.getpid()}.{word}") for word in ("new", "old")
+    )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(made, ignore_errors=True)

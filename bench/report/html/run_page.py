@@ -42,7 +42,8 @@ class RunPage:
         scores: every metric.
         conventions: convention -> metric -> number, the metrics of `convention_metrics`.
         convention_metrics: that some other convention has.
-        degraded: what was done to the test tracks, the score on them, and its change, where that was computed.
+        degraded: what was done to the test tracks, the score on them, and its change, where that
+            was computed.
         command: that makes it again.
         curves: of the training.
         facts: of the training: (what, value).
@@ -77,7 +78,10 @@ class RunPage:
 
 
 def run_page(run: Run, lean: bool = False, degraded: Sequence[dict[str, Any]] = ()) -> RunPage:
-    """Collects the content of a run's page; a lean one has coarser curves, and of the probe's grid the choice alone."""
+    """Collects the content of a run's page.
+
+    A lean one has coarser curves, and of the probe's grid the choice alone.
+    """
     result, training = run.result, run.result.training
     metrics = list(dict.fromkeys(name for found in result.conventions.values() for name in found))
     return RunPage(
@@ -85,7 +89,10 @@ def run_page(run: Run, lean: bool = False, degraded: Sequence[dict[str, Any]] = 
         pretrained_on=pretrained_on(run),
         warnings=warnings(run),
         scores=_scores(run),
-        conventions={name: [_plain(found, metric) for metric in metrics] for name, found in result.conventions.items()},
+        conventions={
+            name: [_plain(found, metric) for metric in metrics]
+            for name, found in result.conventions.items()
+        },
         convention_metrics=metrics,
         degraded=[_degraded(row) for row in degraded],
         command=command_for(result.spec),
@@ -94,7 +101,9 @@ def run_page(run: Run, lean: bool = False, degraded: Sequence[dict[str, Any]] = 
         notes=[str(note) for note in (*_list(training.get("notes")), *_list(result.data["notes"]))],
         sweep=_sweep(result.probe, 0 if lean else _WIDE_SWEEP),
         grid_points=len(_list(result.probe.get("sweep"))),
-        chosen=", ".join(f"{name} {_text(value)}" for name, value in _table(result.probe.get("chosen")).items()),
+        chosen=", ".join(
+            f"{name} {_text(value)}" for name, value in _table(result.probe.get("chosen")).items()
+        ),
         tags=_tag_rows(run),
         spec=_spec(run),
         cost=[(name, float(value)) for name, value in result.seconds.items()],
@@ -110,7 +119,9 @@ def _degraded(row: dict[str, Any]) -> tuple[str, Number, Number]:
 def _scores(run: Run) -> list[ScoreRow]:
     metrics = run.result.metrics
     # One scale for all: macro and micro averages of both kinds lie between 0 and 1.
-    on = scale([end for metric in metrics.values() for end in (metric.value, metric.low, metric.high)])
+    on = scale(
+        [end for metric in metrics.values() for end in (metric.value, metric.low, metric.high)]
+    )
     return [
         ScoreRow(
             name,
@@ -124,7 +135,11 @@ def _scores(run: Run) -> list[ScoreRow]:
 
 
 def _plain(metrics: dict[str, Any], name: str) -> Number:
-    return Number(metrics[name].value, (metrics[name].low, metrics[name].high)) if name in metrics else Number(None)
+    return (
+        Number(metrics[name].value, (metrics[name].low, metrics[name].high))
+        if name in metrics
+        else Number(None)
+    )
 
 
 def _list(value: Any) -> list[Any]:
@@ -138,7 +153,11 @@ def _table(value: Any) -> dict[str, Any]:
 def _curves(training: dict[str, Any], most: int) -> Iterator[Curve]:
     """A drawing of every series of numbers in the loss curve and the diagnostics."""
     for part in ("curve", "diagnostics"):
-        rows = [row for row in _list(training.get(part)) if isinstance(row, dict) and _is_number(row.get("step"))]
+        rows = [
+            row
+            for row in _list(training.get(part))
+            if isinstance(row, dict) and _is_number(row.get("step"))
+        ]
         for name in dict.fromkeys(name for row in rows for name in row if name != "step"):
             points = [(float(row["step"]), _as_number(row[name])) for row in rows if name in row]
             yield curve(name.replace("_", " "), points, most)
@@ -175,7 +194,9 @@ def _text(value: Any) -> str:
 def _sweep(probe: dict[str, Any], most: int) -> tuple[list[str], list[list[str]]]:
     rows = [row for row in _list(probe.get("sweep")) if isinstance(row, dict)]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    return columns, [[_text(row[name]) if name in row else "" for name in columns] for row in rows[:most]]
+    return columns, [
+        [_text(row[name]) if name in row else "" for name in columns] for row in rows[:most]
+    ]
 
 
 def _tag_rows(run: Run) -> Markup:
@@ -192,7 +213,10 @@ def _tag_row(tag: Tag) -> str:
 
 
 def _spec(run: Run) -> list[tuple[str, str]]:
-    """Every setting of a run by section, plug-ins with their defaults filled in; walks the spec, whatever it holds."""
+    """Every setting of a run by section, plug-ins with their defaults filled in.
+
+    Walks the spec, whatever it holds.
+    """
     loose, sections = {}, []
     for name, value in run.result.spec.model_dump(mode="json").items():
         if isinstance(value, dict):
@@ -226,7 +250,11 @@ def _made(run: Run) -> Iterator[tuple[str, str]]:
     yield "made", result.created
     yield "device", result.device
     commit = f", commit {code['commit']}" if code.get("commit") else ""
-    yield "code", f"version {code.get('version', 'unknown')}{commit}" + (", changed" if code.get("changed") else "")
+    yield (
+        "code",
+        f"version {code.get('version', 'unknown')}{commit}"
+        + (", changed" if code.get("changed") else ""),
+    )
     yield "versions", ", ".join(f"{name} {number}" for name, number in result.versions.items())
     yield (
         "data",

@@ -22,7 +22,10 @@ BASELINE = "random_init"
 
 @dataclass(frozen=True)
 class Score:
-    """A mean over runs, with the interval over the choice of test tracks; None without resamples."""
+    """A mean over runs, with the interval over the choice of test tracks.
+
+    None without resamples.
+    """
 
     value: float
     low: float | None
@@ -34,13 +37,15 @@ class Configuration:
     """The runs of one method with the same settings, on one arena, fraction and probe.
 
     Attributes:
-        name: of the method, and what tells it from the others of that method in the stratum; no other has it there.
+        name: of the method, and what tells it from the others of that method in the stratum; no
+            other has it there.
         method: name of the method.
         variant: what stands behind the method in `name`; may be empty.
         key: of everything but data set, fraction, draw and seeds: the same in every stratum.
         runs: its runs.
         scores: metric -> mean over the runs.
-        above: paired difference of mAP to the untrained encoder's runs of the same draws and seeds; None without them.
+        above: paired difference of mAP to the untrained encoder's runs of the same draws and seeds;
+            None without them.
     """
 
     name: str
@@ -100,14 +105,30 @@ def _configurations(runs: Sequence[Run]) -> list[Configuration]:
                 key,
                 tuple(several),
                 _scores(cells[key]),
-                _above(cells[key], [cells[other] for other in by_key if _is_baseline(by_key[other][0], several[0])]),
+                _above(
+                    cells[key],
+                    [
+                        cells[other]
+                        for other in by_key
+                        if _is_baseline(by_key[other][0], several[0])
+                    ],
+                ),
             )
         )
-    return sorted(rows, key=lambda row: (-row.scores["map_macro"].value if "map_macro" in row.scores else 0, row.name))
+    return sorted(
+        rows,
+        key=lambda row: (
+            -row.scores["map_macro"].value if "map_macro" in row.scores else 0,
+            row.name,
+        ),
+    )
 
 
 def _key(run: Run) -> str:
-    """Everything in a spec but data set, fraction, draw and seeds; pretraining on the probed data set is one word."""
+    """Everything in a spec but data set, fraction, draw and seeds.
+
+    Pretraining on the probed data set is one word.
+    """
     spec = run.result.spec
     kept = spec.model_dump(mode="json", exclude={*_PLACE, "dataset"})
     kept["labels"].pop("subset", None)
@@ -117,9 +138,15 @@ def _key(run: Run) -> str:
 
 
 def _variants(first: dict[str, Run]) -> dict[str, str]:
-    """The settings that tell each configuration from the others of its method; empty where it is the only one."""
+    """The settings that tell each configuration from the others of its method.
+
+    Empty where it is the only one.
+    """
     hidden = {*_PLACE, "dataset"}
-    given = {key: flat(run.result.spec.model_dump(mode="json", exclude=hidden)) for key, run in first.items()}
+    given = {
+        key: flat(run.result.spec.model_dump(mode="json", exclude=hidden))
+        for key, run in first.items()
+    }
     methods: dict[str, list[str]] = {}
     for key, run in first.items():
         methods.setdefault(run.result.spec.method.name, []).append(key)
@@ -128,11 +155,16 @@ def _variants(first: dict[str, Run]) -> dict[str, str]:
         differing = [
             name
             for name in sorted({name for key in keys for name in given[key]})
-            if name != "labels.subset" and len({canonical(given[key].get(name)) for key in keys}) > 1
+            if name != "labels.subset"
+            and len({canonical(given[key].get(name)) for key in keys}) > 1
         ]
         # Another encoder or data set brings other settings: its name says enough.
         named = [name.removesuffix("name") for name in differing if name.endswith(".name")]
-        told = [name for name in differing if name.endswith(".name") or not name.startswith(tuple(named))]
+        told = [
+            name
+            for name in differing
+            if name.endswith(".name") or not name.startswith(tuple(named))
+        ]
         for names in (told, differing):
             texts = {key: _told(given[key], names) for key in keys}
             if len(set(texts.values())) == len(keys):
@@ -144,7 +176,9 @@ def _variants(first: dict[str, Run]) -> dict[str, str]:
 
 
 def _told(settings: dict[str, Any], names: Sequence[str]) -> str:
-    words = [f"{name.removesuffix('.name')}={_word(settings.get(name, 'default'))}" for name in names]
+    words = [
+        f"{name.removesuffix('.name')}={_word(settings.get(name, 'default'))}" for name in names
+    ]
     more = [f"and {len(words) - _SHOWN} more"] if len(words) > _SHOWN + 1 else []
     return ", ".join(words[:_SHOWN] + more if more else words)
 
@@ -154,7 +188,10 @@ def _word(value: Any) -> str:
 
 
 def _cells(runs: Sequence[Run]) -> dict[tuple[str, int, int, int], Cell]:
-    """Runs with their arrays, by draw and seeds; where some have more resamples, the first that all have."""
+    """Runs with their arrays, by draw and seeds.
+
+    Where some have more resamples, the first that all have.
+    """
     loaded = [(run, values) for run, values in values_of(runs)]
     counts = [len(column) for _, values in loaded for column in values.resampled.values()]
     shared = min(counts, default=0)
@@ -167,7 +204,9 @@ def _cells(runs: Sequence[Run]) -> dict[tuple[str, int, int, int], Cell]:
 
 
 def _cut(values: Values, resamples: int) -> Values:
-    return replace(values, resampled={name: column[:resamples] for name, column in values.resampled.items()})
+    return replace(
+        values, resampled={name: column[:resamples] for name, column in values.resampled.items()}
+    )
 
 
 def _scores(cells: dict[tuple[str, int, int, int], Cell]) -> dict[str, Score]:
@@ -187,11 +226,16 @@ def _known(value: float) -> float | None:
 
 
 def _is_baseline(run: Run, of: Run) -> bool:
-    """Whether a run is of the untrained encoder of another; a method that is its own encoder has the usual one."""
+    """Whether a run is of the untrained encoder of another.
+
+    A method that is its own encoder has the usual one.
+    """
     spec, other = run.result.spec, of.result.spec
     if spec.method.name != BASELINE or other.method.name == BASELINE:
         return False
-    return spec.probe == other.probe and (spec.encoder == other.encoder or _own_encoder(other.method.name))
+    return spec.probe == other.probe and (
+        spec.encoder == other.encoder or _own_encoder(other.method.name)
+    )
 
 
 @cache
@@ -203,7 +247,8 @@ def _own_encoder(method: str) -> bool:
 
 
 def _above(
-    mine: dict[tuple[str, int, int, int], Cell], baselines: Sequence[dict[tuple[str, int, int, int], Cell]]
+    mine: dict[tuple[str, int, int, int], Cell],
+    baselines: Sequence[dict[tuple[str, int, int, int], Cell]],
 ) -> Paired | None:
     """The difference to the one untrained encoder that has every draw and seed of a configuration."""
     complete = [cells for cells in baselines if set(mine) <= set(cells)]

@@ -1,8 +1,8 @@
 """Intervals of the scores of single tags, from what a result stores of them: the score and the number of positives.
 
-The resamples of a cell are of its averages over tags. For one tag the textbook intervals are given, on the logit scale
-so that they stay within 0 and 1; they take tracks as independent, and say nothing where a tag has no score or where the
-score is 0 or 1.
+The resamples of a cell are of its averages over tags. For one tag the textbook intervals are given,
+on the logit scale so that they stay within 0 and 1; they take tracks as independent, and say
+nothing where a tag has no score or where the score is 0 or 1.
 """
 
 import math
@@ -51,7 +51,9 @@ def tags(result: Result) -> list[Tag]:
     confidence, tracks = result.spec.score.confidence, result.counts["test_tracks"]
     found = []
     for place, name in enumerate(result.data["tags"]):
-        positives, precision, roc_auc = (_at(result, column, place) for column in ("test_positives", *_METRICS))
+        positives, precision, roc_auc = (
+            _at(result, column, place) for column in ("test_positives", *_METRICS)
+        )
         count = None if positives is None else int(positives)
         found.append(
             Tag(
@@ -72,8 +74,8 @@ def _at(result: Result, column: str, place: int) -> float | None:
 def precision_error(value: float | None, positives: int | None) -> float:
     """Standard error of the logit of an average precision; NaN where it has none.
 
-    1 / sqrt(positives value (1 - value)): Boyd, Eng and Page, "Area under the precision-recall curve: point estimates
-    and confidence intervals", ECML PKDD 2013, section 3.2.
+    1 / sqrt(positives value (1 - value)): Boyd, Eng and Page, "Area under the precision-recall
+    curve: point estimates and confidence intervals", ECML PKDD 2013, section 3.2.
     """
     if value is None or positives is None or positives < 1 or not 0 < value < 1:
         return math.nan
@@ -83,8 +85,9 @@ def precision_error(value: float | None, positives: int | None) -> float:
 def roc_auc_error(value: float | None, positives: int | None, negatives: int) -> float:
     """Standard error of the logit of a ROC-AUC; NaN where it has none.
 
-    That of the area from Hanley and McNeil, "The meaning and use of the area under a receiver operating characteristic
-    (ROC) curve", Radiology 143, 1982, with Q1 = A / (2 - A) and Q2 = 2 A^2 / (1 + A), over A (1 - A) for the logit.
+    That of the area from Hanley and McNeil, "The meaning and use of the area under a receiver
+    operating characteristic (ROC) curve", Radiology 143, 1982, with Q1 = A / (2 - A) and Q2 = 2 A^2
+    / (1 + A), over A (1 - A) for the logit.
     """
     if value is None or positives is None or positives < 1 or negatives < 1 or not 0 < value < 1:
         return math.nan
@@ -97,7 +100,10 @@ def roc_auc_error(value: float | None, positives: int | None, negatives: int) ->
 def _score(value: float | None, error: float, confidence: float) -> Score:
     if value is None or math.isnan(error):
         return Score(value)
-    middle, reach = math.log(value / (1 - value)), NormalDist().inv_cdf((1 + confidence) / 2) * error
+    middle, reach = (
+        math.log(value / (1 - value)),
+        NormalDist().inv_cdf((1 + confidence) / 2) * error,
+    )
     return Score(value, _logistic(middle - reach), _logistic(middle + reach))
 
 

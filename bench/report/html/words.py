@@ -23,14 +23,27 @@ def heading(runs: Sequence[Run]) -> str:
 def lead(found: Collected, arenas: Mapping[Arena, Sequence[Run]]) -> str:
     """What the report is about, in one paragraph; nothing but what the results themselves say."""
     if not found.runs:
-        return f"The results folder holds {_number(found.files, 'file')} and none that can be shown."
+        return (
+            f"The results folder holds {_number(found.files, 'file')} and none that can be shown."
+        )
     results = [run.result for run in found.runs]
     datasets = len({arena.dataset for arena in arenas})
     splits = f" in {len(arenas)} splits or conventions" if len(arenas) > datasets else ""
     created = sorted(result.created for result in results)
-    commits = {str(result.code.get("commit") or result.code.get("version", "unknown"))[:10] for result in results}
-    made = f"code {', '.join(sorted(commits))}" if len(commits) <= 3 else f"{len(commits)} versions of the code"
-    when = created[0][:10] if created[0][:10] == created[-1][:10] else f"{created[0][:10]} to {created[-1][:10]}"
+    commits = {
+        str(result.code.get("commit") or result.code.get("version", "unknown"))[:10]
+        for result in results
+    }
+    made = (
+        f"code {', '.join(sorted(commits))}"
+        if len(commits) <= 3
+        else f"{len(commits)} versions of the code"
+    )
+    when = (
+        created[0][:10]
+        if created[0][:10] == created[-1][:10]
+        else f"{created[0][:10]} to {created[-1][:10]}"
+    )
     return (
         f"Pretext tasks for music tagging, compared under one protocol on {_number(datasets, 'data set')}{splits}. "
         f"Results of {when}, made with {made}."
@@ -51,14 +64,19 @@ def selects(runs: Sequence[Run]) -> Choices:
         ("encoder", "Encoder"): {result.spec.encoder.name for result in results},
         ("probe", "Probe"): {str(result.protocol["probe"]) for result in results},
     }
-    choices = [(name, label, [(value, value) for value in sorted(values)]) for (name, label), values in named.items()]
+    choices = [
+        (name, label, [(value, value) for value in sorted(values)])
+        for (name, label), values in named.items()
+    ]
     choices.insert(2, ("fraction", "Labels", [(f"{one:.12g}", share(one)) for one in fractions]))
     return choices
 
 
 def downloads_in_words(made: Mapping[str, bytes]) -> list[tuple[str, str, str]]:
     """Files for further use: (name, size, what it holds)."""
-    return [(name, _size(len(made[name])), what) for name, what in _DOWNLOADS.items() if name in made]
+    return [
+        (name, _size(len(made[name])), what) for name, what in _DOWNLOADS.items() if name in made
+    ]
 
 
 def _size(size: int) -> str:

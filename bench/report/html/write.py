@@ -10,7 +10,14 @@ from bench.core.progress import progress
 from bench.report.html import downloads, render
 from bench.report.html.board import Board, board, listed
 from bench.report.html.collect import Arena, Collected, Run, arenas, collect, same_score
-from bench.report.html.comparing import ALPHA, METRICS, Compared, compare_stratum, permutations_for, ranks
+from bench.report.html.comparing import (
+    ALPHA,
+    METRICS,
+    Compared,
+    compare_stratum,
+    permutations_for,
+    ranks,
+)
 from bench.report.html.comparison_page import Part, parts, stratum_title
 from bench.report.html.overview import PROTOCOL, counts, protocols, states
 from bench.report.html.place import require_place, write_folder
@@ -19,9 +26,14 @@ from bench.report.html.strata import Stratum, strata
 from bench.report.html.words import downloads_in_words, heading, lead, selects
 
 LIMIT = 250
-"""Rows of a long table that are shown at first, the others at a click: a browser takes its time to lay them out."""
+"""Rows of a long table that are shown at first, the others at a click: a browser takes its time to
+lay them out.
+"""
 MOST_BYTES = 30_000_000
-"""What a report may take; where it would take more, what the results folder has as well is left out, and said."""
+"""What a report may take.
+
+Where it would take more, what the results folder has as well is left out, and said.
+"""
 _ROOM = 500_000  # for the first page, which is made last, since it says how large the others are
 Files = dict[str, bytes]
 
@@ -63,14 +75,17 @@ def write_report(results: Path, out: Path, permutations: int = 10_000) -> Writte
         permutations: of each permutation test, at most.
 
     Raises:
-        InputError: no such results folder, a target that is no report, or one that cannot be written.
+        InputError: no such results folder, a target that is no report, or one that cannot be
+            written.
     """
     require_place(results, out)
     content = _read(results, permutations)
     made = _files(content)
     write_folder(out, made)
     left_out = [f"{one.file}: {one.reason}" for one in content.found.left_out]
-    return Written(out / "index.html", len(content.found.runs), left_out, sum(map(len, made.values())))
+    return Written(
+        out / "index.html", len(content.found.runs), left_out, sum(map(len, made.values()))
+    )
 
 
 def _read(results: Path, permutations: int) -> Content:
@@ -99,7 +114,10 @@ def _files(content: Content) -> Files:
     made["runs.html"] = _runs_page(runs, leaders)
     made |= _comparison_pages(content)
     if runs:
-        made |= {"leaderboard.csv": downloads.leaderboard_csv(leaders), "runs.csv": downloads.runs_csv(runs)}
+        made |= {
+            "leaderboard.csv": downloads.leaderboard_csv(leaders),
+            "runs.csv": downloads.runs_csv(runs),
+        }
         made["comparisons.csv"] = downloads.comparisons_csv(content.compared)
     copies = {f"runs/{run.page}.json": downloads.small_json(run.result) for run in runs}
     pages = _run_pages(content, lean=False)
@@ -110,7 +128,9 @@ def _files(content: Content) -> Files:
         left_out = "the JSON of each run"
         pages = {name: _without_json(page) for name, page in pages.items()}
     if _size(made, pages) > MOST_BYTES:
-        left_out = "the JSON of each run, the grids of the probes and the finer points of the curves"
+        left_out = (
+            "the JSON of each run, the grids of the probes and the finer points of the curves"
+        )
         pages = {name: _without_json(page) for name, page in _run_pages(content, lean=True).items()}
     made["index.html"] = _index(content, leaders, made, left_out)
     return made | pages
@@ -142,7 +162,9 @@ def _index(content: Content, leaders: Board, made: Files, left_out: str) -> byte
         counts=counts(content.arenas),
         states=states(found),
         board=leaders,
-        tracks={arena: runs[0].result.data["test_tracks"] for arena, runs in content.arenas.items()},
+        tracks={
+            arena: runs[0].result.data["test_tracks"] for arena, runs in content.arenas.items()
+        },
         selects=selects([run for run in found.runs if run.counted]),
         several_labels=len({stratum.labels for stratum in content.strata}) > 1,
         limit=LIMIT,
@@ -169,7 +191,13 @@ def _runs_page(runs: Sequence[Run], leaders: Board) -> bytes:
     states_of = sorted({row.state for row in rows})
     choices = [*selects(runs), ("state", "State", [(state, state) for state in states_of])]
     return render.page(
-        "runs.html", root="", here="runs", rows=rows, metrics=leaders.metrics, selects=choices, limit=LIMIT
+        "runs.html",
+        root="",
+        here="runs",
+        rows=rows,
+        metrics=leaders.metrics,
+        selects=choices,
+        limit=LIMIT,
     )
 
 

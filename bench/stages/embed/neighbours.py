@@ -1,9 +1,10 @@
 """Recall at k of embeddings: whether tracks of a tag lie near one another, without any probe.
 
-Each test track asks for its k nearest among the other test tracks. Recall at k is the share of queries that find at
-least one track of their kind among them, as in metric learning (Jegou, Douze and Schmid, "Product Quantization for
-Nearest Neighbor Search", PAMI 33, 2011; Oh Song et al., "Deep Metric Learning via Lifted Structured Feature Embedding",
-CVPR 2016, section 6). Tracks have several tags here, so it is counted tag by tag.
+Each test track asks for its k nearest among the other test tracks. Recall at k is the share of
+queries that find at least one track of their kind among them, as in metric learning (Jegou, Douze
+and Schmid, "Product Quantization for Nearest Neighbor Search", PAMI 33, 2011; Oh Song et al., "Deep
+Metric Learning via Lifted Structured Feature Embedding", CVPR 2016, section 6). Tracks have several
+tags here, so it is counted tag by tag.
 """
 
 import numpy as np
@@ -19,9 +20,10 @@ _PAIRS = 2**22
 def nearest(embeddings: NDArray[np.floating], k_max: int) -> NDArray[np.int64]:
     """The nearest other tracks of each track by cosine similarity, the nearest first.
 
-    Of equally similar tracks the one with the lower index comes first. Similarity is computed in float64 and rounded to
-    1e-9, so that equal embeddings tie whatever the order of summation. A track whose embedding is zero is as far as
-    orthogonal to all others; what cannot be told apart is ordered by index.
+    Of equally similar tracks the one with the lower index comes first. Similarity is computed in
+    float64 and rounded to 1e-9, so that equal embeddings tie whatever the order of summation. A
+    track whose embedding is zero is as far as orthogonal to all others; what cannot be told apart
+    is ordered by index.
 
     Args:
         embeddings: (tracks, width), finite.
@@ -39,7 +41,9 @@ def nearest(embeddings: NDArray[np.floating], k_max: int) -> NDArray[np.int64]:
     rows = max(1, _PAIRS // max(1, tracks))
     for start in range(0, tracks if found > 0 else 0, rows):
         distance = -np.round(vectors[start : start + rows] @ vectors.T, 9)
-        distance[np.arange(len(distance)), np.arange(start, start + len(distance))] = np.inf  # a track is not its own
+        distance[np.arange(len(distance)), np.arange(start, start + len(distance))] = (
+            np.inf
+        )  # a track is not its own
         neighbours[start : start + rows] = _smallest(distance, found)
     return neighbours
 
@@ -62,21 +66,25 @@ def recall_at(
 ) -> NDArray[np.float64]:
     """Recall at k of each tag in each resample of the queries.
 
-    Of the queries that have the tag, the share with a track of the tag among their k nearest. The tracks that are
-    searched stay the same in every resample: a track drawn twice would else find its own copy.
+    Of the queries that have the tag, the share with a track of the tag among their k nearest. The
+    tracks that are searched stay the same in every resample: a track drawn twice would else find
+    its own copy.
 
     Args:
         neighbours: (tracks, at least k, or all others) as of `nearest`.
         labels: (tracks, tags) bool.
         k: number of neighbours.
-        counts: (tracks, resamples) weights of the queries; a column of ones is the recall without resampling.
+        counts: (tracks, resamples) weights of the queries; a column of ones is the recall without
+            resampling.
 
     Returns:
-        (resamples, tags) float64; NaN for a tag of fewer than two tracks, which has nothing to find, and where the
-        resample holds no query of the tag.
+        (resamples, tags) float64; NaN for a tag of fewer than two tracks, which has nothing to
+        find, and where the resample holds no query of the tag.
     """
     if k > neighbours.shape[1] < len(labels) - 1:
-        raise ValueError(f"recall at {k} of {neighbours.shape[1]} neighbours a track; search for as many")
+        raise ValueError(
+            f"recall at {k} of {neighbours.shape[1]} neighbours a track; search for as many"
+        )
     found = np.zeros(labels.shape, dtype=bool)
     for place in range(min(k, neighbours.shape[1])):
         found |= labels[neighbours[:, place]]

@@ -26,7 +26,8 @@ class Embeddings:
 
     Attributes:
         segments: (segments, width) float32, those of one track beside each other.
-        first: (tracks + 1,) int64: the segments of track t are `segments[first[t] : first[t + 1]]`, at least one.
+        first: (tracks + 1,) int64: the segments of track t are `segments[first[t] : first[t + 1]]`,
+            at least one.
         tracks: (tracks, width) float32, the mean of each track's segments.
     """
 
@@ -56,7 +57,9 @@ def embed(
     spec: EmbedSpec,
     device: torch.device,
     progress: Progress = lambda done, total: None,
-    allocate: Callable[[tuple[int, int]], NDArray[np.float32]] = lambda shape: np.empty(shape, np.float32),
+    allocate: Callable[[tuple[int, int]], NDArray[np.float32]] = lambda shape: np.empty(
+        shape, np.float32
+    ),
 ) -> Embeddings:
     """Encodes the non-overlapping segments of each track.
 
@@ -85,12 +88,16 @@ def embed(
     pieces = [
         (place, start)
         for place, row in enumerate(rows)
-        for start in segment_starts(min(int(store.frames[row]), limit or int(store.frames[row])), samples)
+        for start in segment_starts(
+            min(int(store.frames[row]), limit or int(store.frames[row])), samples
+        )
     ]
     segments: NDArray[np.float32] | None = None
     for first in range(0, len(pieces), _SEGMENTS):
         part = pieces[first : first + _SEGMENTS]
-        waveforms = np.stack([store.read(int(rows[place]), start, samples) for place, start in part])
+        waveforms = np.stack(
+            [store.read(int(rows[place]), start, samples) for place, start in part]
+        )
         inputs = frontend(to_waveform(torch.from_numpy(waveforms).to(device)))
         vectors = encode(encoder, inputs).float().cpu().numpy()
         segments = allocate((len(pieces), vectors.shape[1])) if segments is None else segments

@@ -23,7 +23,8 @@ def write_description(manifest: Manifest, sample_rate: int, folder: Path, journa
     """Writes everything but the samples and their index.
 
     Raises:
-        InputError: no file of the train or of the test split could be read, or a track has an unknown tag.
+        InputError: no file of the train or of the test split could be read, or a track has an
+            unknown tag.
     """
     kept = journal.lengths() > 0
     tracks = manifest.tracks.assign(
@@ -50,8 +51,12 @@ def _labels(tracks: pd.DataFrame, tags: tuple[str, ...]) -> NDArray[np.bool_]:
     columns = pd.Index(tags, dtype=object).get_indexer(pd.Index(names, dtype=object))
     if (columns < 0).any():
         unknown = names[int(columns.argmin())]
-        raise InputError(f"a track of the manifest has the tag '{unknown}', which is none of the manifest's tags")
-    labels[np.repeat(np.arange(len(tracks)), [len(several) for several in tracks["tags"]]), columns] = True
+        raise InputError(
+            f"a track of the manifest has the tag '{unknown}', which is none of the manifest's tags"
+        )
+    labels[
+        np.repeat(np.arange(len(tracks)), [len(several) for several in tracks["tags"]]), columns
+    ] = True
     return labels
 
 
@@ -61,7 +66,11 @@ def _report(tracks: pd.DataFrame, journal: Journal) -> pd.DataFrame:
     ids, paths = tracks["track_id"], tracks["path"]
     for place in sorted({*journal.reasons, *journal.remarks}):
         left_out = place in journal.reasons
-        lines = [f"left out: {journal.reasons[place]}"] if left_out else journal.remarks[place].split("\n")
+        lines = (
+            [f"left out: {journal.reasons[place]}"]
+            if left_out
+            else journal.remarks[place].split("\n")
+        )
         for what, _, why in (line.partition(": ") for line in lines):
             rows.append((ids.iat[place], paths.iat[place], what, why))
     return pd.DataFrame(rows, columns=["track_id", "path", "what", "reason"])
@@ -78,24 +87,31 @@ def _require_tracks(manifest: Manifest, tracks: pd.DataFrame, report: pd.DataFra
             )
 
 
-def _facts(manifest: Manifest, tracks: pd.DataFrame, sample_rate: int, report: pd.DataFrame) -> dict[str, Any]:
+def _facts(
+    manifest: Manifest, tracks: pd.DataFrame, sample_rate: int, report: pd.DataFrame
+) -> dict[str, Any]:
     described, content = hashlib.sha256(), hashlib.sha256()
     for piece in _described(manifest, tracks):
         described.update(piece.encode())
         content.update(piece.encode())
-    # Of the tracks' hashes and not of all samples: those need not be read again, which would take hours.
+    # Of the tracks' hashes and not of all samples: those need not be read again, which would take
+    # hours.
     content.update(f"{sample_rate}{''.join(tracks['audio_hash'])}".encode())
     left_out = report[report["what"] == "left out"]
     return {
         "data_hash": content.hexdigest()[:16],
-        # Of the tracks alone: labelled subsets and resamples are the same for encoders of different sample rates.
+        # Of the tracks alone: labelled subsets and resamples are the same for encoders of different
+        # sample rates.
         "tracks_hash": described.hexdigest()[:16],
         "sample_rate": sample_rate,
         "kind": manifest.kind,
         "tags": list(manifest.tags),
         "split_name": manifest.split_name,
         "tracks": {split: int((tracks["split"] == split).sum()) for split in SPLITS},
-        "left_out": [f"{path}: {reason}" for path, reason in zip(left_out["path"], left_out["reason"], strict=True)],
+        "left_out": [
+            f"{path}: {reason}"
+            for path, reason in zip(left_out["path"], left_out["reason"], strict=True)
+        ],
         "lowered": int((report["what"] == "lowered").sum()),
         "shorter": int((report["what"] == "shorter").sum()),
         "notes": list(manifest.notes),

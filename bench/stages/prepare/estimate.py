@@ -58,9 +58,17 @@ def seconds_of(root: Path, paths: Sequence[str], decoders: Decoders) -> float:
     for files in sizes.values():
         places = np.unique(np.linspace(0, len(files) - 1, _LOOKED_AT).round().astype(int)).tolist()
         lengths = decoders.seconds([root / files[place][1] for place in places])
-        known = [(length, files[place][0]) for place, length in zip(places, lengths, strict=True) if length]
+        known = [
+            (length, files[place][0])
+            for place, length in zip(places, lengths, strict=True)
+            if length
+        ]
         read = sum(size for _, size in known)
-        total += sum(length for length, _ in known) * sum(size for size, _ in files) / read if read else 0.0
+        total += (
+            sum(length for length, _ in known) * sum(size for size, _ in files) / read
+            if read
+            else 0.0
+        )
     return total
 
 

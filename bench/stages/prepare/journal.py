@@ -1,8 +1,9 @@
 """The journal of a preparation: one line a file, so that a killed attempt is taken up where it ended.
 
-A line is written when the samples have been handed to the system: it then survives a kill of the process. Every few
-seconds the samples are forced to the disk and a mark says how many. Lines behind that are believed only if their
-samples are there: a machine that loses power may have kept the one and not the other.
+A line is written when the samples have been handed to the system: it then survives a kill of the
+process. Every few seconds the samples are forced to the disk and a mark says how many. Lines behind
+that are believed only if their samples are there: a machine that loses power may have kept the one
+and not the other.
 """
 
 import json
@@ -29,7 +30,8 @@ class Journal:
         mtime_ns: modification time of each.
         hashes: of each file's samples.
         reasons: place -> why the file is left out.
-        remarks: place -> what is to be said of a file that is not left out, in lines of "what: why".
+        remarks: place -> what is to be said of a file that is not left out, in lines of "what:
+            why".
     """
 
     def __init__(self, path: Path) -> None:
@@ -103,14 +105,20 @@ def take_up(folder: Path, of: str, shard_bytes: int) -> Journal:
     lengths = np.array([outcome.frames for outcome in outcomes], np.int64)
     index = np.zeros((len(outcomes), 3), np.int64)
     index[lengths > 0] = lay_out(lengths[lengths > 0], shard_bytes)
-    sizes = {int(shard): size_of(folder / shard_name(int(shard))) for shard in np.unique(index[:, 0])}
+    sizes = {
+        int(shard): size_of(folder / shard_name(int(shard))) for shard in np.unique(index[:, 0])
+    }
     store = PcmStore(folder, index, sample_rate=1)
     journal = Journal(path)
     for place, outcome in enumerate(outcomes):
         shard, offset, frames = index[place].tolist()
         if frames and 2 * (offset + frames) > sizes[shard]:
             break
-        if frames and place >= believed and hash_of(store.read(place, 0, frames)) != outcome.audio_hash:
+        if (
+            frames
+            and place >= believed
+            and hash_of(store.read(place, 0, frames)) != outcome.audio_hash
+        ):
             break
         journal.hold(outcome)
     return journal

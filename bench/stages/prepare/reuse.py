@@ -27,13 +27,21 @@ class Finished:
             raise InputError(f"{folder}: no finished store to take tracks from")
         rate = read_json(folder / "data.json")["sample_rate"]
         if rate != sample_rate:
-            raise InputError(f"{folder}: a store at {rate} Hz; tracks at {sample_rate} Hz cannot be taken from it")
+            raise InputError(
+                f"{folder}: a store at {rate} Hz; tracks at {sample_rate} Hz cannot be taken from it"
+            )
         self._store = PcmStore(folder, np.load(folder / "index.npy", mmap_mode="r"), sample_rate)
         # Other versions of the libraries may give other samples: then nothing is taken.
         same = read_json(folder / "run.json").get("version") == VERSION
         self._tracks = pd.read_parquet(folder / "manifest.parquet", columns=_COLUMNS)
         self._rows = {path: row for row, path in enumerate(self._tracks["path"])} if same else {}
-        self._seen = list(zip(self._tracks["file_bytes"].tolist(), self._tracks["file_mtime_ns"].tolist(), strict=True))
+        self._seen = list(
+            zip(
+                self._tracks["file_bytes"].tolist(),
+                self._tracks["file_mtime_ns"].tolist(),
+                strict=True,
+            )
+        )
 
     def find(self, root: Path, path: str) -> int | None:
         """Row of a file that has neither changed in size nor in time since; None for any other."""
@@ -46,7 +54,9 @@ class Finished:
     def copy(self, row: int) -> Answer:
         """What decoding the file again would give."""
         track, frames = self._tracks.iloc[row], int(self._store.frames[row])
-        outcome = Outcome(frames, track["audio_hash"], *self._seen[row], reason="", remark=track["file_remark"])
+        outcome = Outcome(
+            frames, track["audio_hash"], *self._seen[row], reason="", remark=track["file_remark"]
+        )
         return outcome, self._store.read(row, 0, frames)
 
 
@@ -64,6 +74,10 @@ def find_previous(products: Path, root: Path, sample_rate: int) -> Path | None:
         if folder.suffix or not (folder / "run.json").is_file():  # one that is under way
             continue
         run, facts = read_json(folder / "run.json"), read_json(folder / "data.json")
-        if (run.get("root"), run.get("version"), facts["sample_rate"]) == (str(root.resolve()), VERSION, sample_rate):
+        if (run.get("root"), run.get("version"), facts["sample_rate"]) == (
+            str(root.resolve()),
+            VERSION,
+            sample_rate,
+        ):
             found.append((sum(facts["tracks"].values()), folder))
     return max(found)[1] if found else None

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from bench.data.pcm import shard_name
 
 SHARD_BYTES = 2**32
-"""Small enough to copy and to lose, large enough that a million tracks are a few hundred files, all open at once."""
+"""Small enough to copy and to lose, large enough that a million tracks are a few hundred files, all
+open at once.
+"""
 
 
 def lay_out(frames: NDArray[np.int64], shard_bytes: int = SHARD_BYTES) -> NDArray[np.int64]:
@@ -44,12 +46,16 @@ def lay_out(frames: NDArray[np.int64], shard_bytes: int = SHARD_BYTES) -> NDArra
 class ShardWriter:
     """Appends tracks to the files of a store, laid out as `lay_out` says."""
 
-    def __init__(self, folder: Path, frames: NDArray[np.int64], shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(
+        self, folder: Path, frames: NDArray[np.int64], shard_bytes: int = SHARD_BYTES
+    ) -> None:
         """Cuts what an earlier attempt left back to tracks of these lengths, and goes on from there."""
         self._folder, self._shard_frames = folder, shard_bytes // 2
         self._shard = self._used = 0
         if len(frames):
-            self._shard, offset, length = (int(number) for number in lay_out(frames, shard_bytes)[-1])
+            self._shard, offset, length = (
+                int(number) for number in lay_out(frames, shard_bytes)[-1]
+            )
             self._used = offset + length
         for number, path in enumerate(sorted(folder.glob("audio-*.i16"))):
             if number > self._shard:
@@ -67,7 +73,10 @@ class ShardWriter:
         self._used += len(samples)
 
     def sync_later(self) -> Callable[[], None]:
-        """A call that returns once everything appended until now is on the disk; another thread may make it."""
+        """A call that returns once everything appended until now is on the disk.
+
+        Another thread may make it.
+        """
         path, again = self._path, os.dup(self._file.fileno())
 
         def sync() -> None:

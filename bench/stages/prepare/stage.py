@@ -39,10 +39,12 @@ def prepared(
         store: home.
         section: of the spec, for messages.
         workers: decoding at once; all cores where not given.
-        on_bad: "report" leaves files that cannot be used out and says so; "fail" stops at the first.
+        on_bad: "report" leaves files that cannot be used out and says so; "fail" stops at the
+            first.
 
     Raises:
-        InputError: an unknown setting, nobody has said where the data set lies, or its files cannot be used.
+        InputError: an unknown setting, nobody has said where the data set lies, or its files cannot
+            be used.
     """
     key = prepared_key(dataset, rate, store)
 
@@ -58,7 +60,9 @@ def prepared(
     if fresh:
         _tell(found, dataset, folder)
     if on_bad == "fail" and found.facts["left_out"]:
-        raise InputError(f"{dataset.name}: {len(found.facts['left_out'])} files left out: {found.facts['left_out'][0]}")
+        raise InputError(
+            f"{dataset.name}: {len(found.facts['left_out'])} files left out: {found.facts['left_out'][0]}"
+        )
     return found
 
 
@@ -71,7 +75,8 @@ def register(dataset: PlugIn, root: Path, store: Store) -> None:
         store: home.
 
     Raises:
-        InputError: the folder does not hold the data set; says what was looked for and what is there.
+        InputError: the folder does not hold the data set; says what was looked for and what is
+            there.
     """
     if is_csv(dataset.name) or locations.is_made(dataset):
         raise InputError(f"{dataset.name} needs no --root: leave it out")
@@ -82,9 +87,13 @@ def register(dataset: PlugIn, root: Path, store: Store) -> None:
     with progress(f"read {dataset.name}", "tracks") as report:
         found: Manifest = registry.load("datasets", dataset.name).manifest(root, settings, report)
     rows = [str(row) for row in found.tracks.drop(columns="path").itertuples(index=False)]
-    mark = locations.fingerprint([*rows, *found.tags, found.split_name], root, list(found.tracks["path"]))
+    mark = locations.fingerprint(
+        [*rows, *found.tags, found.split_name], root, list(found.tracks["path"])
+    )
     locations.record(dataset, store, Source(root, mark))
-    store.produce("datasets", locations.identity(dataset, store), lambda folder: _write(found, folder))
+    store.produce(
+        "datasets", locations.identity(dataset, store), lambda folder: _write(found, folder)
+    )
 
 
 def _tell(prepared: Prepared, dataset: PlugIn, folder: Path) -> None:
@@ -97,10 +106,16 @@ def _tell(prepared: Prepared, dataset: PlugIn, folder: Path) -> None:
         say(f"{dataset.name}: {note}")
     left_out = facts["left_out"]
     if left_out:
-        some = "; ".join(left_out[:5]) + (f"; and {len(left_out) - 5} more" if len(left_out) > 5 else "")
-        say(f"{dataset.name}: {len(left_out)} files left out, all in {folder / 'report.csv'}: {some}")
+        some = "; ".join(left_out[:5]) + (
+            f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+        )
+        say(
+            f"{dataset.name}: {len(left_out)} files left out, all in {folder / 'report.csv'}: {some}"
+        )
     if facts["shorter"]:
-        say(f"{dataset.name}: {facts['shorter']} files are shorter than their headers promise (see report.csv)")
+        say(
+            f"{dataset.name}: {facts['shorter']} files are shorter than their headers promise (see report.csv)"
+        )
     if facts["lowered"]:
         say(f"{dataset.name}: {facts['lowered']} files lowered in level so that no sample clips")
 
@@ -136,14 +151,18 @@ def known_manifest(dataset: PlugIn, store: Store) -> tuple[Manifest, Path] | Non
     folder = store.folder("datasets", locations.identity(dataset, store))
     if not folder.is_dir():
         return None
-    return _stored(folder), folder if locations.is_made(dataset) else locations.source_of(dataset, store).root
+    return _stored(folder), folder if locations.is_made(dataset) else locations.source_of(
+        dataset, store
+    ).root
 
 
 def _stored(folder: Path) -> Manifest:
     facts = read_json(folder / "manifest.json")
     tracks = pd.read_parquet(folder / "tracks.parquet")
     tracks["tags"] = [list(tags) for tags in tracks["tags"]]
-    return Manifest(tracks, tuple(facts["tags"]), facts["kind"], facts["split_name"], tuple(facts["notes"]))
+    return Manifest(
+        tracks, tuple(facts["tags"]), facts["kind"], facts["split_name"], tuple(facts["notes"])
+    )
 
 
 def _write(manifest: Manifest, folder: Path) -> None:
@@ -152,7 +171,12 @@ def _write(manifest: Manifest, folder: Path) -> None:
     write_atomically(folder / "tracks.parquet", buffer.getvalue())
     write_json(
         folder / "manifest.json",
-        {"tags": manifest.tags, "kind": manifest.kind, "split_name": manifest.split_name, "notes": manifest.notes},
+        {
+            "tags": manifest.tags,
+            "kind": manifest.kind,
+            "split_name": manifest.split_name,
+            "notes": manifest.notes,
+        },
     )
 
 

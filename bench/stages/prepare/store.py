@@ -1,9 +1,11 @@
-"""Prepare: a manifest and its audio files become a PCM store, once a sample rate. A killed attempt is taken up again.
+"""Prepare: a manifest and its audio files become a PCM store, once a sample rate.
 
-Product (a folder): `audio-00000.i16` and so on, `manifest.parquet` (with each file's size and time when it was read,
-and a hash of its samples, `audio_hash`), `labels.npy` ((tracks, tags) bool), `report.csv` (every file that was left
-out or is not as it was, with the reason), `data.json` (all that planning needs), `run.json` (the time that it took, and
-what it was made from) and, written last, `index.npy` (file, offset and length of each track in samples).
+A killed attempt is taken up again. Product (a folder): `audio-00000.i16` and so on,
+`manifest.parquet` (with each file's size and time when it was read, and a hash of its samples,
+`audio_hash`), `labels.npy` ((tracks, tags) bool), `report.csv` (every file that was left out or is
+not as it was, with the reason), `data.json` (all that planning needs), `run.json` (the time that it
+took, and what it was made from) and, written last, `index.npy` (file, offset and length of each
+track in samples).
 """
 
 import hashlib
@@ -46,7 +48,13 @@ class _Order:
     @property
     def identity(self) -> str:
         """Digest of all that the samples in the store depend on, so that no other attempt's are taken up."""
-        what = [*self.paths, str(self.sample_rate), str(self.shortest_seconds), str(self.shard_bytes), VERSION]
+        what = [
+            *self.paths,
+            str(self.sample_rate),
+            str(self.shortest_seconds),
+            str(self.shard_bytes),
+            VERSION,
+        ]
         return hashlib.sha256("\0".join(what).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -71,15 +79,16 @@ def prepare(
         folder: where the product is built; holds what an earlier attempt left.
         progress: called with (done, total) tracks and, where it takes three, with how fast it goes.
         workers: processes that decode; None for as many as there are cores.
-        on_bad: "report" leaves out a file that cannot be used and lists it; "fail" stops at the first.
-        previous: a finished product of the same root at the same sample rate: files that have not changed in size and
-            time since are copied from it.
+        on_bad: "report" leaves out a file that cannot be used and lists it; "fail" stops at the
+            first.
+        previous: a finished product of the same root at the same sample rate: files that have not
+            changed in size and time since are copied from it.
         shortest_seconds: tracks shorter than this are left out.
         shard_bytes: most bytes a file of the store.
 
     Raises:
-        InputError: no file of a split could be read; the disk cannot hold the store; with `on_bad="fail"`, a file
-            cannot be used.
+        InputError: no file of a split could be read; the disk cannot hold the store; with
+            `on_bad="fail"`, a file cannot be used.
     """
     started = time.monotonic()
     paths = [str(path) for path in manifest.tracks["path"]]
@@ -87,8 +96,12 @@ def prepare(
     finished = Finished(previous, sample_rate) if previous else None
     journal = take_up(folder, order.identity, shard_bytes)
     with decoders(workers or cores()) as pool:
-        estimate.require_room(folder, root, paths, sample_rate, there=2 * sum(journal.frames), decoders=pool)
-        _store_all(order, journal, _answers(order, len(journal), finished, pool), _Teller(progress, order))
+        estimate.require_room(
+            folder, root, paths, sample_rate, there=2 * sum(journal.frames), decoders=pool
+        )
+        _store_all(
+            order, journal, _answers(order, len(journal), finished, pool), _Teller(progress, order)
+        )
     write_description(manifest, sample_rate, folder, journal)
     run = {"seconds": time.monotonic() - started, "root": str(root.resolve()), "version": VERSION}
     write_json(folder / "run.json", run)
@@ -97,7 +110,9 @@ def prepare(
     (folder / "journal.jsonl").unlink()
 
 
-def _answers(order: _Order, start: int, finished: Finished | None, pool: Decoders) -> Generator[Answer, None, None]:
+def _answers(
+    order: _Order, start: int, finished: Finished | None, pool: Decoders
+) -> Generator[Answer, None, None]:
     """The tracks from `start` on, in order: copied where that is possible, decoded otherwise."""
     paths = order.paths[start:]
     known = [finished.find(order.root, path) for path in paths] if finished else [None] * len(paths)
@@ -166,4 +181,8 @@ class _Teller:
         seconds = max(time.monotonic() - self._started, 1e-3)
         left_out = f", {self._left_out} left out" if self._left_out else ""
         hours = self._frames / self._hour / seconds
-        self._progress(done, self._total, f"{self._files / seconds:.0f} files/s, {hours:.2f} h of audio/s{left_out}")
+        self._progress(
+            done,
+            self._total,
+            f"{self._files / seconds:.0f} files/s, {hours:.2f} h of audio/s{left_out}",
+        )

@@ -11,15 +11,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def synchronise(network: nn.Module, device: torch.device) -> None:
     """Has every batch normalisation in a network use the batch of all processes while it trains.
 
-    Names and shapes of weights and buffers stay, so a checkpoint fits any number of processes. On a GPU it is torch's
-    `SyncBatchNorm`; torch has none for processors.
+    Names and shapes of weights and buffers stay, so a checkpoint fits any number of processes. On a
+    GPU it is torch's `SyncBatchNorm`; torch has none for processors.
     """
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return
     for part in network.modules():
         if isinstance(part, _BatchNorm):
-            part.__class__ = _Shared  # nothing else differs: the same parameters under the same names
+            part.__class__ = (
+                _Shared  # nothing else differs: the same parameters under the same names
+            )
 
 
 class _Shared(_BatchNorm):
@@ -30,13 +32,19 @@ class _Shared(_BatchNorm):
         if not self.training:
             return super().forward(input)
         output, mean, variance = _Normalise.apply(input, self.weight, self.bias, self.eps)
-        if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
+        if (
+            self.track_running_stats
+            and self.running_mean is not None
+            and self.running_var is not None
+        ):
             assert self.num_batches_tracked is not None
             self.num_batches_tracked.add_(1)
             share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
             count = _count(input)
             self.running_mean.lerp_(mean.to(self.running_mean), share)
-            self.running_var.lerp_((variance * (count / max(1, count - 1))).to(self.running_var), share)
+            self.running_var.lerp_(
+                (variance * (count / max(1, count - 1))).to(self.running_var), share
+            )
         result: Tensor = output
         return result
 
@@ -52,8 +60,8 @@ def _count(inputs: Tensor) -> int:
 class _Normalise(torch.autograd.Function):
     """Normalises with the mean and the (biased) variance over all processes (Ioffe and Szegedy, arXiv 1502.03167).
 
-    Torch's kernels of the evaluation mode do what is done value by value, forwards and backwards; the two terms that
-    flow back through mean and variance are added to what they give.
+    Torch's kernels of the evaluation mode do what is done value by value, forwards and backwards;
+    the two terms that flow back through mean and variance are added to what they give.
     """
 
     @staticmethod
@@ -68,13 +76,16 @@ class _Normalise(torch.autograd.Function):
         every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
         dist.all_gather(every, own)
         means, variances = torch.stack(every).unbind(1)
-        # Not the mean of squares less the square of the mean, which loses digits where the mean is large.
+        # Not the mean of squares less the square of the mean, which loses digits where the mean is
+        # large.
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)
         ctx.save_for_backward(inputs, weight, mean, variance)
         ctx.epsilon = epsilon
         ctx.mark_non_differentiable(mean, variance)
-        output = nn.functional.batch_norm(inputs, mean, variance, weight, bias, training=False, eps=epsilon)
+        output = nn.functional.batch_norm(
+            inputs, mean, variance, weight, bias, training=False, eps=epsilon
+        )
         return output, mean, variance
 
     @staticmethod
@@ -82,12 +93,22 @@ class _Normalise(torch.autograd.Function):
         inputs, weight, mean, variance = ctx.saved_tensors
         scale = torch.ones_like(mean) if weight is None else weight
         direct, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient.contiguous(), inputs, scale, mean, variance, None, None, False, ctx.epsilon, [True, True, True]
+            gradient.contiguous(),
+            inputs,
+            scale,
+            mean,
+            variance,
+            None,
+            None,
+            False,
+            ctx.epsilon,
+            [True, True, True],
         )
         sums = torch.stack([by_weight, by_bias]).to(mean)
         dist.all_reduce(sums)
         spread, centre = (sums / _count(inputs)).unbind(0)
-        # direct - scale / deviation * (centre + normalised * spread), written as a line in the inputs.
+        # direct - scale / deviation * (centre + normalised * spread), written as a line in the
+        # inputs.
         inverse = (variance + ctx.epsilon).rsqrt()
         slope = scale * inverse.square() * spread
         level = scale * inverse * centre - slope * mean

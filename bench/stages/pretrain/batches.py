@@ -17,7 +17,10 @@ from bench.stages.pretrain.processes import ALONE, Processes
 
 
 class Batches:
-    """The batch of any step, or one process's part of it, on the device; the next is read from disk meanwhile."""
+    """The batch of any step, or one process's part of it, on the device.
+
+    The next is read from disk meanwhile.
+    """
 
     def __init__(
         self,
@@ -47,7 +50,9 @@ class Batches:
         front = getattr(frontend, "spec", None)
         scale_db = front.scale_db if isinstance(front, LogMelSpec) else None
         self._part = processes.world.part(sampler.batch_size)
-        self._chain = Chain(augment, sampler.sample_rate, scale_db, seed, self._part, processes.gathered)
+        self._chain = Chain(
+            augment, sampler.sample_rate, scale_db, seed, self._part, processes.gathered
+        )
         self._labels = labels
         self._pool = ThreadPoolExecutor(1)
         self._next: tuple[int, Future[Views]] | None = None
@@ -57,8 +62,14 @@ class Batches:
         ready = self._next[1] if self._next and self._next[0] == step else self._read(step)
         views = ready.result()
         self._next = (step + 1, self._read(step + 1))
-        inputs = tuple(self._input(waveforms, step, view) for view, waveforms in enumerate(views.waveforms))
-        labels = None if self._labels is None else torch.from_numpy(self._labels[views.rows]).to(self._device)
+        inputs = tuple(
+            self._input(waveforms, step, view) for view, waveforms in enumerate(views.waveforms)
+        )
+        labels = (
+            None
+            if self._labels is None
+            else torch.from_numpy(self._labels[views.rows]).to(self._device)
+        )
         return Batch(inputs, labels)
 
     def _read(self, step: int) -> Future[Views]:

@@ -10,8 +10,8 @@ _LOW_RANK = 2.0
 def embedding_deviation(embeddings: Tensor) -> float:
     """Mean over dimensions of the deviation of L2-normalised embeddings, times the root of the width.
 
-    1 for embeddings spread evenly over the sphere, 0 when all are the same (Chen and He, "Exploring simple Siamese
-    representation learning", CVPR 2021, section 4.1).
+    1 for embeddings spread evenly over the sphere, 0 when all are the same (Chen and He, "Exploring
+    simple Siamese representation learning", CVPR 2021, section 4.1).
 
     Args:
         embeddings: (tracks, width)
@@ -25,8 +25,8 @@ def embedding_deviation(embeddings: Tensor) -> float:
 def effective_rank(embeddings: Tensor) -> float:
     """RankMe: exponential of the entropy of the normalised singular values (Garrido et al., ICML 2023, eq. 1).
 
-    Between 1 and the smaller side of the matrix. Embeddings are centred first, so that a common offset, which no probe
-    can see, does not count as a direction.
+    Between 1 and the smaller side of the matrix. Embeddings are centred first, so that a common
+    offset, which no probe can see, does not count as a direction.
 
     Args:
         embeddings: (tracks, width)

@@ -1,7 +1,8 @@
 """The training loop: the same for every method, and the same weights whether or not it was killed on the way.
 
-Several processes go through it together, each with its part of every batch: up to the rounding of sums the weights are
-those of one process, except that dropout differs. Process 0 alone looks, reads and writes.
+Several processes go through it together, each with its part of every batch: up to the rounding of
+sums the weights are those of one process, except that dropout differs. Process 0 alone looks, reads
+and writes.
 """
 
 import io
@@ -76,7 +77,8 @@ def train(
         seed: of the run.
         folder: holds `state.pt`; of process 0.
         report: progress.
-        validate: score of the method on the valid split, higher is better; the best step's weights are kept.
+        validate: score of the method on the valid split, higher is better; the best step's weights
+            are kept.
         processes: that train together.
 
     Raises:
@@ -91,7 +93,9 @@ def train(
     loop = _Loop(method, optimiser, History(), pending, {})
     start = _load(folder / "state.pt", loop, device, processes)
     dtype = autocast_dtype(spec.precision, device)
-    looks = {round(spec.steps * (look + 1) / spec.diagnose_times) for look in range(spec.diagnose_times)}
+    looks = {
+        round(spec.steps * (look + 1) / spec.diagnose_times) for look in range(spec.diagnose_times)
+    }
     began = saved = time.monotonic()
     before = loop.history.seconds
     for step in range(start, spec.steps):
@@ -102,9 +106,13 @@ def train(
         loop.history.seconds = before + now - began
         look = partial(_look, loop, probe_inputs, step + 1, validate, spec.patience)
         if step + 1 in looks and processes.alone(look):
-            report(spec.steps, spec.steps, f"no better on the valid split: stopped at step {step + 1}")
+            report(
+                spec.steps, spec.steps, f"no better on the valid split: stopped at step {step + 1}"
+            )
             break
-        why, save = processes.stop_or_save(due=processes.first and now - saved >= spec.checkpoint_seconds)
+        why, save = processes.stop_or_save(
+            due=processes.first and now - saved >= spec.checkpoint_seconds
+        )
         if why or save:
             _save(folder / "state.pt", loop, step + 1, processes)
             saved = time.monotonic()
@@ -139,13 +147,21 @@ class _Pending:
         self.count = 0
         self.latest: dict[str, float] = {}
 
-    def add(self, step: int, terms: dict[str, Tensor], curve: list[dict[str, float]], processes: Processes) -> None:
+    def add(
+        self,
+        step: int,
+        terms: dict[str, Tensor],
+        curve: list[dict[str, float]],
+        processes: Processes,
+    ) -> None:
         for name, value in terms.items():
             self.sums[name] = self.sums[name] + value if self.count else value
         self.count += 1
         if self.count == self.every:
             # The only wait for the device: once a point, not once a step.
-            self.latest = {name: value / self.count for name, value in self._means(processes).items()}
+            self.latest = {
+                name: value / self.count for name, value in self._means(processes).items()
+            }
             if not all(map(math.isfinite, self.latest.values())):
                 raise DivergedError(
                     f"the loss is not finite at step {step + 1} ({self.latest}); "
@@ -167,10 +183,17 @@ class _Pending:
 
 def _optimiser(method: Method, spec: TrainSpec) -> torch.optim.Optimizer:
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    # Biases and normalisation have one dimension; they are not decayed (Goyal et al. 2017, arXiv 1706.02677, sec. 5.3).
+    # Biases and normalisation have one dimension; they are not decayed (Goyal et al. 2017, arXiv
+    # 1706.02677, sec. 5.3).
     groups = [
-        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": spec.weight_decay},
-        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [parameter for parameter in trained if parameter.ndim > 1],
+            "weight_decay": spec.weight_decay,
+        },
+        {
+            "params": [parameter for parameter in trained if parameter.ndim <= 1],
+            "weight_decay": 0.0,
+        },
     ]
     if spec.optimiser == "lars":
         lars: torch.optim.Optimizer = LARS(groups, lr=spec.learning_rate, momentum=0.9)
@@ -180,10 +203,16 @@ def _optimiser(method: Method, spec: TrainSpec) -> torch.optim.Optimizer:
 
 
 def _step(
-    loop: _Loop, batch: Batch, step: int, spec: TrainSpec, seed: int, dtype: torch.dtype | None, processes: Processes
+    loop: _Loop,
+    batch: Batch,
+    step: int,
+    spec: TrainSpec,
+    seed: int,
+    dtype: torch.dtype | None,
+    processes: Processes,
 ) -> dict[str, Tensor]:
-    # Dropout and the like draw from the global generator: its state is a function of the step too, and of the process,
-    # whose items would else be given what those of the others are.
+    # Dropout and the like draw from the global generator: its state is a function of the step too,
+    # and of the process, whose items would else be given what those of the others are.
     rank = processes.world.rank
     torch.manual_seed(seed_for(seed, f"train in process {rank}" if rank else "train", step))
     loop.method.train()
@@ -194,19 +223,31 @@ def _step(
         loss = loop.method(batch, step)
     loop.optimiser.zero_grad(set_to_none=True)
     loss.total.backward()
-    processes.average_gradients([one for group in loop.optimiser.param_groups for one in group["params"]])
+    processes.average_gradients(
+        [one for group in loop.optimiser.param_groups for one in group["params"]]
+    )
     if spec.clip_norm:
         torch.nn.utils.clip_grad_norm_(loop.method.parameters(), spec.clip_norm)
     loop.optimiser.step()
     loop.method.after_step(step)
-    return {"loss": loss.total.detach(), **{name: value.detach() for name, value in loss.terms.items()}}
+    return {
+        "loss": loss.total.detach(),
+        **{name: value.detach() for name, value in loss.terms.items()},
+    }
 
 
 @torch.no_grad()
 def _look(
-    loop: _Loop, probe_inputs: Tensor, step: int, validate: Callable[[nn.Module], float] | None, patience: int
+    loop: _Loop,
+    probe_inputs: Tensor,
+    step: int,
+    validate: Callable[[nn.Module], float] | None,
+    patience: int,
 ) -> bool:
-    """Measures the signs of collapse, and the validation score where there is one; returns whether to stop for it."""
+    """Measures the signs of collapse, and the validation score where there is one.
+
+    Returns whether to stop for it.
+    """
     loop.method.eval()
     embeddings = encode(loop.method.encoder, probe_inputs).float().cpu()
     point = {
@@ -218,7 +259,9 @@ def _look(
         point["valid_map"] = validate(loop.method)
         if point["valid_map"] > loop.history.best.get("valid_map", -math.inf):
             loop.history.best = {"step": float(step), "valid_map": point["valid_map"]}
-            loop.best_state = {name: value.clone() for name, value in loop.method.state_dict().items()}
+            loop.best_state = {
+                name: value.clone() for name, value in loop.method.state_dict().items()
+            }
     loop.history.diagnostics.append(point)
     return _out_of_patience(loop.history, patience)
 
@@ -226,7 +269,11 @@ def _look(
 def _out_of_patience(history: History, patience: int) -> bool:
     """Whether the best of the last `patience` looks is no better than what came before them."""
     scores = [point["valid_map"] for point in history.diagnostics if "valid_map" in point]
-    return bool(patience) and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
+    return (
+        bool(patience)
+        and len(scores) > patience
+        and max(scores[-patience:]) <= max(scores[:-patience])
+    )
 
 
 def warning(history: History) -> str | None:
@@ -257,7 +304,10 @@ def _content(loop: _Loop, step: int) -> bytes:
 
 
 def _load(path: Path, loop: _Loop, device: torch.device, processes: Processes) -> int:
-    """Takes up a checkpoint; returns the next step. Several processes go on, or begin, from what process 0 has."""
+    """Takes up a checkpoint; returns the next step.
+
+    Several processes go on, or begin, from what process 0 has.
+    """
     content = path.read_bytes() if processes.first and path.exists() else b""
     if processes.size > 1:
         content = processes.of_first(content or (_content(loop, 0) if processes.first else b""))

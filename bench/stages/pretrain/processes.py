@@ -1,11 +1,13 @@
 """Several processes that train together: what they tell each other, and how each notices that another is gone.
 
-Numbers of the training itself go by NCCL between GPUs and by gloo between processors. All else goes by gloo in a group
-of its own, or by the store that the processes met at, so that no GPU is waited for.
+Numbers of the training itself go by NCCL between GPUs and by gloo between processors. All else goes
+by gloo in a group of its own, or by the store that the processes met at, so that no GPU is waited
+for.
 
-A process that dies closes its connections, which the others notice at once. Where a whole machine vanishes nothing is
-closed: a message of the training is waited for `_PATIENCE`, and a process that waits while process 0 does other work
-gives up `_SILENCE_SECONDS` after the last sign of life of process 0.
+A process that dies closes its connections, which the others notice at once. Where a whole machine
+vanishes nothing is closed: a message of the training is waited for `_PATIENCE`, and a process that
+waits while process 0 does other work gives up `_SILENCE_SECONDS` after the last sign of life of
+process 0.
 """
 
 import json
@@ -31,7 +33,9 @@ from bench.core.world import World
 Tree = dict[str, Any]
 Result = TypeVar("Result")
 
-_PATIENCE = timedelta(minutes=10)  # longer than a checkpoint takes on a slow disk, or opening a large data set
+_PATIENCE = timedelta(
+    minutes=10
+)  # longer than a checkpoint takes on a slow disk, or opening a large data set
 _SILENCE_SECONDS = 300.0
 _BEAT_SECONDS = 5.0
 _FAREWELL_SECONDS = 30.0
@@ -44,8 +48,12 @@ class Processes:
         world: which of them this one is.
     """
 
-    def __init__(self, world: World, store: Any = None, control: Any = None, cuda: bool = False) -> None:
-        """Of a process that has joined; one that is alone has no store, and everything here is done at once.
+    def __init__(
+        self, world: World, store: Any = None, control: Any = None, cuda: bool = False
+    ) -> None:
+        """Of a process that has joined.
+
+        One that is alone has no store, and everything here is done at once.
 
         Args:
             world: which process this is.
@@ -92,10 +100,11 @@ class Processes:
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Each gradient's mean over the processes.
 
-        One sum of one long vector after the backward pass, in place of torch's `DistributedDataParallel`, which sums
-        while the pass goes on: for a few million parameters there is little to hide, no wrapper gets between the loop
-        and the method, and a parameter may have a gradient in some processes alone (layers that are left out at
-        random). One that has none in any stays without, as in one process.
+        One sum of one long vector after the backward pass, in place of torch's
+        `DistributedDataParallel`, which sums while the pass goes on: for a few million parameters
+        there is little to hide, no wrapper gets between the loop and the method, and a parameter
+        may have a gradient in some processes alone (layers that are left out at random). One that
+        has none in any stays without, as in one process.
         """
         if self.size == 1:
             return
@@ -103,10 +112,17 @@ class Processes:
         moved = [parameter for parameter, there in zip(parameters, present, strict=True) if there]
         if not moved:
             return
-        flat = torch.cat([(one.grad if one.grad is not None else torch.zeros_like(one)).flatten() for one in moved])
+        flat = torch.cat(
+            [
+                (one.grad if one.grad is not None else torch.zeros_like(one)).flatten()
+                for one in moved
+            ]
+        )
         dist.all_reduce(flat)
         flat /= self.size
-        for parameter, mean in zip(moved, torch.split(flat, [one.numel() for one in moved]), strict=True):
+        for parameter, mean in zip(
+            moved, torch.split(flat, [one.numel() for one in moved]), strict=True
+        ):
             parameter.grad = mean.view_as(parameter)
 
     def gathered(self, part: Tensor) -> Tensor:
@@ -161,8 +177,8 @@ class Processes:
     def training(self) -> Iterator[None]:
         """Around what all processes do together.
 
-        Where one of them fails by itself, the others would wait for it, or take its next message for another one: so
-        it leaves, and they end.
+        Where one of them fails by itself, the others would wait for it, or take its next message
+        for another one: so it leaves, and they end.
 
         Raises:
             LostProcessError: another process is gone.
@@ -186,7 +202,9 @@ class Processes:
             LostProcessError: they are gone.
         """
         if self._broken:
-            raise LostProcessError(f"{self._name(self.world.rank)} has left the others after an error")
+            raise LostProcessError(
+                f"{self._name(self.world.rank)} has left the others after an error"
+            )
         if self.size > 1:
             self._tell({"order": order})
 
@@ -233,7 +251,11 @@ class Processes:
     # Joining and leaving.
 
     def close(self) -> None:
-        """Leaves; process 0, which may keep the store, waits until the others know that there is no more to do."""
+        """Leaves.
+
+        Process 0, which may keep the store, waits until the others know that there is no more to
+        do.
+        """
         clean = not self._broken
         self._leave()
         with suppress(RuntimeError):
@@ -253,7 +275,8 @@ class Processes:
         if self.first:
             with suppress(RuntimeError):
                 self._tell({"end": True})
-        # Closes gloo's connections, which the others notice. NCCL would first wait for what cannot end any more.
+        # Closes gloo's connections, which the others notice. NCCL would first wait for what cannot
+        # end any more.
         dist.destroy_process_group(self._control if self._cuda else None)
 
     def _lost(self, error: BaseException) -> LostProcessError:
@@ -277,7 +300,8 @@ def joined(world: World, device: str) -> Iterator[Processes]:
 
     Args:
         world: which of them this one is; they meet at MASTER_ADDR and MASTER_PORT.
-        device: "auto", "cpu" or "cuda". On a GPU it is that of this process's number on its machine from here on.
+        device: "auto", "cpu" or "cuda". On a GPU it is that of this process's number on its machine
+            from here on.
 
     Raises:
         LostProcessError: the others were not found.
@@ -293,7 +317,11 @@ def joined(world: World, device: str) -> Iterator[Processes]:
     try:
         store, *_ = next(rendezvous("env://", world.rank, world.size, timeout=_PATIENCE))
         dist.init_process_group(
-            "nccl" if cuda else "gloo", store=store, rank=world.rank, world_size=world.size, timeout=_PATIENCE
+            "nccl" if cuda else "gloo",
+            store=store,
+            rank=world.rank,
+            world_size=world.size,
+            timeout=_PATIENCE,
         )
         control = dist.new_group(backend="gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -315,5 +343,10 @@ def _shortly(error: BaseException) -> str:
 
 
 def _of_connection(error: BaseException) -> bool:
-    """Whether an error is that of a broken or silent connection; gloo has no class of its own for them."""
-    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+    """Whether an error is that of a broken or silent connection.
+
+    Gloo has no class of its own for them.
+    """
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )

@@ -17,7 +17,10 @@ def learning_rate(step: int, spec: TrainSpec) -> float:
 
 
 def weight_decay(step: int, spec: TrainSpec) -> float:
-    """Constant, or half a cosine from the first to the final one (DINO; Caron et al., ICCV 2021, arXiv 2104.14294)."""
+    """Constant, or half a cosine from the first to the final one (DINO.
+
+    Caron et al., ICCV 2021, arXiv 2104.14294).
+    """
     if spec.final_weight_decay is None:
         return spec.weight_decay
     return _half_cosine(spec.weight_decay, spec.final_weight_decay, step / spec.steps)
@@ -28,7 +31,10 @@ def _half_cosine(first: float, last: float, progress: float) -> float:
 
 
 def budget(train: TrainSpec, tracks: int) -> int:
-    """Optimiser steps on `tracks` tracks; what is left of an epoch that fills no batch is dropped."""
+    """Optimiser steps on `tracks` tracks.
+
+    What is left of an epoch that fills no batch is dropped.
+    """
     if not train.epochs:
         return train.steps
     return max(1, round(train.epochs * max(1, tracks // train.batch_size)))

@@ -35,9 +35,10 @@ def pretrain(
     parts: Parts, spec: RunSpec, audio: Prepared, rows: NDArray[np.int64], labels: Labelled | None,
     device: torch.device, folder: Path, start: Path | None = None, processes: Processes = ALONE,
 ) -> None:  # fmt: skip
-    """Trains a method; stores the frozen encoder (`weights.safetensors`) and what a reader asks of it (`run.json`).
+    """Trains a method.
 
-    Of several processes, process 0 stores, and the others take part in the training alone.
+    Stores the frozen encoder (`weights.safetensors`) and what a reader asks of it (`run.json`). Of
+    several processes, process 0 stores, and the others take part in the training alone.
 
     Args:
         parts: the plug-ins.
@@ -53,7 +54,9 @@ def pretrain(
     multi_label = audio.kind == "tags"
     rows = labels.rows if labels else rows
     steps = budget(spec.train, len(rows)) if parts.traits.trains else 0
-    spec = spec.model_copy(update={"train": spec.train.model_copy(update={"steps": max(1, steps), "epochs": 0.0})})
+    spec = spec.model_copy(
+        update={"train": spec.train.model_copy(update={"steps": max(1, steps), "epochs": 0.0})}
+    )
     method = parts.build(spec, len(audio.tags) if labels else 0, multi_label, start)
     if parts.traits.restores and start is None:
         assert isinstance(method.encoder, Encoder)
@@ -62,12 +65,22 @@ def pretrain(
     notes: list[str] = []
     history = History()
     if parts.traits.trains:
-        title = f"pretrain {spec.method.name}" + (f" on {len(rows)} labelled tracks" if labels else "")
-        history, notes = train_method(parts, spec, audio, rows, labels, method, device, folder, title, processes)
+        title = f"pretrain {spec.method.name}" + (
+            f" on {len(rows)} labelled tracks" if labels else ""
+        )
+        history, notes = train_method(
+            parts, spec, audio, rows, labels, method, device, folder, title, processes
+        )
     if not processes.first:
         return
-    kept = {name: value for name, value in method.state_dict().items() if name.startswith(("encoder.", "classifier."))}
-    content = safetensors.torch.save({name: value.cpu().contiguous() for name, value in kept.items()})
+    kept = {
+        name: value
+        for name, value in method.state_dict().items()
+        if name.startswith(("encoder.", "classifier."))
+    }
+    content = safetensors.torch.save(
+        {name: value.cpu().contiguous() for name, value in kept.items()}
+    )
     write_atomically(folder / "weights.safetensors", content)
     run = {
         "seconds": history.seconds,
@@ -91,8 +104,8 @@ def batch_size(spec: RunSpec, tracks: int, labelled: bool) -> int:
 
 
 def train_method(
-    parts: Parts, spec: RunSpec, audio: Prepared, rows: NDArray[np.int64], labels: Labelled | None, method: Method,
-    device: torch.device, folder: Path, title: str, processes: Processes = ALONE,
+    parts: Parts, spec: RunSpec, audio: Prepared, rows: NDArray[np.int64], labels: Labelled | None,
+    method: Method, device: torch.device, folder: Path, title: str, processes: Processes = ALONE,
 ) -> tuple[History, list[str]]:  # fmt: skip
     """Trains a method in place, from the checkpoint in `folder` if one is there.
 
@@ -115,18 +128,34 @@ def train_method(
     notes = []
     size = batch_size(spec, len(rows), labels is not None)
     if size < spec.train.batch_size:
-        notes.append(f"batch of {spec.train.batch_size} cut to {size}: there are no more tracks to pretrain on")
-    sampler = ViewSampler(audio.audio, rows, seconds, parts.traits.views, size, spec.views, spec.seed)
+        notes.append(
+            f"batch of {spec.train.batch_size} cut to {size}: there are no more tracks to pretrain on"
+        )
+    sampler = ViewSampler(
+        audio.audio, rows, seconds, parts.traits.views, size, spec.views, spec.seed
+    )
     if sampler.tight:
         apart = f"two segments {spec.views.min_gap_seconds:g} s apart"
-        notes.append(f"{sampler.tight} of {len(rows)} tracks are too short for {apart}: taken as far apart as they go")
+        notes.append(
+            f"{sampler.tight} of {len(rows)} tracks are too short for {apart}: taken as far apart as they go"
+        )
     frontend = frontend_of(method).to(device)
     targets = None
     if labels:
-        targets = labels.targets.astype(np.float32) if audio.kind == "tags" else labels.targets.astype(np.int64)
+        targets = (
+            labels.targets.astype(np.float32)
+            if audio.kind == "tags"
+            else labels.targets.astype(np.int64)
+        )
     batches = Batches(sampler, frontend, spec.augment, spec.seed, device, targets, processes)
     looked_at = ViewSampler(
-        audio.audio, rows, seconds, 1, min(_LOOKED_AT, len(rows)), spec.views, seed_for(spec.seed, "looked at")
+        audio.audio,
+        rows,
+        seconds,
+        1,
+        min(_LOOKED_AT, len(rows)),
+        spec.views,
+        seed_for(spec.seed, "looked at"),
     )
     probe_inputs = Batches(looked_at, frontend, AugmentSpec(), spec.seed, device)
     inputs = probe_inputs(0).views[0]
@@ -137,11 +166,15 @@ def train_method(
         assert isinstance(trained, Method)
         assert labels is not None
         embedded = embed(trained.encoder, frontend, audio.audio, valid, seconds, spec.embed, device)
-        return _valid_map(classify(trained, embedded.tracks, device), labels.targets[valid], audio.kind)
+        return _valid_map(
+            classify(trained, embedded.tracks, device), labels.targets[valid], audio.kind
+        )
 
     with closing(batches), _shown(title, processes) as report:
         judge = validate if labels else None
-        history = train(method, batches, inputs, spec.train, spec.seed, folder, report, judge, processes)
+        history = train(
+            method, batches, inputs, spec.train, spec.seed, folder, report, judge, processes
+        )
     return history, notes
 
 
@@ -154,12 +187,17 @@ def _valid_map(logits: NDArray[np.float32], targets: NDArray[Any], kind: str) ->
     """Macro average precision over the tags that the valid split has."""
     scores, truth = torch.from_numpy(logits), torch.from_numpy(targets)
     if kind == "classes":
-        scores, truth = one_vs_rest(scores), torch.nn.functional.one_hot(truth, logits.shape[1]).bool()
+        scores, truth = (
+            one_vs_rest(scores),
+            torch.nn.functional.one_hot(truth, logits.shape[1]).bool(),
+        )
     return float(mean_average_precision(scores, truth))
 
 
 @torch.no_grad()
-def classify(method: Method, embedded: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
+def classify(
+    method: Method, embedded: NDArray[np.float32], device: torch.device
+) -> NDArray[np.float32]:
     """Logits (tracks, outputs) of a method's own classifier on track embeddings (tracks, width)."""
     assert method.classifier is not None
     logits = method.classifier.float()(torch.from_numpy(embedded).to(device))
@@ -173,10 +211,14 @@ def pretraining_rows(audio: Prepared, spec: RunSpec, store: Store) -> NDArray[np
         return rows
     path = store.home / "exclusions" / f"{spec.views.exclude}.json"
     if not path.is_file():
-        raise InputError(f"views.exclude {spec.views.exclude} is not known here: give --exclude FILE")
+        raise InputError(
+            f"views.exclude {spec.views.exclude} is not known here: give --exclude FILE"
+        )
     content = read_json(path)
     if content["tracks_hash"] != audio.facts["tracks_hash"]:
-        raise InputError(f"--exclude: made for another data set than {spec.pretrain_dataset.name}: `bench data leaks`")
+        raise InputError(
+            f"--exclude: made for another data set than {spec.pretrain_dataset.name}: `bench data leaks`"
+        )
     excluded = content["track_ids"]
     return rows[~audio.tracks["track_id"].iloc[rows].isin(excluded).to_numpy()]
 

@@ -17,12 +17,15 @@ _SAFE = 80.0
 def mean_probability(logits: Tensor, first: NDArray[np.int64], kind: Kind) -> Tensor:
     """Scores of tracks that rank, and for classes sum, as the mean of their segments' probabilities (CLMR; ISMIR 2021).
 
-    For tags the log-odds log(p / (1 - p)) of the mean p of the sigmoids; for classes the log of the mean softmax, whose
-    softmax is that mean. Both are sums of exponentials in log space: neither p nor 1 - p is rounded to 0 or 1.
+    For tags the log-odds log(p / (1 - p)) of the mean p of the sigmoids; for classes the log of the
+    mean softmax, whose softmax is that mean. Both are sums of exponentials in log space: neither p
+    nor 1 - p is rounded to 0 or 1.
 
     Args:
-        logits: (segments, ...) for tags; (segments, classes) or (segments, ..., classes) for classes.
-        first: (tracks + 1,): the segments of track t are `first[t]` to `first[t + 1]`, at least one.
+        logits: (segments, ...) for tags; (segments, classes) or (segments, ..., classes) for
+            classes.
+        first: (tracks + 1,): the segments of track t are `first[t]` to `first[t + 1]`, at least
+            one.
         kind: of the targets.
 
     Returns:
@@ -37,7 +40,9 @@ def mean_probability(logits: Tensor, first: NDArray[np.int64], kind: Kind) -> Te
     if logits.abs().max() <= _SAFE:  # false for NaN too
         yes, no = (_sums(part.sigmoid(), offsets) for part in (logits, -logits))
         return yes.log_().sub_(no.log_())
-    return _log_sum(functional.logsigmoid(logits), offsets) - _log_sum(functional.logsigmoid(-logits), offsets)
+    return _log_sum(functional.logsigmoid(logits), offsets) - _log_sum(
+        functional.logsigmoid(-logits), offsets
+    )
 
 
 def _log_sum(values: Tensor, offsets: Tensor) -> Tensor:
@@ -50,7 +55,9 @@ def _log_sum(values: Tensor, offsets: Tensor) -> Tensor:
 def _sums(values: Tensor, offsets: Tensor) -> Tensor:
     """Sum over the segments of each track: (segments, ...) to (tracks, ...)."""
     flat = values.flatten(1)
-    bags = functional.embedding_bag(torch.arange(len(flat), device=flat.device), flat, offsets[:-1], mode="sum")
+    bags = functional.embedding_bag(
+        torch.arange(len(flat), device=flat.device), flat, offsets[:-1], mode="sum"
+    )
     return bags.view(-1, *values.shape[1:])
 
 

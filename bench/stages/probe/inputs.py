@@ -26,14 +26,20 @@ _PIECE = 1024
 
 @dataclass(frozen=True)
 class Scaling:
-    """Mean and deviation of the training inputs, each (width,) float32; the deviation is 1 where they are constant."""
+    """Mean and deviation of the training inputs, each (width,) float32.
+
+    The deviation is 1 where they are constant.
+    """
 
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
 
 
 def scaling(embeddings: Embeddings, tracks: NDArray[np.int64], of: Of) -> Scaling:
-    """Of all rows of some tracks, computed in float64; a constant dimension has deviation 1, not its noise."""
+    """Of all rows of some tracks, computed in float64.
+
+    A constant dimension has deviation 1, not its noise.
+    """
     source, rows = getattr(embeddings, of), rows_of(embeddings, tracks, of)[0]
     mean = np.zeros(source.shape[1])
     for start in range(0, len(rows), _ROWS):
@@ -56,10 +62,19 @@ class Rows:
     """
 
     def __init__(
-        self, embeddings: Embeddings, tracks: NDArray[np.int64], of: Of, by: Scaling, device: str, hold_bytes: float
+        self,
+        embeddings: Embeddings,
+        tracks: NDArray[np.int64],
+        of: Of,
+        by: Scaling,
+        device: str,
+        hold_bytes: float,
     ) -> None:
         """Where the rows fit in `hold_bytes` they are kept, and else read anew each time, to the same bits."""
-        self._source, (self._rows, self.first) = getattr(embeddings, of), rows_of(embeddings, tracks, of)
+        self._source, (self._rows, self.first) = (
+            getattr(embeddings, of),
+            rows_of(embeddings, tracks, of),
+        )
         self._by, self._device, self.width = by, device, int(self._source.shape[1])
         self._held: Tensor | None = None
         if len(self._rows) * self.width * 4 <= hold_bytes:
@@ -70,20 +85,32 @@ class Rows:
         if self._held is None:
             into.copy_(_read(self._source, self._rows[places], self._by, self._device))
         else:
-            torch.index_select(self._held, 0, torch.from_numpy(places).to(self._held.device), out=into)
+            torch.index_select(
+                self._held, 0, torch.from_numpy(places).to(self._held.device), out=into
+            )
 
 
 class Pieces:
     """Standardised rows of tracks, all in order, some whole tracks at a time.
 
-    Iterating gives ((rows, width) float32, (tracks + 1,) int64), the latter being where each track's rows begin.
+    Iterating gives ((rows, width) float32, (tracks + 1,) int64), the latter being where each
+    track's rows begin.
     """
 
     def __init__(
-        self, embeddings: Embeddings, tracks: NDArray[np.int64], of: Of, by: Scaling, device: str, hold_bytes: float
+        self,
+        embeddings: Embeddings,
+        tracks: NDArray[np.int64],
+        of: Of,
+        by: Scaling,
+        device: str,
+        hold_bytes: float,
     ) -> None:
         """Where the rows fit in `hold_bytes` they are kept, and else read anew each time, to the same bits."""
-        self._source, (self._rows, self._first) = getattr(embeddings, of), rows_of(embeddings, tracks, of)
+        self._source, (self._rows, self._first) = (
+            getattr(embeddings, of),
+            rows_of(embeddings, tracks, of),
+        )
         self._by, self._device = by, device
         self._held: list[tuple[Tensor, NDArray[np.int64]]] | None = None
         if len(self._rows) * self._source.shape[1] * 4 <= hold_bytes:
@@ -99,12 +126,18 @@ class Pieces:
             stop = int(np.searchsorted(self._first, self._first[start] + _PIECE, side="right")) - 1
             stop = max(stop, start + 1)  # a track longer than a piece is a piece
             first = self._first[start : stop + 1]
-            # Each piece has memory of its own: MKL may round otherwise where a matrix begins at another alignment.
-            yield _read(self._source, self._rows[first[0] : first[-1]], self._by, self._device), first - first[0]
+            # Each piece has memory of its own: MKL may round otherwise where a matrix begins at
+            # another alignment.
+            yield (
+                _read(self._source, self._rows[first[0] : first[-1]], self._by, self._device),
+                first - first[0],
+            )
             start = stop
 
 
-def rows_of(embeddings: Embeddings, tracks: NDArray[np.int64], of: Of) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def rows_of(
+    embeddings: Embeddings, tracks: NDArray[np.int64], of: Of
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Places of all rows of some tracks, and (tracks + 1,) where those of each track begin among them."""
     if of == "tracks":
         return tracks, np.arange(len(tracks) + 1)

@@ -28,20 +28,23 @@ def nearest_neighbours(
     device: str,
     judge: ValidMap,
 ) -> Found:
-    """Scores the test split by k nearest neighbours (Cover and Hart, IEEE Trans. Inf. Theory 13, 1967).
+    """Scores the test split by k nearest neighbours (Cover and Hart, IEEE Trans.
 
-    Neighbours are labelled tracks by the cosine similarity of standardised mean embeddings; of equals the first. The
-    probability of a tag is the share of the k neighbours that have it, drawn towards the tag's frequency f among the
-    labelled tracks as if one more neighbour had it with that probability: (neighbours with it + f) / (k + 1), where
-    f = (tracks with it + 1) / (tracks + 2) is never 0 or 1 (Laplace's rule, as the smoothing of ML-kNN; Zhang and Zhou,
-    Pattern Recognition 40, 2007; for classes f = (tracks + 1) / (all tracks + classes)). Neighbours count alike.
+    Inf. Theory 13, 1967). Neighbours are labelled tracks by the cosine similarity of standardised
+    mean embeddings; of equals the first. The probability of a tag is the share of the k neighbours
+    that have it, drawn towards the tag's frequency f among the labelled tracks as if one more
+    neighbour had it with that probability: (neighbours with it + f) / (k + 1), where f = (tracks
+    with it + 1) / (tracks + 2) is never 0 or 1 (Laplace's rule, as the smoothing of ML-kNN; Zhang
+    and Zhou, Pattern Recognition 40, 2007; for classes f = (tracks + 1) / (all tracks + classes)).
+    Neighbours count alike.
 
     Args:
         embeddings: of all tracks.
         hot: (tracks, outputs) bool.
         kind: of the targets.
         labelled: places of the labelled tracks.
-        valid: places of the valid tracks, which choose k by their macro average precision under `spec.aggregation`.
+        valid: places of the valid tracks, which choose k by their macro average precision under
+            `spec.aggregation`.
         test: places of the test tracks.
         by: of the labelled tracks' mean embeddings.
         spec: grid of k; more than there are labelled tracks means all of them.
@@ -49,10 +52,12 @@ def nearest_neighbours(
         judge: scores the valid split.
 
     Returns:
-        By aggregation the (test tracks, outputs) float32 log-odds (classes: log probabilities); what was chosen; and a
-        row a k, ascending.
+        By aggregation the (test tracks, outputs) float32 log-odds (classes: log probabilities);
+        what was chosen; and a row a k, ascending.
     """
-    known = _Known(embeddings, labelled, hot[labelled], kind, by, device, spec.memory_mb * 2**20 / 4)
+    known = _Known(
+        embeddings, labelled, hot[labelled], kind, by, device, spec.memory_mb * 2**20 / 4
+    )
     grid = sorted({min(neighbours, len(labelled)) for neighbours in spec.neighbours})
     rows: list[dict[str, float | int]] = []
     pieces = {name: Pieces(embeddings, valid, of, by, device, 0) for name, of in SCORED.items()}
@@ -87,7 +92,10 @@ class _Known:
         self._frequency = (self._hot.double().sum(0) + 1) / (len(hot) + others)
 
     def scores(self, pieces: Pieces, grid: list[int]) -> list[Tensor]:
-        """(tracks, outputs) float32 for each number of neighbours; the mean over a track's rows of the probability."""
+        """(tracks, outputs) float32 for each number of neighbours.
+
+        The mean over a track's rows of the probability.
+        """
         found: list[list[Tensor]] = [[self._hot.new_empty(0, self._hot.shape[1])] for _ in grid]
         for rows, first in pieces:
             nearest = self._nearest(rows, max(grid))
@@ -101,10 +109,14 @@ class _Known:
     def _nearest(self, rows: Tensor, most: int) -> Tensor:
         """(rows, most) places of the nearest labelled tracks, the nearest first, of equals the first.
 
-        Similarity and place are packed into one integer, so that numpy's vectorised partition finds them.
+        Similarity and place are packed into one integer, so that numpy's vectorised partition finds
+        them.
         """
         ours = functional.normalize(rows, dim=1)
-        parts = [product(ours[None], functional.normalize(theirs, dim=1)[None])[0] for theirs, _ in self._pieces]
+        parts = [
+            product(ours[None], functional.normalize(theirs, dim=1)[None])[0]
+            for theirs, _ in self._pieces
+        ]
         keys = np.left_shift(sortable(torch.cat(parts, 1).cpu().numpy()), 32, dtype=np.int64)
         keys |= np.arange(keys.shape[1])[::-1]
         last = keys.shape[1] - 1

@@ -1,13 +1,14 @@
 """Probes on frozen embeddings: all labelled subsets, seeds and hyper-parameters of one encoder as one program.
 
-On the CPU a probe-sized piece of a grid (some points of one labelled subset, as many as fill a matrix product) runs on
-one thread, and as many pieces run beside each other as there are threads. What a piece computes depends on its subset,
-its seed and the spec alone, so its result is the same to the last bit beside whichever others it runs, with whatever
-memory. On a GPU several subsets are stacked (see `bench.stages.probe.stacked`); products of other shapes may round otherwise
-there, which after some hundred steps can move a logit by about 1e-3.
+On the CPU a probe-sized piece of a grid (some points of one labelled subset, as many as fill a
+matrix product) runs on one thread, and as many pieces run beside each other as there are threads.
+What a piece computes depends on its subset, its seed and the spec alone, so its result is the same
+to the last bit beside whichever others it runs, with whatever memory. On a GPU several subsets are
+stacked (see `bench.stages.probe.stacked`); products of other shapes may round otherwise there,
+which after some hundred steps can move a logit by about 1e-3.
 
-The learning rate, the weight decay and the step at which to stop are chosen by the macro average precision of the valid
-split; ties go to the earlier step, then to the first point of the grid.
+The learning rate, the weight decay and the step at which to stop are chosen by the macro average
+precision of the valid split; ties go to the earlier step, then to the first point of the grid.
 """
 
 import threading
@@ -35,7 +36,9 @@ Item = TypeVar("Item")
 Progress = Callable[[int, int], None]
 
 _ELEMENTS = 2**18
-"""Weights of the first layer of a piece of a grid, about: products run at full speed, and 1 MiB fits a core's cache."""
+"""Weights of the first layer of a piece of a grid, about: products run at full speed, and 1 MiB
+fits a core's cache.
+"""
 
 _PIECES = 8
 """Pieces a thread between two waits for all threads."""
@@ -61,11 +64,13 @@ class Fitted:
     """A chosen probe's scores of the test split, and how it was chosen.
 
     Attributes:
-        logits: by aggregation, (test tracks, outputs) float32. "mean_embedding" has the logits of a track's mean
-            embedding; "mean_probability" the log-odds (classes: the log) of the mean probability of its segments.
-        chosen: "learning_rate", "weight_decay", "step", "valid_map"; "neighbours" and "valid_map" of "knn".
-        sweep: a row a grid point, in the grid's order: as `chosen`, with its own best step, and "last_valid_map" and
-            "stopped", the last step that it was trained for.
+        logits: by aggregation, (test tracks, outputs) float32. "mean_embedding" has the logits of a
+            track's mean embedding; "mean_probability" the log-odds (classes: the log) of the mean
+            probability of its segments.
+        chosen: "learning_rate", "weight_decay", "step", "valid_map"; "neighbours" and "valid_map"
+            of "knn".
+        sweep: a row a grid point, in the grid's order: as `chosen`, with its own best step, and
+            "last_valid_map" and "stopped", the last step that it was trained for.
         steps: (looks,) steps at which the valid split was looked at; empty for nearest neighbours.
         curve: (looks, points) valid macro average precision, NaN after a point has stopped.
     """
@@ -92,7 +97,9 @@ class _Problem:
 
     @property
     def grid(self) -> list[tuple[float, float]]:
-        return [(rate, decay) for rate in self.spec.learning_rates for decay in self.spec.weight_decays]
+        return [
+            (rate, decay) for rate in self.spec.learning_rates for decay in self.spec.weight_decays
+        ]
 
 
 def fit_all(
@@ -119,18 +126,23 @@ def fit_all(
         subsets: the labelled subsets.
         spec: kind of probe, grid and budget.
         device: such as "cpu" or "cuda".
-        progress: called with (done, total) probe-steps, a probe being one grid point of one subset; a probe that stops
-            early is done.
+        progress: called with (done, total) probe-steps, a probe being one grid point of one subset;
+            a probe that stops early is done.
 
     Returns:
         (place of the subset, what was fitted), some at a time as they are finished.
 
     Raises:
-        InputError: before anything is trained, where embeddings are not finite, there is no training track, a training
-            subset has no positive, or the valid split has none; while training, where every grid point diverged.
+        InputError: before anything is trained, where embeddings are not finite, there is no
+            training track, a training subset has no positive, or the valid split has none; while
+            training, where every grid point diverged.
     """
     _check(embeddings, targets, kind, valid, test, subsets)
-    hot = np.asarray(targets, dtype=bool) if kind == "tags" else targets[:, None] == np.arange(outputs)
+    hot = (
+        np.asarray(targets, dtype=bool)
+        if kind == "tags"
+        else targets[:, None] == np.arange(outputs)
+    )
     judge = ValidMap(hot[valid], kind)
     problem = _Problem(embeddings, hot, kind, valid, test, spec, device, judge)
     if spec.kind == "knn":
@@ -140,8 +152,13 @@ def fit_all(
     return _on_gpu(problem, subsets, progress)
 
 
-def _on_cpu(problem: _Problem, subsets: Sequence[Subset], progress: Progress) -> Iterator[tuple[int, Fitted]]:
-    """Pieces of grids beside each other, each on one thread; all threads wait before results are handed over."""
+def _on_cpu(
+    problem: _Problem, subsets: Sequence[Subset], progress: Progress
+) -> Iterator[tuple[int, Fitted]]:
+    """Pieces of grids beside each other, each on one thread.
+
+    All threads wait before results are handed over.
+    """
     most = _points_a_piece(problem.spec, problem.hot.shape[1], problem.embeddings.tracks.shape[1])
     pieces = _even(problem.grid, most)
     budget = problem.spec.memory_mb * _MEBIBYTE
@@ -150,9 +167,12 @@ def _on_cpu(problem: _Problem, subsets: Sequence[Subset], progress: Progress) ->
     counter = _Counter(len(subsets) * len(problem.grid) * problem.spec.steps)
     at_once = -(-_PIECES * workers // len(pieces))
     for places in _even(range(len(subsets)), at_once):
-        # The number of threads is a setting of the process: it is changed, and changed back, with no thread running.
+        # The number of threads is a setting of the process: it is changed, and changed back, with
+        # no thread running.
         with one_thread():
-            found = _chunk(problem, [subsets[place] for place in places], pieces, workers, counter, progress)
+            found = _chunk(
+                problem, [subsets[place] for place in places], pieces, workers, counter, progress
+            )
         yield from zip(places, found, strict=True)
 
 
@@ -179,7 +199,9 @@ def _chunk(
                     if subset not in ready:
                         ready[subset] = _prepare(problem, subsets[subset], hold)
                         trained[subset] = [None] * len(pieces)
-                    task = pool.submit(_train_one, ready[subset][0], pieces[piece], problem, counter.add)
+                    task = pool.submit(
+                        _train_one, ready[subset][0], pieces[piece], problem, counter.add
+                    )
                     running[task] = subset, piece
                 for future in wait(running, timeout=0.2, return_when=FIRST_COMPLETED).done:
                     subset, piece = running.pop(future)
@@ -203,12 +225,17 @@ def _chunk(
 
 
 def _train_one(
-    subset: Labelled, points: list[tuple[float, float]], problem: _Problem, tick: Callable[[int], None]
+    subset: Labelled,
+    points: list[tuple[float, float]],
+    problem: _Problem,
+    tick: Callable[[int], None],
 ) -> Trained | Fitted:
     return train([subset], points, problem.spec, problem.kind, problem.judge, tick)[0]
 
 
-def _on_gpu(problem: _Problem, subsets: Sequence[Subset], progress: Progress) -> Iterator[tuple[int, Fitted]]:
+def _on_gpu(
+    problem: _Problem, subsets: Sequence[Subset], progress: Progress
+) -> Iterator[tuple[int, Fitted]]:
     """Stacks of subsets whose batches are of the same size, as many as the memory allows, one stack after another."""
     counter = _Counter(len(subsets) * len(problem.grid) * problem.spec.steps)
 
@@ -226,14 +253,21 @@ def _on_gpu(problem: _Problem, subsets: Sequence[Subset], progress: Progress) ->
         places = [place for place in range(len(subsets)) if sizes[place] == size]
         for start in range(0, len(places), at_once):
             chunk = places[start : start + at_once]
-            ready = [_prepare(problem, subsets[place], budget / (4 * len(chunk))) for place in chunk]
+            ready = [
+                _prepare(problem, subsets[place], budget / (4 * len(chunk))) for place in chunk
+            ]
             labelled = [subset for subset, _ in ready]
-            parts = [train(labelled, piece, problem.spec, problem.kind, problem.judge, tick) for piece in pieces]
+            parts = [
+                train(labelled, piece, problem.spec, problem.kind, problem.judge, tick)
+                for piece in pieces
+            ]
             for place, (_, by), found in zip(chunk, ready, zip(*parts, strict=True), strict=True):
                 yield place, _finish(problem, list(found), by)
 
 
-def _neighbours(problem: _Problem, subsets: Sequence[Subset], progress: Progress) -> Iterator[tuple[int, Fitted]]:
+def _neighbours(
+    problem: _Problem, subsets: Sequence[Subset], progress: Progress
+) -> Iterator[tuple[int, Fitted]]:
     """Nearest neighbours; progress counts subsets."""
     for place, subset in enumerate(subsets):
         by = scaling(problem.embeddings, subset.rows, "tracks")
@@ -241,7 +275,10 @@ def _neighbours(problem: _Problem, subsets: Sequence[Subset], progress: Progress
             problem.embeddings, problem.hot, problem.kind, subset.rows, problem.valid, problem.test,
             by, problem.spec, problem.device, problem.judge,
         )  # fmt: skip
-        yield place, Fitted(scores, chosen, sweep, np.empty(0, dtype=np.int64), np.empty((0, len(sweep))))
+        yield (
+            place,
+            Fitted(scores, chosen, sweep, np.empty(0, dtype=np.int64), np.empty((0, len(sweep)))),
+        )
         progress(place + 1, len(subsets))
 
 
@@ -266,7 +303,9 @@ def _prepare(problem: _Problem, subset: Subset, hold: float) -> tuple[Labelled, 
     embeddings, spec, device = problem.embeddings, problem.spec, problem.device
     by = scaling(embeddings, subset.rows, spec.train_on)
     inputs = Rows(embeddings, subset.rows, spec.train_on, by, device, hold)
-    targets = torch.from_numpy(np.ascontiguousarray(problem.hot[subset.rows].T, dtype=np.float32)).to(device)
+    targets = torch.from_numpy(
+        np.ascontiguousarray(problem.hot[subset.rows].T, dtype=np.float32)
+    ).to(device)
     valid = Pieces(embeddings, problem.valid, SCORED[spec.aggregation], by, device, hold)
     return Labelled(subset.seed, inputs, targets, valid), by
 
@@ -281,18 +320,25 @@ def _finish(problem: _Problem, parts: Sequence[Trained], by: Scaling) -> Fitted:
         points = part.curve.shape[1]
         curve[: len(part.curve), start : start + points] = part.curve
         if part.weights is not None:
-            choices.append((-np.nanmax(part.curve), part.best[1], start + part.best[0], part.weights))
+            choices.append(
+                (-np.nanmax(part.curve), part.best[1], start + part.best[0], part.weights)
+            )
         start += points
     if not choices:
         raise InputError("every point of the probe's grid diverged; give it smaller learning rates")
     _, _, point, weights = min(choices, key=lambda choice: choice[:3])
     rows = _sweep(problem.grid, steps, curve, stopped)
-    chosen = {key: rows[point][key] for key in ("learning_rate", "weight_decay", "step", "valid_map")}
+    chosen = {
+        key: rows[point][key] for key in ("learning_rate", "weight_decay", "step", "valid_map")
+    }
     return Fitted(_test_logits(problem, weights, by), chosen, rows, steps, curve)
 
 
 def _sweep(
-    grid: list[tuple[float, float]], steps: NDArray[np.int64], curve: NDArray[np.float64], stopped: NDArray[np.int64]
+    grid: list[tuple[float, float]],
+    steps: NDArray[np.int64],
+    curve: NDArray[np.float64],
+    stopped: NDArray[np.int64],
 ) -> list[dict[str, float | int]]:
     """One row a grid point, with its best step (the earliest of equals); curve (looks, points)."""
     rows: list[dict[str, float | int]] = []
@@ -312,7 +358,9 @@ def _sweep(
     return rows
 
 
-def _test_logits(problem: _Problem, weights: Weights, by: Scaling) -> dict[str, NDArray[np.float32]]:
+def _test_logits(
+    problem: _Problem, weights: Weights, by: Scaling
+) -> dict[str, NDArray[np.float32]]:
     """(test tracks, outputs) under both aggregations."""
     embeddings, test, device = problem.embeddings, problem.test, problem.device
     found = {}
@@ -328,7 +376,10 @@ def _test_logits(problem: _Problem, weights: Weights, by: Scaling) -> dict[str, 
 
 
 def _points_a_piece(spec: ProbeSpec, outputs: int, width: int) -> int:
-    """Grid points that are trained as one; depends on the layers' sizes alone, and so does how products are rounded."""
+    """Grid points that are trained as one.
+
+    Depends on the layers' sizes alone, and so does how products are rounded.
+    """
     return max(1, _ELEMENTS // (width * (spec.hidden if spec.kind == "mlp" else outputs)))
 
 
@@ -341,7 +392,11 @@ def _even(items: Sequence[Item], most: int) -> list[list[Item]]:
 
 def _bytes_a_point(problem: _Problem) -> int:
     """About what a grid point of a subset takes: its weights with moments, gradient and copies, and its layers."""
-    spec, outputs, width = problem.spec, int(problem.hot.shape[1]), int(problem.embeddings.tracks.shape[1])
+    spec, outputs, width = (
+        problem.spec,
+        int(problem.hot.shape[1]),
+        int(problem.embeddings.tracks.shape[1]),
+    )
     valid = len(problem.valid)
     if spec.aggregation == "mean_probability":
         valid = int(problem.embeddings.counts[problem.valid].sum())
@@ -366,8 +421,12 @@ def _check(
 ) -> None:
     """Raises InputError where a probe cannot be trained on these subsets, chosen by this valid split, or tested."""
     if len(embeddings.tracks) != len(targets):
-        raise InputError(f"{len(embeddings.tracks)} embeddings for {len(targets)} tracks; they must be as many")
-    labelled = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *(subset.rows for subset in subsets)]))
+        raise InputError(
+            f"{len(embeddings.tracks)} embeddings for {len(targets)} tracks; they must be as many"
+        )
+    labelled = np.unique(
+        np.concatenate([np.empty(0, dtype=np.int64), *(subset.rows for subset in subsets)])
+    )
     for split, rows in (("train", labelled), ("valid", valid), ("test", test)):
         broken = int((~np.isfinite(embeddings.tracks[rows]).all(1)).sum())
         if broken:
@@ -379,6 +438,8 @@ def _check(
         if not len(subset.rows):
             raise InputError("the train split has no tracks: the probe needs at least one")
         if kind == "tags" and not targets[subset.rows].any():
-            raise InputError(f"the labelled subset of {len(subset.rows)} tracks has no positive of any tag")
+            raise InputError(
+                f"the labelled subset of {len(subset.rows)} tracks has no positive of any tag"
+            )
     if kind == "tags" and not targets[valid].any():
         raise InputError("no tag has a positive in the valid split: the probe cannot be chosen")

@@ -6,15 +6,19 @@ import torch
 from torch import Tensor
 
 _LARGE = 2**20
-"""Products of numbers above which oneDNN's kernel is the faster one (measured; below, its call costs more)."""
+"""Products of numbers above which oneDNN's kernel is the faster one (measured.
+
+Below, its call costs more).
+"""
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """The product left @ right^T of each matrix of two stacks.
 
-    torch multiplies float32 with MKL, which on processors that are not Intel's leaves half of AVX-512 unused. oneDNN,
-    which torch brings along and reaches through the operator of its compiled linear layers, is twice as fast there
-    (250 against 110 GFLOP/s on one core of an EPYC 9005) and as exact.
+    torch multiplies float32 with MKL, which on processors that are not Intel's leaves half of
+    AVX-512 unused. oneDNN, which torch brings along and reaches through the operator of its
+    compiled linear layers, is twice as fast there (250 against 110 GFLOP/s on one core of an EPYC
+    9005) and as exact.
 
     Args:
         left: (stack, rows, inner).
@@ -44,5 +48,9 @@ def _onednn() -> bool:
     left, right = torch.arange(6.0).view(2, 3), torch.arange(12.0).view(3, 4).T
     try:
         return bool(torch.equal(_linear(left, right), left @ right.T))
-    except (AttributeError, RuntimeError, TypeError):  # not part of torch's public interface, so it may go
+    except (
+        AttributeError,
+        RuntimeError,
+        TypeError,
+    ):  # not part of torch's public interface, so it may go
         return False

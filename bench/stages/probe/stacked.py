@@ -1,12 +1,12 @@
 """Training of a stack of probes: the points of a grid, and on a GPU several labelled subsets, as one program.
 
-Every tensor of weights begins with two axes, (subsets, points). The points of a subset read the same batches, so their
-first layers are one matrix product: with weights laid out (subsets, points * hidden, width) and activations with tracks
-as the last axis, no layer needs a copy to be put in order. Gradients are written out by hand, which leaves the program
-little but matrix products.
+Every tensor of weights begins with two axes, (subsets, points). The points of a subset read the
+same batches, so their first layers are one matrix product: with weights laid out (subsets, points *
+hidden, width) and activations with tracks as the last axis, no layer needs a copy to be put in
+order. Gradients are written out by hand, which leaves the program little but matrix products.
 
-Points whose patience is at an end leave the stack. Leaving changes the shapes of the products of those that stay, and
-so at most their rounding.
+Points whose patience is at an end leave the stack. Leaving changes the shapes of the products of
+those that stay, and so at most their rounding.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,9 +28,10 @@ from bench.stages.probe.valid_map import ValidMap
 Weights = dict[str, Tensor]
 """By name, each (subsets, points, ...).
 
-Linear: "output" (outputs, width) and "output_bias" (outputs, 1). An MLP has "hidden" (hidden, width), "hidden_bias"
-(hidden, 1), and "output" is (outputs, hidden); with batch normalisation the bias is that of the normalisation, beside
-"hidden_scale", "running_mean" and "running_variance" (hidden, 1).
+Linear: "output" (outputs, width) and "output_bias" (outputs, 1). An MLP has "hidden" (hidden,
+width), "hidden_bias" (hidden, 1), and "output" is (outputs, hidden); with batch normalisation the
+bias is that of the normalisation, beside "hidden_scale", "running_mean" and "running_variance"
+(hidden, 1).
 """
 
 _DECAYED = ("hidden", "output")
@@ -45,7 +46,8 @@ class Labelled:
 
     Attributes:
         seed: of everything random.
-        train: inputs of the labelled tracks; where a track has several rows, each step takes one of them at random.
+        train: inputs of the labelled tracks; where a track has several rows, each step takes one of
+            them at random.
         targets: (outputs, tracks) float32, one-hot for classes.
         valid: inputs of the valid split, standardised as the training inputs are.
     """
@@ -61,10 +63,13 @@ class Trained:
     """What training found for one labelled subset.
 
     Attributes:
-        weights: of the best point at its best step, with axes (1, 1) in front; None where every point diverged.
-        best: (point, step) of these weights; ties went to the earlier step, then to the first point.
+        weights: of the best point at its best step, with axes (1, 1) in front; None where every
+            point diverged.
+        best: (point, step) of these weights; ties went to the earlier step, then to the first
+            point.
         steps: (looks,) steps at which the valid split was looked at.
-        curve: (looks, points) macro average precision there, -1 where a point diverged, NaN after it stopped.
+        curve: (looks, points) macro average precision there, -1 where a point diverged, NaN after
+            it stopped.
         stopped: (points,) the last step of each point.
     """
 
@@ -86,7 +91,8 @@ def train(
     """Trains every point on every subset.
 
     Args:
-        subsets: with batches of the same size, that is as many tracks, or all at least `spec.batch_size`.
+        subsets: with batches of the same size, that is as many tracks, or all at least
+            `spec.batch_size`.
         points: learning rate and weight decay of each.
         spec: kind of probe and budget.
         kind: "tags" trains by binary cross-entropy, averaged over tags; "classes" by cross-entropy.
@@ -96,20 +102,30 @@ def train(
     alive = np.ones((len(subsets), len(points)), dtype=bool)
     weights = initial(subsets, len(points), spec, kind)
     optimiser = _AdamW(weights, points)
-    here, there = np.arange(len(subsets)), np.arange(len(points))  # the subsets and points still in the stack
+    here, there = (
+        np.arange(len(subsets)),
+        np.arange(len(points)),
+    )  # the subsets and points still in the stack
     looks = _look_steps(spec)
     curve = np.full((len(looks), len(subsets), len(points)), np.nan)
     stopped = np.full((len(subsets), len(points)), spec.steps)
-    top, patience = np.full((len(subsets), len(points)), -np.inf), np.zeros((len(subsets), len(points)), dtype=int)
+    top, patience = (
+        np.full((len(subsets), len(points)), -np.inf),
+        np.zeros((len(subsets), len(points)), dtype=int),
+    )
     best: list[tuple[float, int, int, Weights | None]] = [(-1.0, 0, 0, None)] * len(subsets)
     batches = [_batches(subset, spec) for subset in subsets]
     size = min(spec.batch_size, len(subsets[0].train.first) - 1)
-    memory = weights["output"].new_empty(len(subsets), size, subsets[0].train.width)  # of every batch in turn
+    memory = weights["output"].new_empty(
+        len(subsets), size, subsets[0].train.width
+    )  # of every batch in turn
     look = before = 0
     for step in range(1, spec.steps + 1):
         present = [subsets[int(index)] for index in here]
         inputs, targets = _gather(present, [next(batches[int(index)]) for index in here], memory)
-        mask = _mask([subset.seed for subset in present], step, inputs.shape[1], spec, inputs.device)
+        mask = _mask(
+            [subset.seed for subset in present], step, inputs.shape[1], spec, inputs.device
+        )
         optimiser.step(gradients(weights, inputs, targets, kind, mask))
         if step != looks[look]:
             continue
@@ -124,7 +140,10 @@ def train(
                 if score > top[subset, point]:
                     top[subset, point], patience[subset, point] = score, 0
                 if score > best[subset][0]:
-                    kept = {name: weight[row, column].clone()[None, None] for name, weight in weights.items()}
+                    kept = {
+                        name: weight[row, column].clone()[None, None]
+                        for name, weight in weights.items()
+                    }
                     best[subset] = score, int(point), step, kept
         look, before = look + 1, step
         ended = alive & (patience >= (spec.patience or np.inf))
@@ -147,9 +166,9 @@ def train(
 def initial(subsets: Sequence[Labelled], points: int, spec: ProbeSpec, kind: Kind) -> Weights:
     """Starting weights, the same for every point of a subset.
 
-    The last layer starts at zero with the log-odds of the training labels as its bias, so that no step is spent on how
-    frequent tags are, and a linear probe does not depend on a random start. The hidden layer of an MLP is drawn as
-    torch.nn.Linear draws it.
+    The last layer starts at zero with the log-odds of the training labels as its bias, so that no
+    step is spent on how frequent tags are, and a linear probe does not depend on a random start.
+    The hidden layer of an MLP is drawn as torch.nn.Linear draws it.
     """
     parts = []
     for subset in subsets:
@@ -157,8 +176,15 @@ def initial(subsets: Sequence[Labelled], points: int, spec: ProbeSpec, kind: Kin
         device, width = subset.targets.device, subset.train.width
         start: Weights = {}
         if spec.kind == "mlp":
-            random, bound = torch.Generator().manual_seed(seed_for(subset.seed, "probe/weights")), width**-0.5
-            drawn = torch.empty(spec.hidden, width + 1).uniform_(-bound, bound, generator=random).to(device)
+            random, bound = (
+                torch.Generator().manual_seed(seed_for(subset.seed, "probe/weights")),
+                width**-0.5,
+            )
+            drawn = (
+                torch.empty(spec.hidden, width + 1)
+                .uniform_(-bound, bound, generator=random)
+                .to(device)
+            )
             start["hidden"], start["hidden_bias"] = drawn[:, :-1], drawn[:, -1:]
             if spec.batch_norm:  # takes the mean away, so that a bias before it would do nothing
                 start["hidden_bias"] = torch.zeros(spec.hidden, 1, device=device)
@@ -187,28 +213,35 @@ def logits(weights: Weights, inputs: Tensor) -> Tensor:
     return _second(weights["output"], hidden.relu_()).add_(weights["output_bias"])
 
 
-def gradients(weights: Weights, inputs: Tensor, targets: Tensor, kind: Kind, mask: Tensor | None) -> Weights:
-    """Gradient of each point's own mean loss; running statistics of batch normalisation are updated in place.
+def gradients(
+    weights: Weights, inputs: Tensor, targets: Tensor, kind: Kind, mask: Tensor | None
+) -> Weights:
+    """Gradient of each point's own mean loss.
 
-    A batch of one track has no variance: it is normalised by the running statistics, which it leaves as they are.
+    Running statistics of batch normalisation are updated in place. A batch of one track has no
+    variance: it is normalised by the running statistics, which it leaves as they are.
 
     Args:
         weights: of all points.
         inputs: (subsets, tracks, width).
         targets: (subsets, 1, outputs, tracks).
         kind: of the loss.
-        mask: (subsets, 1, hidden, tracks), 0 for the hidden units left out and 1 / (1 - dropout) for the others.
+        mask: (subsets, 1, hidden, tracks), 0 for the hidden units left out and 1 / (1 - dropout)
+            for the others.
     """
     found: Weights = {}
     tracks = inputs.shape[1]
     if "hidden" not in weights:
-        slope = _slope(_first(weights["output"], inputs).add_(weights["output_bias"]), targets, kind)
+        slope = _slope(
+            _first(weights["output"], inputs).add_(weights["output_bias"]), targets, kind
+        )
         found["output_bias"] = slope.sum(-1, keepdim=True)
         found["output"] = _to_first(slope, inputs)
         return found
     hidden = _first(weights["hidden"], inputs)
     if "hidden_scale" in weights:
-        # Ioffe and Szegedy, ICML 2015; `hidden` becomes the inputs of the normalisation without their mean.
+        # Ioffe and Szegedy, ICML 2015; `hidden` becomes the inputs of the normalisation without
+        # their mean.
         running_mean, running_variance = weights["running_mean"], weights["running_variance"]
         mean, inverse = running_mean, (running_variance + _EPSILON).rsqrt()
         if tracks > 1:
@@ -237,7 +270,9 @@ def gradients(weights: Weights, inputs: Tensor, targets: Tensor, kind: Kind, mas
         along = (back * hidden).sum(-1, keepdim=True)
         found["hidden_scale"] = along * inverse
         if tracks > 1:
-            back.sub_(hidden.mul_(along * inverse.square() / tracks)).sub_(found["hidden_bias"] / tracks)
+            back.sub_(hidden.mul_(along * inverse.square() / tracks)).sub_(
+                found["hidden_bias"] / tracks
+            )
         back.mul_(scale)
     found["hidden"] = _to_first(back, inputs)
     return found
@@ -255,7 +290,9 @@ def _to_first(slope: Tensor, inputs: Tensor) -> Tensor:
 
 def _second(matrix: Tensor, active: Tensor) -> Tensor:
     """A product a point: (subsets, points, rows, inner) by (subsets, points, inner, columns)."""
-    return product(matrix.flatten(0, 1), active.flatten(0, 1).transpose(1, 2)).view(*matrix.shape[:3], -1)
+    return product(matrix.flatten(0, 1), active.flatten(0, 1).transpose(1, 2)).view(
+        *matrix.shape[:3], -1
+    )
 
 
 def _slope(scores: Tensor, targets: Tensor, kind: Kind) -> Tensor:
@@ -287,9 +324,18 @@ class _AdamW:
         self.rates = torch.tensor(rates, device=device).view(1, -1, 1, 1)
         kept = [1 - rate * decay for rate, decay in self.points]  # in float64, as torch's
         self.kept = torch.tensor(kept, device=device).view(1, -1, 1, 1)
-        starts = [place for place in range(len(rates)) if place == 0 or rates[place] != rates[place - 1]]
+        starts = [
+            place for place in range(len(rates)) if place == 0 or rates[place] != rates[place - 1]
+        ]
         self.runs = [
-            (start, stop, [[tensors[name][0, start:stop] for name in self.names] for tensors in self._state()])
+            (
+                start,
+                stop,
+                [
+                    [tensors[name][0, start:stop] for name in self.names]
+                    for tensors in self._state()
+                ],
+            )
             for start, stop in pairwise([*starts, len(rates)])
         ]
 
@@ -300,7 +346,9 @@ class _AdamW:
         """Drops all other subsets and points."""
         for tensors in self._state():
             for name in tensors:
-                rows, columns = (torch.from_numpy(kept).to(tensors[name].device) for kept in (subsets, points))
+                rows, columns = (
+                    torch.from_numpy(kept).to(tensors[name].device) for kept in (subsets, points)
+                )
                 tensors[name] = tensors[name].index_select(0, rows).index_select(1, columns)
         self.points = [self.points[point] for point in points]
         self._arrange()
@@ -327,8 +375,9 @@ class _AdamW:
         for start, stop, (weights, means, squares) in self.runs:
             gradients = [slopes[name][0, start:stop] for name in self.names]
             torch._fused_adamw_(
-                weights, gradients, means, squares, [], steps, amsgrad=False, maximize=False, weight_decay=0.0,
-                lr=self.points[start][0], beta1=_BETAS[0], beta2=_BETAS[1], eps=_ADAM_EPSILON,
+                weights, gradients, means, squares, [], steps, amsgrad=False, maximize=False,
+                weight_decay=0.0, lr=self.points[start][0], beta1=_BETAS[0], beta2=_BETAS[1],
+                eps=_ADAM_EPSILON,
             )  # fmt: skip
 
 
@@ -337,7 +386,9 @@ def _look_steps(spec: ProbeSpec) -> NDArray[np.int64]:
     return np.unique([*range(spec.evaluate_every, spec.steps + 1, spec.evaluate_every), spec.steps])
 
 
-def _batches(subset: Labelled, spec: ProbeSpec) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _batches(
+    subset: Labelled, spec: ProbeSpec
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Tracks of each step, and for each the row of the inputs that stands for it.
 
     Tracks are consecutive pieces of one permutation after another, all of the same size.
@@ -359,7 +410,9 @@ def _batches(subset: Labelled, spec: ProbeSpec) -> Iterator[tuple[NDArray[np.int
 
 
 def _gather(
-    subsets: Sequence[Labelled], batches: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]], into: Tensor
+    subsets: Sequence[Labelled],
+    batches: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    into: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Inputs (subsets, tracks, width) and targets (subsets, 1, outputs, tracks) of a step."""
     for place, (subset, (_, rows)) in enumerate(zip(subsets, batches, strict=True)):
@@ -371,12 +424,16 @@ def _gather(
     return into[: len(subsets)], _stack(targets).unsqueeze(1)
 
 
-def _mask(seeds: Sequence[int], step: int, tracks: int, spec: ProbeSpec, device: torch.device) -> Tensor | None:
+def _mask(
+    seeds: Sequence[int], step: int, tracks: int, spec: ProbeSpec, device: torch.device
+) -> Tensor | None:
     """Dropout's mask (subsets, 1, hidden, tracks), the same for all points (Srivastava et al., JMLR 15, 2014)."""
     if spec.kind != "mlp" or not spec.dropout:
         return None
     shape = (1, spec.hidden, tracks)
-    drawn = [generator(seed, "probe/dropout", step).random(shape, dtype=np.float32) for seed in seeds]
+    drawn = [
+        generator(seed, "probe/dropout", step).random(shape, dtype=np.float32) for seed in seeds
+    ]
     kept = _stack([torch.from_numpy(numbers) for numbers in drawn]).to(device) >= spec.dropout
     return kept.float().div_(1 - spec.dropout)
 

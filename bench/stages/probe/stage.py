@@ -1,7 +1,7 @@
 """What the probe stage does, with objects in place of names: labelled subsets, then logits of every test track.
 
-A product holds the logits under each aggregation (`mean_embedding.npy`, `mean_probability.npy`) and what was chosen on
-the valid split (`run.json`).
+A product holds the logits under each aggregation (`mean_embedding.npy`, `mean_probability.npy`) and
+what was chosen on the valid split (`run.json`).
 """
 
 import time
@@ -28,7 +28,9 @@ from bench.stages.probe.inputs import rows_of
 from bench.stages.probe.probes import Subset, fit_all
 
 STATES = "learning_rate"
-"""Begins the names of the folders in which fine-tuning keeps its checkpoints, one a learning rate of the grid."""
+"""Begins the names of the folders in which fine-tuning keeps its checkpoints, one a learning rate
+of the grid.
+"""
 _TRACKS = 512  # whose segments are classified at a time
 
 
@@ -56,7 +58,12 @@ class Probed:
             write_array(folder / f"{name}.npy", values)
         write_json(
             folder / "run.json",
-            {"seconds": self.seconds, "kind": self.kind, "chosen": self.chosen, "sweep": self.sweep},
+            {
+                "seconds": self.seconds,
+                "kind": self.kind,
+                "chosen": self.chosen,
+                "sweep": self.sweep,
+            },
         )
 
 
@@ -66,10 +73,12 @@ def read_logits(folder: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def probe_all(
-    specs: Sequence[RunSpec], labels: Sequence[Labelled], data: Prepared, embedded: Embeddings, device: torch.device,
-    title: str,
+    specs: Sequence[RunSpec], labels: Sequence[Labelled], data: Prepared, embedded: Embeddings,
+    device: torch.device, title: str,
 ) -> Iterator[tuple[int, Probed]]:  # fmt: skip
-    """Trains the probes of several cells on the same embeddings as one program; yields each as it is finished.
+    """Trains the probes of several cells on the same embeddings as one program.
+
+    Yields each as it is finished.
 
     Args:
         specs: the cells; their probe's settings are the same.
@@ -85,8 +94,8 @@ def probe_all(
     started = time.monotonic()
     with progress(title, "steps") as report:
         fitted = fit_all(
-            embedded, labels[0].targets, data.kind, len(data.tags), valid, test, cells, probe, str(device),
-            report,
+            embedded, labels[0].targets, data.kind, len(data.tags), valid, test, cells, probe,
+            str(device), report,
         )  # fmt: skip
         for index, found in fitted:
             # They are trained together: each is given an equal share of the time.
@@ -94,7 +103,9 @@ def probe_all(
             yield index, Probed(found.logits, probe.kind, found.chosen, found.sweep, share)
 
 
-def end_to_end(method: Method, data: Prepared, embedded: Embeddings, device: torch.device) -> Probed:
+def end_to_end(
+    method: Method, data: Prepared, embedded: Embeddings, device: torch.device
+) -> Probed:
     """The logits of a method's own classifier."""
     started = time.monotonic()
     logits = classified(method, data, embedded, data.rows("test"), device)
@@ -102,7 +113,11 @@ def end_to_end(method: Method, data: Prepared, embedded: Embeddings, device: tor
 
 
 def classified(
-    method: Method, data: Prepared, embedded: Embeddings, rows: NDArray[np.int64], device: torch.device
+    method: Method,
+    data: Prepared,
+    embedded: Embeddings,
+    rows: NDArray[np.int64],
+    device: torch.device,
 ) -> dict[str, NDArray[np.float32]]:
     """Logits of a method's own classifier under each aggregation.
 
@@ -128,13 +143,16 @@ def classified(
     for start in range(0, len(rows), _TRACKS):
         places, first = rows_of(embedded, rows[start : start + _TRACKS], "segments")
         means.append(mean_probability(forward(embedded.segments[places]), first, data.kind))
-    logits = {"mean_embedding": forward(embedded.tracks[rows]), "mean_probability": torch.cat(means)}
+    logits = {
+        "mean_embedding": forward(embedded.tracks[rows]),
+        "mean_probability": torch.cat(means),
+    }
     return {name: values.numpy() for name, values in logits.items()}
 
 
 def finetune(
-    supervised: Parts, parts: Parts, spec: RunSpec, data: Prepared, labels: Labelled, pretrained: Path,
-    device: torch.device, folder: Path,
+    supervised: Parts, parts: Parts, spec: RunSpec, data: Prepared, labels: Labelled,
+    pretrained: Path, device: torch.device, folder: Path,
 ) -> Probed:  # fmt: skip
     """Trains the frozen encoder on, with a linear classifier, once for each learning rate of the grid.
 
@@ -160,24 +178,42 @@ def finetune(
         place.mkdir(exist_ok=True)
         title = f"fine-tune at {rate:g}"
         try:
-            history, _ = train_method(supervised, tuned, data, labels.rows, labels, method, device, place, title)
-        except InputError as error:  # it diverged: as in the grids of the other probes, another rate may not
+            history, _ = train_method(
+                supervised, tuned, data, labels.rows, labels, method, device, place, title
+            )
+        except (
+            InputError
+        ) as error:  # it diverged: as in the grids of the other probes, another rate may not
             sweep.append({"learning_rate": rate, "step": 0, "valid_map": -1.0})
             say(f"{title}: left out: {error}")
             continue
         if "valid_map" not in history.best:
-            raise InputError(f"fine-tuning at learning rate {rate:g} never had a score on the valid split")
-        row = {"learning_rate": rate, "step": int(history.best["step"]), "valid_map": history.best["valid_map"]}
+            raise InputError(
+                f"fine-tuning at learning rate {rate:g} never had a score on the valid split"
+            )
+        row = {
+            "learning_rate": rate,
+            "step": int(history.best["step"]),
+            "valid_map": history.best["valid_map"],
+        }
         sweep.append(row)
         if best is None or row["valid_map"] > best[0]:
             best = row["valid_map"], row, method
     if best is None:
-        raise InputError("fine-tuning diverged at every learning rate: give lower --finetune.learning_rates")
+        raise InputError(
+            "fine-tuning diverged at every learning rate: give lower --finetune.learning_rates"
+        )
     _, chosen, method = best
     seconds = parts.encoder_settings.seconds
     test = data.rows("test")
     embedded = embed(
-        method.eval().encoder, frontend_of(method).to(device), data.audio, test, seconds, spec.embed, device
+        method.eval().encoder,
+        frontend_of(method).to(device),
+        data.audio,
+        test,
+        seconds,
+        spec.embed,
+        device,
     )
     logits = classified(method, data, embedded, np.arange(len(test)), device)
     return Probed(logits, "finetune", chosen, sweep, time.monotonic() - started)
@@ -186,6 +222,9 @@ def finetune(
 def _continued(spec: RunSpec, tuning: FinetuneSpec, learning_rate: float) -> RunSpec:
     """The cell with the budget of fine-tuning in place of that of pretraining, and the probe's seed."""
     shared = tuning.model_dump(exclude={"learning_rates"})
-    kept = {name: getattr(spec.train, name) for name in ("betas", "clip_norm", "precision", "checkpoint_seconds")}
+    kept = {
+        name: getattr(spec.train, name)
+        for name in ("betas", "clip_norm", "precision", "checkpoint_seconds")
+    }
     train = TrainSpec(**kept, **shared, learning_rate=learning_rate)
     return spec.model_copy(update={"train": train, "seed": spec.probe_seed})

@@ -1,10 +1,11 @@
 """Which tracks a probe may see the labels of: nested subsets, the same for every method and on every machine.
 
-A draw is an order of the training tracks; the subset at a fraction is its beginning, so a larger one holds a smaller.
-Two schemes make the order. "uniform" is a random permutation, as in Deezer's comparison (ICASSP 2024), where rare tags
-may have no positive at 1 %. "balanced" gives every tag a positive as early as possible and then goes on with a track of
-the tag that has the fewest: a nested form of CLMR's undersampling of its 1 % (`random_undersample_balanced` in the
-authors' first code), which is why its curve is not to be read beside a uniform one.
+A draw is an order of the training tracks; the subset at a fraction is its beginning, so a larger
+one holds a smaller. Two schemes make the order. "uniform" is a random permutation, as in Deezer's
+comparison (ICASSP 2024), where rare tags may have no positive at 1 %. "balanced" gives every tag a
+positive as early as possible and then goes on with a track of the tag that has the fewest: a nested
+form of CLMR's undersampling of its 1 % (`random_undersample_balanced` in the authors' first code),
+which is why its curve is not to be read beside a uniform one.
 """
 
 import hashlib
@@ -91,23 +92,30 @@ def size_of(fraction: float, pool: Pool, of: str) -> int:
     if tracks == 0:
         raise InputError("the training split has no tracks: nothing can be labelled")
     if not fraction > 0 or (fraction > 1 and fraction != int(fraction)):
-        raise InputError(f"the labelled fraction is {fraction:g}; give a share in (0, 1] or a whole number of tracks")
+        raise InputError(
+            f"the labelled fraction is {fraction:g}; give a share in (0, 1] or a whole number of tracks"
+        )
     if fraction == 1:
         return tracks
     whole = pool.dataset_tracks if of == "dataset" else tracks
     size = int(fraction) if fraction > 1 else max(1, round(fraction * whole))
     if size > tracks:
         share = "" if fraction > 1 else f" ({fraction:g} of the data set's {whole})"
-        raise InputError(f"{size} labelled tracks{share} are asked for; the training split has {tracks}")
+        raise InputError(
+            f"{size} labelled tracks{share} are asked for; the training split has {tracks}"
+        )
     return size
 
 
-def labelled_order(labels: NDArray[np.bool_], scheme: str, draw: int, seed: int, purpose: str) -> NDArray[np.int64]:
+def labelled_order(
+    labels: NDArray[np.bool_], scheme: str, draw: int, seed: int, purpose: str
+) -> NDArray[np.int64]:
     """The order in which tracks (or groups of tracks) are labelled in one draw.
 
-    "balanced": as long as a tag has no positive, take the rarest such tag and, of its tracks, the one with most tags
-    that have none yet. Then take the tag with the fewest positives so far of those that have a track left (the rarer in
-    the pool first) and any of its tracks. Tracks without a tag come last. The draw's random order breaks all ties.
+    "balanced": as long as a tag has no positive, take the rarest such tag and, of its tracks, the
+    one with most tags that have none yet. Then take the tag with the fewest positives so far of
+    those that have a track left (the rarer in the pool first) and any of its tracks. Tracks without
+    a tag come last. The draw's random order breaks all ties.
 
     Args:
         labels: (tracks, outputs) bool; one-hot for classes.
@@ -148,7 +156,8 @@ def _even(positive: NDArray[np.bool_], first: list[int]) -> NDArray[np.int64]:
     free[first] = False
     order = list(first)
     had = positive[first].sum(0).astype(np.float64)
-    # One number to be smallest: positives so far, then rarity in the pool; a tag with no track left is infinite.
+    # One number to be smallest: positives so far, then rarity in the pool; a tag with no track left
+    # is infinite.
     rarity = positive.sum(0) / (tracks + 1)
     holders = [iter(np.flatnonzero(column).tolist()) for column in positive.T]
     carried = [np.flatnonzero(row) for row in positive]
@@ -170,7 +179,8 @@ def _even(positive: NDArray[np.bool_], first: list[int]) -> NDArray[np.int64]:
 def labelled_subset(pool: Pool, fraction: float, draw: int, spec: LabelsSpec) -> NDArray[np.int64]:
     """The tracks that are labelled at a fraction of one draw.
 
-    By group, whole groups are taken in the order of the draw up to the last that fits, and at least one.
+    By group, whole groups are taken in the order of the draw up to the last that fits, and at least
+    one.
 
     Args:
         pool: the tracks that may be labelled.
@@ -182,7 +192,8 @@ def labelled_subset(pool: Pool, fraction: float, draw: int, spec: LabelsSpec) ->
         (size,) places in the pool, ascending.
 
     Raises:
-        InputError: the fraction stands for more tracks than there are, or what it stands for has no positive.
+        InputError: the fraction stands for more tracks than there are, or what it stands for has no
+            positive.
     """
     size = size_of(fraction, pool, spec.of)
     if spec.by == "track":
@@ -192,7 +203,9 @@ def labelled_subset(pool: Pool, fraction: float, draw: int, spec: LabelsSpec) ->
     subset = np.sort(chosen)
     if not pool.labels[subset].any():
         which = f"fraction {fraction:g}, draw {draw} ({spec.scheme}): {len(subset)} of {len(pool.labels)} tracks"
-        raise InputError(f"{which} hold no positive of any tag: take a larger fraction or --labels.scheme balanced")
+        raise InputError(
+            f"{which} hold no positive of any tag: take a larger fraction or --labels.scheme balanced"
+        )
     return subset
 
 
@@ -206,7 +219,9 @@ def _whole_groups(pool: Pool, size: int, draw: int, spec: LabelsSpec) -> NDArray
     return np.flatnonzero(np.isin(group, order[:taken]))
 
 
-def describe(pool: Pool, subset: NDArray[np.int64], tags: tuple[str, ...], about: dict[str, Any]) -> dict[str, Any]:
+def describe(
+    pool: Pool, subset: NDArray[np.int64], tags: tuple[str, ...], about: dict[str, Any]
+) -> dict[str, Any]:
     """A subset as it is written to a file.
 
     Args:
@@ -221,7 +236,13 @@ def describe(pool: Pool, subset: NDArray[np.int64], tags: tuple[str, ...], about
     ids = sorted(str(name) for name in pool.ids[subset])
     positives = pool.labels[subset].sum(0)
     counted = {tag: int(number) for tag, number in zip(tags, positives, strict=True)}
-    return {"schema_version": SCHEMA, "hash": subset_hash(ids), **about, "positives": counted, "tracks": ids}
+    return {
+        "schema_version": SCHEMA,
+        "hash": subset_hash(ids),
+        **about,
+        "positives": counted,
+        "tracks": ids,
+    }
 
 
 def subset_hash(ids: list[str]) -> str:
@@ -243,16 +264,24 @@ def parse(text: str, where: str) -> list[str]:
         content = json.loads(text)
         version, stated, ids = content["schema_version"], content["hash"], content["tracks"]
     except (ValueError, TypeError, KeyError) as error:
-        reason = f"no '{error.args[0]}'" if isinstance(error, KeyError) else "no JSON object of a subset"
-        raise InputError(f"{where} is no subset file ({reason}); `bench subsets export` writes them") from error
+        reason = (
+            f"no '{error.args[0]}'" if isinstance(error, KeyError) else "no JSON object of a subset"
+        )
+        raise InputError(
+            f"{where} is no subset file ({reason}); `bench subsets export` writes them"
+        ) from error
     if version != SCHEMA:
-        raise InputError(f"{where}: schema {version!r} of subset files is not known; this is {SCHEMA}")
+        raise InputError(
+            f"{where}: schema {version!r} of subset files is not known; this is {SCHEMA}"
+        )
     if not isinstance(ids, list) or not ids or not all(isinstance(name, str) for name in ids):
         raise InputError(f"{where}: 'tracks' must be a list of track ids, at least one")
     if len(set(ids)) != len(ids):
         raise InputError(f"{where}: {len(ids) - len(set(ids))} track ids stand in it twice")
     if subset_hash(ids) != stated:
-        raise InputError(f"{where}: its tracks have the hash {subset_hash(ids)}, not {stated!r}: it was changed")
+        raise InputError(
+            f"{where}: its tracks have the hash {subset_hash(ids)}, not {stated!r}: it was changed"
+        )
     return ids
 
 
@@ -266,7 +295,9 @@ def places(pool: Pool, ids: list[str], where: str) -> NDArray[np.int64]:
     missing = [name for name in ids if name not in place]
     if missing:
         some = ", ".join(missing[:_LISTED]) + (", ..." if len(missing) > _LISTED else "")
-        raise InputError(f"{where}: {len(missing)} of its {len(ids)} tracks are not in the training split ({some})")
+        raise InputError(
+            f"{where}: {len(missing)} of its {len(ids)} tracks are not in the training split ({some})"
+        )
     found = np.sort(np.array([place[name] for name in ids], dtype=np.int64))
     if not pool.labels[found].any():
         raise InputError(f"{where}: none of its {len(ids)} tracks has a tag")
@@ -294,5 +325,8 @@ def stored(home: Path, name: str) -> list[str]:
 
 
 def tags_without_positive(labels: NDArray[np.bool_], subset: NDArray[np.int64]) -> int:
-    """How many tags no track of the subset has; labels (tracks, outputs) bool, subset (size,) track indices."""
+    """How many tags no track of the subset has.
+
+    Labels (tracks, outputs) bool, subset (size,) track indices.
+    """
     return int((~labels[subset].astype(bool).any(0)).sum())

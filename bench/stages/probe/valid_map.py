@@ -13,14 +13,20 @@ class ValidMap:
     """Scores logits of the valid split."""
 
     def __init__(self, targets: NDArray[np.bool_], kind: Kind) -> None:
-        """Takes (tracks, outputs) bool, one-hot for classes; outputs without a positive are left out of the mean."""
+        """Takes (tracks, outputs) bool, one-hot for classes.
+
+        Outputs without a positive are left out of the mean.
+        """
         self._kind = kind
         self._targets = torch.from_numpy(np.ascontiguousarray(targets))
         self._known = np.flatnonzero(targets.any(0))
         self._labels = np.ascontiguousarray(targets.T[targets.any(0)])
 
     def __call__(self, logits: Tensor) -> NDArray[np.float64]:
-        """(...) of (..., outputs, tracks) logits of at least one probe; -1 where they are not all finite."""
+        """(...) of (..., outputs, tracks) logits of at least one probe.
+
+        -1 where they are not all finite.
+        """
         finite = logits.sum((-1, -2)).isfinite()  # as a sum is not where one of its terms is not
         scores = logits
         if self._kind == "classes":
@@ -38,11 +44,13 @@ class ValidMap:
         return np.where(finite.cpu().numpy(), found, -1.0)
 
 
-def average_precision(scores: NDArray[np.float32], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
+def average_precision(
+    scores: NDArray[np.float32], labels: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """Average precision of each ranking, as scikit-learn's: tied tracks stand or fall together.
 
-    A float32 and its label are packed into one integer that sorts as the score does, so that numpy's vectorised sort
-    orders them without an index.
+    A float32 and its label are packed into one integer that sorts as the score does, so that
+    numpy's vectorised sort orders them without an index.
 
     Args:
         scores: (..., tags, tracks).
@@ -68,7 +76,9 @@ def average_precision(scores: NDArray[np.float32], labels: NDArray[np.bool_]) ->
         part = slice(ends[row] - positives[row], ends[row])
         values = keys[row] >> 1
         of_positives = values[places[part]]
-        order[part] = np.searchsorted(of_positives, of_positives)  # the first of each tie, which all are counted by
+        order[part] = np.searchsorted(
+            of_positives, of_positives
+        )  # the first of each tie, which all are counted by
         places[part] = np.searchsorted(values, of_positives)
     precision = (positives[rows] - order) / (tracks - places)
     mean: NDArray[np.float64] = np.add.reduceat(precision, ends - positives) / positives

@@ -1,7 +1,8 @@
 """Scores of one cell: every metric of the test logits with its bootstrap intervals and its resampled values.
 
-An interval says how far the score varies with the choice of test tracks; whether two methods differ is read from their
-paired difference. Which kinds of intervals there are, and how well they cover: see `bench.statistics.intervals`.
+An interval says how far the score varies with the choice of test tracks; whether two methods differ
+is read from their paired difference. Which kinds of intervals there are, and how well they cover:
+see `bench.statistics.intervals`.
 """
 
 from dataclasses import dataclass
@@ -61,11 +62,14 @@ class Scores:
     """All scores of one cell under one convention.
 
     Attributes:
-        metrics: "map_macro", "map_micro", "roc_auc_macro", "roc_auc_micro", for classes "accuracy" and "f1_macro".
+        metrics: "map_macro", "map_micro", "roc_auc_macro", "roc_auc_micro", for classes "accuracy"
+            and "f1_macro".
         per_tag: "average_precision" and "roc_auc", each (tags,), NaN where `valid` is false.
-        influence: (tracks,) of "map_macro" and so on: what an infinitesimal weight more on a track adds to the metric.
+        influence: (tracks,) of "map_macro" and so on: what an infinitesimal weight more on a track
+            adds to the metric.
         jackknife: likewise, what the metric would lose without the track, for standard errors.
-        valid: (tags,) bool: tags with a positive and a negative test track; all averages are over these.
+        valid: (tags,) bool: tags with a positive and a negative test track; all averages are over
+            these.
         tracks: number of scored test tracks.
     """
 
@@ -85,7 +89,8 @@ class HeldOut:
         labels: (tracks, tags) bool for tags, (tracks,) int for classes.
         kind: "tags" or "classes".
         groups: (tracks,) group of each track.
-        purpose: names the data set and split, and no method: cells scored under one name share their resamples.
+        purpose: names the data set and split, and no method: cells scored under one name share
+            their resamples.
     """
 
     labels: NDArray[np.bool_] | NDArray[np.int64]
@@ -95,7 +100,11 @@ class HeldOut:
 
     def positives(self, outputs: int) -> NDArray[np.bool_]:
         """(tracks, outputs) labels of tags, one-hot labels of classes."""
-        return self.labels.astype(bool) if self.kind == "tags" else np.arange(outputs) == self.labels[:, None]
+        return (
+            self.labels.astype(bool)
+            if self.kind == "tags"
+            else np.arange(outputs) == self.labels[:, None]
+        )
 
     def resamples(self, spec: ScoreSpec) -> NDArray[np.int32]:
         """(tracks, 1 + resamples): a column of ones for the score itself, then the resamples."""
@@ -105,12 +114,17 @@ class HeldOut:
 
 
 def conventions(
-    logits: dict[str, NDArray[np.float32]], test: HeldOut, spec: ScoreSpec, aggregation: str, counts: NDArray[np.int32]
+    logits: dict[str, NDArray[np.float32]],
+    test: HeldOut,
+    spec: ScoreSpec,
+    aggregation: str,
+    counts: NDArray[np.int32],
 ) -> dict[str, Scores]:
     """The scores of one cell under every convention that its logits allow, the one asked for first.
 
-    Conventions differ in how segments become a track's score (mean embedding, mean probability) and, where some test
-    tracks have no tag, in whether those are scored. All share their resamples, so they can be compared pairwise.
+    Conventions differ in how segments become a track's score (mean embedding, mean probability)
+    and, where some test tracks have no tag, in whether those are scored. All share their resamples,
+    so they can be compared pairwise.
 
     Args:
         logits: (tracks, outputs) of each aggregation.
@@ -124,8 +138,12 @@ def conventions(
     """
     untagged = test.kind == "tags" and not test.labels.any(1).all()
     order = [aggregation, *(name for name in AGGREGATIONS if name != aggregation)]
-    kept: list[str] = [spec.untagged, "removed" if spec.untagged == "kept" else "kept"] if untagged else ["kept"]
-    tagged = np.asarray(test.positives(0).any(1)) if untagged else np.ones(len(test.labels), dtype=bool)
+    kept: list[str] = (
+        [spec.untagged, "removed" if spec.untagged == "kept" else "kept"] if untagged else ["kept"]
+    )
+    tagged = (
+        np.asarray(test.positives(0).any(1)) if untagged else np.ones(len(test.labels), dtype=bool)
+    )
     found: dict[str, Scores] = {}
     for name in order:
         for which in kept:
@@ -146,8 +164,9 @@ def score(
 ) -> Scores:
     """Scores test logits.
 
-    Macro metrics are averages over the valid tags; in a resample, over those of which it still holds a positive.
-    Classes are scored as tags too, one against the rest, by the log-odds of the softmax.
+    Macro metrics are averages over the valid tags; in a resample, over those of which it still
+    holds a positive. Classes are scored as tags too, one against the rest, by the log-odds of the
+    softmax.
 
     Args:
         logits: (tracks, outputs) of the probe.
@@ -163,7 +182,9 @@ def score(
         wrong = int((~np.isfinite(logits)).sum())
         raise InputError(f"{wrong} of {logits.size} test logits are not finite; the probe diverged")
     if len(logits) != len(test.labels):
-        raise InputError(f"{len(logits)} rows of logits for {len(test.labels)} test tracks; they must be as many")
+        raise InputError(
+            f"{len(logits)} rows of logits for {len(test.labels)} test tracks; they must be as many"
+        )
     rows = np.flatnonzero(np.ones(len(logits), dtype=bool) if scored is None else scored)
     logits, labels, counts = logits[rows], test.labels[rows], counts[rows]
     scores, positive = logits.astype(np.float64), test.positives(logits.shape[1])[rows]
@@ -171,7 +192,9 @@ def score(
         scores = one_vs_rest(torch.from_numpy(scores)).numpy()
     valid = _scorable(test, logits.shape[1], rows)
     if not valid.any():
-        raise InputError(f"no tag has a positive and a negative among the {len(labels)} test tracks: nothing to score")
+        raise InputError(
+            f"no tag has a positive and a negative among the {len(labels)} test tracks: nothing to score"
+        )
     scores, positive = scores[:, valid], positive[:, valid]
     auroc, precision = ranking(scores, positive, counts)
     auroc_micro, precision_micro = ranking_micro(scores, positive, counts)
@@ -182,8 +205,13 @@ def score(
         "roc_auc_micro": auroc_micro,
     }
     # Left out: plain influences of rare tags find differences where there are none.
-    influence = _by_name(ranking_influence(scores, positive, left_out=True), ranking_micro_influence(scores, positive))
-    jackknife = _by_name(ranking_jackknife(scores, positive), ranking_micro_jackknife(scores, positive))
+    influence = _by_name(
+        ranking_influence(scores, positive, left_out=True),
+        ranking_micro_influence(scores, positive),
+    )
+    jackknife = _by_name(
+        ranking_jackknife(scores, positive), ranking_micro_jackknife(scores, positive)
+    )
     bias: dict[str, float | None] = {
         "map_macro": float(np.nanmean(precision_bias(scores, positive))),
         "map_micro": precision_micro_bias(scores, positive),
@@ -192,16 +220,29 @@ def score(
     if test.kind == "classes":
         predicted, classes = logits.argmax(1), logits.shape[1]
         series["accuracy"], series["f1_macro"] = classification(predicted, labels, classes, counts)
-        # Neither hangs on single tracks as the ranking of a rare tag does: the infinitesimal jackknife will do.
+        # Neither hangs on single tracks as the ranking of a rare tag does: the infinitesimal
+        # jackknife will do.
         for found in (influence, jackknife):
-            found["accuracy"], found["f1_macro"] = classification_influence(predicted, labels, classes)
+            found["accuracy"], found["f1_macro"] = classification_influence(
+                predicted, labels, classes
+            )
     groups = test.groups[rows] if spec.by == "group" else None
     return Scores(
         metrics={
-            name: _metric(values, influence[name], jackknife[name], bias.get(name, 0.0), groups, spec.confidence)
+            name: _metric(
+                values,
+                influence[name],
+                jackknife[name],
+                bias.get(name, 0.0),
+                groups,
+                spec.confidence,
+            )
             for name, values in series.items()
         },
-        per_tag={"average_precision": _spread(precision[0], valid), "roc_auc": _spread(auroc[0], valid)},
+        per_tag={
+            "average_precision": _spread(precision[0], valid),
+            "roc_auc": _spread(auroc[0], valid),
+        },
         influence={name: _at(rows, values, len(test.labels)) for name, values in influence.items()},
         jackknife={name: _at(rows, values, len(test.labels)) for name, values in jackknife.items()},
         valid=valid,
@@ -210,7 +251,8 @@ def score(
 
 
 def _by_name(
-    macro: tuple[NDArray[np.float64], NDArray[np.float64]], micro: tuple[NDArray[np.float64], NDArray[np.float64]]
+    macro: tuple[NDArray[np.float64], NDArray[np.float64]],
+    micro: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> dict[str, NDArray[np.float64]]:
     """Values of each track by the metric's name: of ROC-AUC and average precision, (tracks, tags) and (tracks,)."""
     return {
@@ -221,16 +263,24 @@ def _by_name(
     }
 
 
-def _scorable(test: HeldOut, outputs: int, rows: NDArray[np.int64] | NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _scorable(
+    test: HeldOut, outputs: int, rows: NDArray[np.int64] | NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """(tags,) bool: tags that some of the tracks have and others have not."""
     positive = test.positives(outputs)[rows]
     return np.asarray(positive.any(0) & ~positive.all(0))
 
 
 def retrieval(
-    nearest: NDArray[np.int64], outputs: int, test: HeldOut, spec: ScoreSpec, counts: NDArray[np.int32]
+    nearest: NDArray[np.int64],
+    outputs: int,
+    test: HeldOut,
+    spec: ScoreSpec,
+    counts: NDArray[np.int32],
 ) -> dict[str, Metric]:
-    """Recall-at-k of the embeddings among the test tracks, macro over tags; no probe has a part in it.
+    """Recall-at-k of the embeddings among the test tracks, macro over tags.
+
+    No probe has a part in it.
 
     Args:
         nearest: (tracks, k) each test track's nearest test tracks.
@@ -247,7 +297,9 @@ def retrieval(
             continue  # no tag has two test tracks
         low, high = percentile(values[1:], spec.confidence)
         # A mean of hits is not biased: the percentiles serve, and need no influence of each track.
-        found[f"recall_at_{k}"] = Metric(float(values[0]), low, high, (low, high), (low, high), 0.0, values[1:])
+        found[f"recall_at_{k}"] = Metric(
+            float(values[0]), low, high, (low, high), (low, high), 0.0, values[1:]
+        )
     return found
 
 
@@ -271,7 +323,10 @@ def _metric(
 
 
 def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(resamples,) means over the tags of (resamples, tags) that are not NaN; NaN, without a warning, where all are."""
+    """(resamples,) means over the tags of (resamples, tags) that are not NaN.
+
+    NaN, without a warning, where all are.
+    """
     known = ~np.isnan(values)
     count = known.sum(1)
     total = np.where(known, values, 0.0).sum(1)

@@ -15,7 +15,10 @@ from bench.settings.specs import RunSpec, ScoreSpec
 from bench.stages.probe.stage import read_logits
 from bench.stages.score.scores import Metric, Scores, conventions, retrieval, test_split
 
-_COMPARED = ("map_macro", "roc_auc_macro")  # of the other conventions, what is stored resample by resample
+_COMPARED = (
+    "map_macro",
+    "roc_auc_macro",
+)  # of the other conventions, what is stored resample by resample
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class Scored:
     values: results.Values
 
 
-def score_cell(spec: RunSpec, data: Prepared, counts: NDArray[np.int32], embedded: Path, probed: Path) -> Scored:
+def score_cell(
+    spec: RunSpec, data: Prepared, counts: NDArray[np.int32], embedded: Path, probed: Path
+) -> Scored:
     """Scores a cell's stored logits under every convention.
 
     Args:
@@ -47,7 +52,9 @@ def score_cell(spec: RunSpec, data: Prepared, counts: NDArray[np.int32], embedde
     """
     test = test_split(data)
     found = conventions(read_logits(probed), test, spec.score, spec.probe.aggregation, counts)
-    neighbours = retrieval(load_array(embedded / "nearest.npy"), len(data.tags), test, spec.score, counts)
+    neighbours = retrieval(
+        load_array(embedded / "nearest.npy"), len(data.tags), test, spec.score, counts
+    )
     (name, scores), *others = found.items()
     metrics = {**scores.metrics, **neighbours}
     resampled = {metric: value.resampled for metric, value in metrics.items()}
@@ -57,7 +64,10 @@ def score_cell(spec: RunSpec, data: Prepared, counts: NDArray[np.int32], embedde
         "metrics": _plain(metrics),
         "convention": name,
         "conventions": {other: _plain(its.metrics) for other, its in others},
-        "per_tag": {**_per_tag(scores), "test_positives": test.positives(len(data.tags)).sum(0).tolist()},
+        "per_tag": {
+            **_per_tag(scores),
+            "test_positives": test.positives(len(data.tags)).sum(0).tolist(),
+        },
     }
     groups = np.unique(test.groups, return_inverse=True)[1]
     return Scored(
@@ -94,7 +104,8 @@ def require_scorable(data: Prepared, score: ScoreSpec) -> None:
     """Refuses a data set that could not be scored, before anything is trained for it.
 
     Raises:
-        InputError: no labelled valid track, or no tag that some test tracks have and others have not.
+        InputError: no labelled valid track, or no tag that some test tracks have and others have
+            not.
     """
     valid, test = data.labels[data.rows("valid")], data.labels[data.rows("test")]
     name = f"split {data.facts['split_name']}"
@@ -102,8 +113,14 @@ def require_scorable(data: Prepared, score: ScoreSpec) -> None:
         test = test[test.any(axis=1)]
     groups = data.tracks["group"].iloc[data.rows("test")].nunique()
     if score.by == "group" and groups < 2:
-        raise InputError(f"{name}: {groups} group among the test tracks: --score.by group needs two or more")
+        raise InputError(
+            f"{name}: {groups} group among the test tracks: --score.by group needs two or more"
+        )
     if not valid.any():
-        raise InputError(f"{name}: no tag has a positive among the {len(valid)} valid tracks: no probe can be chosen")
+        raise InputError(
+            f"{name}: no tag has a positive among the {len(valid)} valid tracks: no probe can be chosen"
+        )
     if not (test.any(axis=0) & ~test.all(axis=0)).any():
-        raise InputError(f"{name}: no tag has a positive and a negative among the {len(test)} test tracks")
+        raise InputError(
+            f"{name}: no tag has a positive and a negative among the {len(test)} test tracks"
+        )

@@ -56,16 +56,26 @@ class Estimate:
         needed = {"home": sum(self.home.values()), "results": self.results}
         if "results" not in self.free:
             needed = {"home": sum(needed.values())}
-        return {name: size - self.free[name] for name, size in needed.items() if size > self.free.get(name, size)}
+        return {
+            name: size - self.free[name]
+            for name, size in needed.items()
+            if size > self.free.get(name, size)
+        }
 
     def in_words(self) -> str:
         """A few lines."""
         if not self.jobs:
             return "nothing is left to compute"
         lines = [*self._time(), self._disk()]
-        lines += [f"WARNING: {name} lacks {human(size)}: this will not fit" for name, size in self.lacking.items()]
+        lines += [
+            f"WARNING: {name} lacks {human(size)}: this will not fit"
+            for name, size in self.lacking.items()
+        ]
         if self.unknown:
-            named = [f"{what} ({jobs} job{'s' * (jobs > 1)})" for what, jobs in self.unknown.most_common(_NAMED)]
+            named = [
+                f"{what} ({jobs} job{'s' * (jobs > 1)})"
+                for what, jobs in self.unknown.most_common(_NAMED)
+            ]
             more = f"; and {len(self.unknown) - _NAMED} more" if len(self.unknown) > _NAMED else ""
             lines.append(f"not counted: {'; '.join(named)}{more}")
         return "\n".join(lines)
@@ -74,14 +84,28 @@ class Estimate:
         total = sum(self.seconds.values())
         lines = []
         if not self.sources:
-            lines.append("time: not known, for no earlier run with these methods and encoders is stored (--measure)")
+            lines.append(
+                "time: not known, for no earlier run with these methods and encoders is stored (--measure)"
+            )
         else:
-            part = "" if self.known == self.jobs else f" ({self.known} of {self.jobs} jobs wholly known)"
+            part = (
+                ""
+                if self.known == self.jobs
+                else f" ({self.known} of {self.jobs} jobs wholly known)"
+            )
             gpu = f", {self.gpu_hours:.2f} GPU-hours" if self.gpu_hours else ""
-            stages = ", ".join(f"{stage} {duration(took)}" for stage, took in self.seconds.items() if took)
-            lines.append(f"time{part}: {duration(total)} of computing{gpu} ({stages}); from {'; '.join(self.sources)}")
+            stages = ", ".join(
+                f"{stage} {duration(took)}" for stage, took in self.seconds.items() if took
+            )
+            lines.append(
+                f"time{part}: {duration(total)} of computing{gpu} ({stages}); from {'; '.join(self.sources)}"
+            )
             at_once = f"{self.at_once} at once" if self.at_once else "all at once"
-            start = f", of which {duration(self.starting / self.jobs)} each to start" if self.starting else ""
+            start = (
+                f", of which {duration(self.starting / self.jobs)} each to start"
+                if self.starting
+                else ""
+            )
             lines.append(
                 f"done in about {duration(self.completion)} with {self.jobs} jobs, {at_once}; "
                 f"the longest job {duration(self.longest)}{start}"
@@ -92,7 +116,9 @@ class Estimate:
                 f"WARNING: {self.short[0]}{more} will take longer than the hours asked for: "
                 "stopped at the limit, put in line again"
             )
-        asked = [f"{self.reserved['gpu_hours']:.4g} GPU-hours"] if self.reserved["gpu_hours"] else []
+        asked = (
+            [f"{self.reserved['gpu_hours']:.4g} GPU-hours"] if self.reserved["gpu_hours"] else []
+        )
         asked.append(f"{self.reserved['cpu_hours']:.4g} CPU-hours")
         return [*lines, f"asked for, and so taken at most: {', '.join(asked)}"]
 

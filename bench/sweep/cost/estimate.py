@@ -1,6 +1,7 @@
 """What a sweep will cost in time and disk: what is left of it, times what such work took in stored runs or takes here.
 
-Times are those of one attempt without interruption. What nothing is known of is not counted, and said.
+Times are those of one attempt without interruption. What nothing is known of is not counted, and
+said.
 """
 
 import heapq
@@ -27,16 +28,23 @@ from bench.sweep.cost.work import DataSets, Piece, Pieces, training_steps
 from bench.sweep.plan import Job, Plan
 
 _SCORE_SECONDS = 3.3e-9
-"""Of a resample, a test track and a tag: 5 conventions and metrics of 1000 x 5000 x 50 (`bench_bootstrap.py`)."""
+"""Of a resample, a test track and a tag: 5 conventions and metrics of 1000 x 5000 x 50
+(`bench_bootstrap.py`).
+"""
 _CHECKPOINT = 4
-"""A checkpoint's size over that of the weights: the method with its heads, and two moments of Adam."""
+"""A checkpoint's size over that of the weights: the method with its heads, and two moments of
+Adam.
+"""
 _TRACK_BYTES = 120  # of a prepared track's index, labels and row
 _DISK = "disk of"  # begins what is unknown of bytes alone
 _RUN_BYTES = 2_000  # of a product's run.json
 
 
 def free_on(home: Path, results_folder: Path) -> dict[str, int]:
-    """What is free on the disks of both folders, which need not be there yet; one number where it is one disk."""
+    """What is free on the disks of both folders, which need not be there yet.
+
+    One number where it is one disk.
+    """
     there = {"home": _existing(home), "results": _existing(results_folder)}
     if there["home"].stat().st_dev == there["results"].stat().st_dev:
         del there["results"]
@@ -55,7 +63,10 @@ def missing(plan: Plan, rates: Rates, data: DataSets) -> list[RunSpec]:
         if not one.done and one.cell.base not in found:
             spec = one.cell.spec
             about = data.traits(spec.method.name)
-            known = embed_kind(spec) in rates.embed and probe_kind(spec, about.uses_labels) in rates.probe
+            known = (
+                embed_kind(spec) in rates.embed
+                and probe_kind(spec, about.uses_labels) in rates.probe
+            )
             if not known or (about.trains and pretrain_kind(spec) not in rates.pretrain):
                 found[one.cell.base] = spec
     return list(found.values())
@@ -88,7 +99,9 @@ def estimate(
 
 def left_specs(plan: Plan) -> list[RunSpec]:
     """A cell of each combination that is left to compute."""
-    return list({one.cell.base: one.cell.spec for one in reversed(plan.cells) if not one.done}.values())
+    return list(
+        {one.cell.base: one.cell.spec for one in reversed(plan.cells) if not one.done}.values()
+    )
 
 
 class _Sums:
@@ -123,8 +136,12 @@ class _Sums:
         found.unknown.update(self._unknown)
         found.known += all(reason.startswith(_DISK) for reason in self._unknown)
         found.gpu_hours += seconds * job.resources.gpus * job.resources.nodes / 3600
-        found.reserved["gpu_hours"] += job.resources.hours * job.resources.gpus * job.resources.nodes
-        found.reserved["cpu_hours"] += job.resources.hours * job.resources.cpus * job.resources.nodes
+        found.reserved["gpu_hours"] += (
+            job.resources.hours * job.resources.gpus * job.resources.nodes
+        )
+        found.reserved["cpu_hours"] += (
+            job.resources.hours * job.resources.cpus * job.resources.nodes
+        )
         if seconds > 3600 * job.resources.hours:
             found.short.append(job.name)
         self._jobs.append((job, seconds))
@@ -137,7 +154,8 @@ class _Sums:
             found.home["checkpoints"] = sum(sorted(self._checkpoints, reverse=True)[:at_once])
         found.longest = max((seconds for _, seconds in self._jobs), default=0.0)
         found.completion = completion(
-            [(job.name, job.needs, seconds) for job, seconds in self._jobs], found.at_once or len(self._jobs)
+            [(job.name, job.needs, seconds) for job, seconds in self._jobs],
+            found.at_once or len(self._jobs),
         )
         found.sources = sorted(self._sources)
         return found
@@ -171,7 +189,11 @@ class _Sums:
     def _prepare(self, piece: Piece) -> float:
         assert piece.dataset is not None
         data, name = self._data.find(piece.dataset, piece.rate), f"preparing {piece.dataset.name}"
-        self._use("prepared", None if data is None else (data.bytes or 0) + _TRACK_BYTES * data.tracks["all"], name)
+        self._use(
+            "prepared",
+            None if data is None else (data.bytes or 0) + _TRACK_BYTES * data.tracks["all"],
+            name,
+        )
         rate = self._rates.prepare.get(prepare_kind(piece.dataset, piece.rate))
         if data is not None and data.bytes and rate:
             self._sources[rate.source] = None
@@ -187,18 +209,24 @@ class _Sums:
         name = f"{spec.method.name} on {spec.encoder.name}"
         rate = self._rate("pretrain", kinds["pretrain"], f"pretraining {name}")
         size = rate.bytes if rate else None
-        self._use("pretrained", None if size is None else size + _RUN_BYTES, f"the weights of {name}")
+        self._use(
+            "pretrained", None if size is None else size + _RUN_BYTES, f"the weights of {name}"
+        )
         steps = training_steps(spec, self._data)
         if steps is None:
             self._unknown.add(f"pretraining {name}: epochs over tracks that are not prepared")
         if not rate or not steps:
             return 0.0
         self._checkpoints.append(_CHECKPOINT * (size or 0.0))
-        looks = self._looks(spec, kinds, spec.train.diagnose_times) if self._own_labels(spec) else 0.0
+        looks = (
+            self._looks(spec, kinds, spec.train.diagnose_times) if self._own_labels(spec) else 0.0
+        )
         # What comes before the first step is, but for a moment, the one look for collapse.
         took = spec.train.diagnose_times * rate.fixed + steps * rate.each + looks
         if processes != rate.processes:
-            self._sources[f"{rate.source}, as if {processes} processes shared it without loss"] = None
+            self._sources[f"{rate.source}, as if {processes} processes shared it without loss"] = (
+                None
+            )
         return took * rate.processes / processes
 
     def _own_labels(self, spec: RunSpec) -> bool:
@@ -208,7 +236,13 @@ class _Sums:
         """Seconds of looking at the valid split; those of stored steps hold them already."""
         rate, data = self._rates.embed.get(kinds["embed"]), self._data.of(spec)
         pretrain = self._rates.pretrain.get(kinds["pretrain"])
-        if not rate or not data or data.frames is None or not pretrain or pretrain.source.startswith("stored"):
+        if (
+            not rate
+            or not data
+            or data.frames is None
+            or not pretrain
+            or pretrain.source.startswith("stored")
+        ):
             return 0.0
         segments = data.segments(rate.view_seconds, spec.embed.max_seconds)
         return times * rate.each * segments * data.tracks["valid"] / data.tracks["all"]
@@ -229,7 +263,11 @@ class _Sums:
             seconds = rate.fixed + segments * rate.each
             if rate.bytes is not None:
                 neighbours = 8 * max(RECALL_AT) * data.tracks["test"]
-                size = rate.bytes * (segments + data.tracks["all"]) + 8 * data.tracks["all"] + neighbours
+                size = (
+                    rate.bytes * (segments + data.tracks["all"])
+                    + 8 * data.tracks["all"]
+                    + neighbours
+                )
         self._use("embedded", size, name)
         if seconds is None and whole is None:
             self._unknown.add(name if rate is None else f"{name}: it is not prepared")
@@ -253,7 +291,11 @@ class _Sums:
             self._found.results += piece.count * size
         if rate := self._rates.score.get(kinds["score"]):
             return piece.count * rate.each
-        return piece.count * _SCORE_SECONDS * spec.score.resamples * data.tracks["test"] * data.tags if data else 0.0
+        return (
+            piece.count * _SCORE_SECONDS * spec.score.resamples * data.tracks["test"] * data.tags
+            if data
+            else 0.0
+        )
 
 
 def completion(jobs: Sequence[tuple[str, Sequence[str], float]], at_once: int) -> float:

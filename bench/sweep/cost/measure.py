@@ -1,8 +1,9 @@
 """A short probe of what a sweep will take: a few real steps of each combination, on some tracks, here and now.
 
-Cells are computed by `bench.stages.run.run`, with few steps and in a home of their own that is removed at the end: twice, with
-a few steps and a few more, so that the difference is the time of a step. Tracks are those of the data set where it is
-prepared, else noise: what a step takes depends on the shape of the audio and not on what is heard.
+Cells are computed by `bench.stages.run.run`, with few steps and in a home of their own that is
+removed at the end: twice, with a few steps and a few more, so that the difference is the time of a
+step. Tracks are those of the data set where it is prepared, else noise: what a step takes depends
+on the shape of the audio and not on what is heard.
 """
 
 import io
@@ -80,7 +81,8 @@ def measure(specs: Sequence[RunSpec], rates: Rates, store: Store, device: str) -
         device: as in `bench run`.
 
     Raises:
-        InputError: a setting of a method, an encoder or a data set cannot be, or there is no such device.
+        InputError: a setting of a method, an encoder or a data set cannot be, or there is no such
+            device.
     """
     for spec in specs:
         check(spec)
@@ -91,7 +93,10 @@ def measure(specs: Sequence[RunSpec], rates: Rates, store: Store, device: str) -
     source = f"measured here now on {name}"
     say(f"measuring {len(specs)} combinations on {name}")
     rates.start = _start_seconds()
-    with tempfile.TemporaryDirectory(prefix="bench-measure-") as folder, progress("measure", "combinations") as report:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-measure-") as folder,
+        progress("measure", "combinations") as report,
+    ):
         place = Place(Store(Path(folder) / "home"), Path(folder) / "results", device)
         place.store.home.mkdir()
         for kept in ("sources", "weights"):
@@ -111,11 +116,15 @@ def measure(specs: Sequence[RunSpec], rates: Rates, store: Store, device: str) -
 def _start_seconds() -> float:
     """How long a job takes before it computes."""
     began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import bench.stages.run"], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", "import bench.stages.run"], check=True, stdin=subprocess.DEVNULL
+    )
     return time.monotonic() - began
 
 
-def _combination(spec: RunSpec, rates: Rates, most: int, store: Store, place: Place, source: str) -> str:
+def _combination(
+    spec: RunSpec, rates: Rates, most: int, store: Store, place: Place, source: str
+) -> str:
     """Measures one combination; returns what it takes in words."""
     parts = check(spec)
     seconds, about = float(parts.encoder_settings.seconds), parts.traits
@@ -134,19 +143,25 @@ def _combination(spec: RunSpec, rates: Rates, most: int, store: Store, place: Pl
     second = _run(more, place)
     step = Rate(0.0, source, bytes=folder_bytes(first.folders["pretrained"]))
     if about.trains and new:
-        step = _line(first.pretrain, second.pretrain, few.train.steps, more.train.steps, source, step.bytes)
+        step = _line(
+            first.pretrain, second.pretrain, few.train.steps, more.train.steps, source, step.bytes
+        )
     step = rates.pretrain.setdefault(pretrain_kind(spec), step)
     width = read_json(second.folders["embedded"] / "run.json")["width"]
     vectors = len(np.load(second.folders["embedded"] / "segments.npy", mmap_mode="r"))
     each = min(first.embed, second.embed) / vectors
-    rates.embed.setdefault(embed_kind(spec), Rate(each, source, bytes=4 * width, view_seconds=seconds))
+    rates.embed.setdefault(
+        embed_kind(spec), Rate(each, source, bytes=4 * width, view_seconds=seconds)
+    )
     probe = _probe(spec, few, more, first, second, about, whole, width, place, source)
     rates.probe.setdefault(probe_kind(spec, about.uses_labels), probe)
     data = DataSets(store).of(spec)
     tests = data.tracks["test"] if data else HELD_OUT
     share = tests / second.result.counts["test_tracks"]
     rates.score.setdefault(score_kind(spec), Rate(second.score * share, source))
-    rates.result.setdefault(score_kind(spec), _result_bytes(second, share, training_steps(spec, DataSets(store))))
+    rates.result.setdefault(
+        score_kind(spec), _result_bytes(second, share, training_steps(spec, DataSets(store)))
+    )
     batch = f"batch {spec.train.batch_size}, augment {spec.augment.name}"
     pretrain = f"{step.each:.3g} s a step ({batch}), " if about.trains else ""
     own = "its own classifier" if about.uses_labels else f"a {spec.probe.kind} probe"
@@ -168,8 +183,12 @@ def _short(spec: RunSpec, trains: bool, seconds: float) -> RunSpec:
         "probe": spec.probe.model_copy(
             update={"steps": min(spec.probe.steps, spec.probe.evaluate_every), "patience": 0}
         ),
-        "finetune": spec.finetune.model_copy(update={"steps": _WARM_UP, "diagnose_times": 1, "patience": 0}),
-        "embed": spec.embed.model_copy(update={"max_seconds": min(limit, spec.embed.max_seconds or limit)}),
+        "finetune": spec.finetune.model_copy(
+            update={"steps": _WARM_UP, "diagnose_times": 1, "patience": 0}
+        ),
+        "embed": spec.embed.model_copy(
+            update={"max_seconds": min(limit, spec.embed.max_seconds or limit)}
+        ),
         "views": spec.views.model_copy(update={"exclude": ""}),
         "labels": LabelsSpec(),
         "fraction": 1.0,
@@ -181,7 +200,10 @@ def _short(spec: RunSpec, trains: bool, seconds: float) -> RunSpec:
 
 
 def _longer(few: RunSpec, step: float, tuning: float, new: bool, about: Traits) -> RunSpec:
-    """The same with as many more steps as take a few seconds, from the seconds of a step; pretrained anew if `new`."""
+    """The same with as many more steps as take a few seconds, from the seconds of a step.
+
+    Pretrained anew if `new`.
+    """
     update: dict[str, Any] = {"seed": few.seed + 2} if new else {}
     if about.trains and new:
         update["train"] = few.train.model_copy(update={"steps": _WARM_UP + _more(step)})
@@ -197,7 +219,9 @@ def _more(seconds: float) -> int:
     return max(_WARM_UP, min(_MOST_STEPS, int(_TIMED_SECONDS / max(seconds, 1e-3))))
 
 
-def _line(first: float, second: float, few: int, more: int, source: str, size: float | None) -> Rate:
+def _line(
+    first: float, second: float, few: int, more: int, source: str, size: float | None
+) -> Rate:
     """Seconds of a step from two runs, and what comes before the first."""
     each = max(0.0, second - first) / max(1, more - few)
     return Rate(each, source, max(0.0, first - few * each), size)
@@ -215,7 +239,10 @@ def _run(spec: RunSpec, place: Place) -> _Taken:
         found = [(result, time.time()) for _, result in run(specs, place)]
     result, ended = found[-1]
     before = found[-2][1] if len(found) > 1 else 0.0
-    folders = {folder: place.store.folder(folder, result.products[stage]) for stage, folder in PRODUCTS.items()}
+    folders = {
+        folder: place.store.folder(folder, result.products[stage])
+        for stage, folder in PRODUCTS.items()
+    }
     took = result.seconds
     score = max(0.0, ended - max(before, (folders["probed"] / "run.json").stat().st_mtime))
     path = results.path_of(place.results, result)
@@ -229,7 +256,9 @@ def _probe(
     """Of a cell's probe that is not stopped early: on made-up embeddings of the whole data set, if that is there."""
     kind = "end_to_end" if about.uses_labels else spec.probe.kind
     if kind == "finetune":
-        rate = _line(first.probe, second.probe, few.finetune.steps, more.finetune.steps, source, None)
+        rate = _line(
+            first.probe, second.probe, few.finetune.steps, more.finetune.steps, source, None
+        )
         return Rate(rate.fixed + rate.each * spec.finetune.steps, source)
     fits = whole is not None and 8 * width * len(whole.tracks) < _MOST_EMBEDDED
     if kind == "end_to_end" or whole is None or not fits:
@@ -237,13 +266,19 @@ def _probe(
             return Rate(second.probe, source)
         rate = _line(first.probe, second.probe, few.probe.steps, more.probe.steps, source, None)
         return Rate(rate.fixed + rate.each * spec.probe.steps, source)
-    vectors = generator(0, "measured", 0).standard_normal((len(whole.tracks), width), dtype=np.float32)
+    vectors = generator(0, "measured", 0).standard_normal(
+        (len(whole.tracks), width), dtype=np.float32
+    )
     embedded = Embeddings(vectors, np.arange(len(vectors) + 1), vectors)
     one, longer, several = (
-        _fitted(spec.model_copy(update={"probe": steps.probe}), cells, whole, embedded, device_of(place))
+        _fitted(
+            spec.model_copy(update={"probe": steps.probe}), cells, whole, embedded, device_of(place)
+        )
         for steps, cells in ((few, 1), (more, 1), (more, _TOGETHER))
     )
-    another = max(0.0, several - longer) / (_TOGETHER - 1)  # of a group's cells, which are trained as one program
+    another = max(0.0, several - longer) / (
+        _TOGETHER - 1
+    )  # of a group's cells, which are trained as one program
     if kind == "knn":
         return Rate(another, source, max(0.0, longer - another))
     rate = _line(one, longer, few.probe.steps, more.probe.steps, source, None)
@@ -251,9 +286,15 @@ def _probe(
     return Rate(another, source, max(0.0, rate.fixed + rate.each * spec.probe.steps - another))
 
 
-def _fitted(spec: RunSpec, cells: int, whole: Prepared, embedded: Embeddings, device: torch.device) -> float:
+def _fitted(
+    spec: RunSpec, cells: int, whole: Prepared, embedded: Embeddings, device: torch.device
+) -> float:
     """Seconds of fitting probes of some cells together."""
-    labels = labelled(whole, spec.model_copy(update={"labels": LabelsSpec(), "fraction": min(1.0, spec.fraction)}), [])
+    labels = labelled(
+        whole,
+        spec.model_copy(update={"labels": LabelsSpec(), "fraction": min(1.0, spec.fraction)}),
+        [],
+    )
     specs = [spec.model_copy(update={"probe_seed": seed}) for seed in range(cells)]
     began = time.monotonic()
     with redirect_stderr(io.StringIO()):
@@ -275,7 +316,9 @@ def _result_bytes(taken: _Taken, share: float, steps: int | None) -> float:
     return size + 4 * arrays * tracks * (share - 1) + more
 
 
-def _prepared_rate(dataset: PlugIn, few: RunSpec, rates: Rates, temporary: Store, source: str) -> None:
+def _prepared_rate(
+    dataset: PlugIn, few: RunSpec, rates: Rates, temporary: Store, source: str
+) -> None:
     """Notes how long a second of audio took, where tracks were decoded."""
     folder = temporary.folder("prepared", prepare_key(dataset, few.encoder, temporary))
     seconds = read_json(folder / "run.json")["seconds"]

@@ -1,7 +1,7 @@
 """How long a piece of work takes and what it leaves on disk, from stored results and the products that they name.
 
-What is alike has a digest of the settings that its time depends on: a step of pretraining does not take longer for
-another seed, an embedding not for another method.
+What is alike has a digest of the settings that its time depends on: a step of pretraining does not
+take longer for another seed, an embedding not for another method.
 """
 
 import re
@@ -22,7 +22,9 @@ from bench.sweep.plan import stored_names
 
 _LOOKED_AT = 48  # results of a method and an encoder that are read, evenly spread over their names
 START_SECONDS = 4.0
-"""Of a job before it computes: Python with torch starts in 3.2 s on two cores of a laptop's kind."""
+"""Of a job before it computes: Python with torch starts in 3.2 s on two cores of a laptop's
+kind.
+"""
 
 
 def prepare_kind(dataset: PlugIn, rate: int) -> str:
@@ -52,7 +54,14 @@ def probe_kind(spec: RunSpec, uses_labels: bool) -> str:
     if uses_labels:
         return digest([spec.encoder, spec.dataset])
     probe = spec.probe.model_dump(mode="json", exclude={"memory_mb"})
-    return digest([spec.encoder, spec.dataset, probe, spec.finetune if spec.probe.kind == "finetune" else None])
+    return digest(
+        [
+            spec.encoder,
+            spec.dataset,
+            probe,
+            spec.finetune if spec.probe.kind == "finetune" else None,
+        ]
+    )
 
 
 def score_kind(spec: RunSpec) -> str:
@@ -110,7 +119,8 @@ def stored_rates(specs: Iterable[RunSpec], store: Store, results_folder: Path) -
     """Rates from stored results.
 
     Args:
-        specs: of the combinations that are asked for; results of other methods and encoders are not read.
+        specs: of the combinations that are asked for; results of other methods and encoders are not
+            read.
         store: home; what the results were made from may lie there.
         results_folder: with the results.
     """
@@ -140,14 +150,24 @@ class _Found:
     def add(self, result: Result) -> None:
         spec, training, products = result.spec, result.training, result.products
         seconds, source = result.seconds, f"stored runs on {result.device}"
-        weights = folder_bytes(self._store.folder("pretrained", products["pretrain"])) or 4 * training["parameters"]
+        weights = (
+            folder_bytes(self._store.folder("pretrained", products["pretrain"]))
+            or 4 * training["parameters"]
+        )
         steps = training["steps"]
         shared = re.match(r"(\d+) x ", result.device)
         each, processes = seconds["pretrain"] / max(1, steps), int(shared[1]) if shared else 1
-        self._note("pretrain", pretrain_kind(spec), Rate(each, source, bytes=weights, processes=processes))
+        self._note(
+            "pretrain", pretrain_kind(spec), Rate(each, source, bytes=weights, processes=processes)
+        )
         embedded = self._store.folder("embedded", products["embed"])
-        self._note("whole", whole_kind(spec), Rate(seconds["embed"], source, bytes=folder_bytes(embedded)))
-        data, view_seconds = self._data_of(products["prepare"]), float(result.settings["encoder"]["seconds"])
+        self._note(
+            "whole", whole_kind(spec), Rate(seconds["embed"], source, bytes=folder_bytes(embedded))
+        )
+        data, view_seconds = (
+            self._data_of(products["prepare"]),
+            float(result.settings["encoder"]["seconds"]),
+        )
         if data is not None and data.frames is not None:
             each = seconds["embed"] / data.segments(view_seconds, spec.embed.max_seconds)
             run = embedded / "run.json"
@@ -158,8 +178,12 @@ class _Found:
                 Rate(each, source, bytes=4 * width if width else None, view_seconds=view_seconds),
             )
         uses_labels = result.protocol.get("pretrained_on") == "labelled tracks"
-        logits = 2 * 4 * result.data["test_tracks"] * len(result.data["tags"])  # under two aggregations
-        self._note("probe", probe_kind(spec, uses_labels), Rate(seconds["probe"], source, bytes=logits))
+        logits = (
+            2 * 4 * result.data["test_tracks"] * len(result.data["tags"])
+        )  # under two aggregations
+        self._note(
+            "probe", probe_kind(spec, uses_labels), Rate(seconds["probe"], source, bytes=logits)
+        )
         path = results.path_of(self._results, result)
         size = path.stat().st_size + path.with_suffix(".npz").stat().st_size
         self._result.setdefault(score_kind(spec), []).append(size)
@@ -175,7 +199,9 @@ class _Found:
     def rates(self) -> Rates:
         found = Rates(result={kind: mean(sizes) for kind, sizes in self._result.items()})
         for stage, by_kind in self._samples.items():
-            getattr(found, stage).update({kind: _middle(samples) for kind, samples in by_kind.items()})
+            getattr(found, stage).update(
+                {kind: _middle(samples) for kind, samples in by_kind.items()}
+            )
         return found
 
 
@@ -184,7 +210,9 @@ def _middle(samples: list[Rate]) -> Rate:
     source = Counter(one.source for one in samples).most_common(1)[0][0]
     alike = [one for one in samples if one.source == source]
     sizes = [one.bytes for one in samples if one.bytes is not None]
-    return replace(alike[-1], each=median(one.each for one in alike), bytes=median(sizes) if sizes else None)
+    return replace(
+        alike[-1], each=median(one.each for one in alike), bytes=median(sizes) if sizes else None
+    )
 
 
 def folder_bytes(folder: Path) -> int | None:

@@ -1,7 +1,7 @@
 """A few tracks of a data set, prepared in a temporary home, for `bench.sweep.cost.measure`.
 
-They are tracks that are prepared already; else some that are decoded for it; else, of a data set of which no file is
-known, noise of the right shape.
+They are tracks that are prepared already; else some that are decoded for it; else, of a data set of
+which no file is known, noise of the right shape.
 """
 
 import io
@@ -65,12 +65,20 @@ def some_tracks(
 def _part(whole: Prepared, there: Path, most: int, folder: Path) -> None:
     """Some tracks of each split, evenly over the manifest; their samples stay where they are."""
     numbers = _numbers(most)
-    rows = np.sort(np.concatenate([_spread(whole.rows(split), number) for split, number in numbers.items()]))
+    rows = np.sort(
+        np.concatenate([_spread(whole.rows(split), number) for split, number in numbers.items()])
+    )
     for path in there.glob("audio-*.i16"):
         (folder / path.name).symlink_to(path.resolve())
     index = np.load(there / "index.npy", mmap_mode="r")[rows]
     counts = {split: int((whole.tracks["split"].iloc[rows] == split).sum()) for split in numbers}
-    _describe(whole.tracks.iloc[rows], whole.labels[rows], index, {**whole.facts, "tracks": counts}, folder)
+    _describe(
+        whole.tracks.iloc[rows],
+        whole.labels[rows],
+        index,
+        {**whole.facts, "tracks": counts},
+        folder,
+    )
 
 
 def _decoded(manifest: Manifest, root: Path, rate: int, most: int, folder: Path) -> None:
@@ -108,7 +116,9 @@ def _noise(few: RunSpec, seconds: float, most: int, folder: Path) -> None:
     (folder / "audio-00000.i16").write_bytes(samples.astype("<i2").tobytes())
     names = [str(place) for place in range(number)]
     tracks = pd.DataFrame({"track_id": names, "split": splits, "group": names, "audio_hash": names})
-    index = np.stack([np.zeros(number), np.arange(number) * frames, np.full(number, frames)], axis=1).astype(np.int64)
+    index = np.stack(
+        [np.zeros(number), np.arange(number) * frames, np.full(number, frames)], axis=1
+    ).astype(np.int64)
     facts = {
         "data_hash": "0", "tracks_hash": "0", "sample_rate": rate, "kind": "tags", "split_name": "noise",
         "tags": [str(tag) for tag in range(_NOISE_TAGS)], "tracks": counts, "left_out": [], "notes": [],

@@ -21,7 +21,9 @@ from bench.stages.pretrain.schedule import budget
 from bench.sweep.plan import Job, Planned
 from bench.sweep.spec import PRODUCTS, STAGES
 
-_KEYS: dict[str, int] = {stage: place for place, stage in enumerate(STAGES)}  # places in `Planned.keys`
+_KEYS: dict[str, int] = {
+    stage: place for place, stage in enumerate(STAGES)
+}  # places in `Planned.keys`
 
 
 def stages_of(job: Job) -> tuple[str, ...]:
@@ -34,7 +36,8 @@ class Piece:
     """Products of one kind that a job makes.
 
     Attributes:
-        stage: that makes them: "prepare", "pretrain", "embed", "probe", or "score" of cells that are probed.
+        stage: that makes them: "prepare", "pretrain", "embed", "probe", or "score" of cells that
+            are probed.
         base: of the cells that need them (see `bench.sweep.cells.Cell`); "" of preparing.
         spec: of such a cell; None of preparing.
         count: how many; cells of a probe, else 1.
@@ -55,8 +58,12 @@ class Pieces:
 
     def __init__(self, store: Store) -> None:
         """Looks at home once."""
-        self._stored: dict[str, set[str]] = {stage: _names(store.home / folder) for stage, folder in PRODUCTS.items()}
-        self._embedded: dict[str, str] = {}  # base -> what of a cell its embeddings depend on beside the pretraining
+        self._stored: dict[str, set[str]] = {
+            stage: _names(store.home / folder) for stage, folder in PRODUCTS.items()
+        }
+        self._embedded: dict[
+            str, str
+        ] = {}  # base -> what of a cell its embeddings depend on beside the pretraining
 
     def of(self, job: Job) -> Iterator[Piece]:
         """The pieces of a job."""
@@ -121,7 +128,9 @@ class Data:
     def segments(self, seconds: float, max_seconds: float = 0.0) -> int:
         """Segments of a length, in seconds, that are embedded of all tracks (see `bench.data.views.segment_starts`)."""
         assert self.frames is not None
-        frames = np.minimum(self.frames, round(max_seconds * self.rate)) if max_seconds else self.frames
+        frames = (
+            np.minimum(self.frames, round(max_seconds * self.rate)) if max_seconds else self.frames
+        )
         return int(np.maximum(1, frames // max(1, round(seconds * self.rate))).sum())
 
     @cached_property
@@ -137,17 +146,24 @@ class DataSets:
         """Reads nothing yet."""
         self._store = store
         self._found: dict[tuple[str, int], Data | None] = {}
-        self.traits = cache(traits)  # read from a file each time; the files of this plan do not change
+        self.traits = cache(
+            traits
+        )  # read from a file each time; the files of this plan do not change
         self._sample_rate = cache(lambda encoder: sample_rate(PlugIn(name=encoder)))
 
     def find(self, dataset: PlugIn, rate: int) -> Data | None:
-        """A data set at a sample rate, in Hz; None where it is prepared at none, and has no manifest yet."""
+        """A data set at a sample rate, in Hz.
+
+        None where it is prepared at none, and has no manifest yet.
+        """
         name = digest(dataset), rate
         if name not in self._found:
             rates = {rate: None, **dict.fromkeys(sorted(_rates()))}
             found = (self._prepared(dataset, one, rate) for one in rates)
             try:
-                self._found[name] = next((one for one in found if one), None) or _described(dataset, rate, self._store)
+                self._found[name] = next((one for one in found if one), None) or _described(
+                    dataset, rate, self._store
+                )
             except UnplacedError:
                 self._found[name] = None
         return self._found[name]
@@ -157,16 +173,23 @@ class DataSets:
         return self.find(getattr(spec, section), self._sample_rate(spec.encoder.name))
 
     def _prepared(self, dataset: PlugIn, there: int, wanted: int) -> Data | None:
-        return read_data(self._store.folder("prepared", prepared_key(dataset, there, self._store)), wanted)
+        return read_data(
+            self._store.folder("prepared", prepared_key(dataset, there, self._store)), wanted
+        )
 
     def pretraining_tracks(self, spec: RunSpec) -> int | None:
-        """Tracks that a cell's method learns from; None where they are not known before the data are prepared."""
+        """Tracks that a cell's method learns from.
+
+        None where they are not known before the data are prepared.
+        """
         uses_labels = self.traits(spec.method.name).uses_labels
         data = self.of(spec, "dataset" if uses_labels else "pretrain_dataset")
         if data is None:
             return None
         if not uses_labels:
-            return data.tracks["all" if spec.views.splits == "all" else "train"] - self._excluded(spec)
+            return data.tracks["all" if spec.views.splits == "all" else "train"] - self._excluded(
+                spec
+            )
         if spec.fraction > 1:
             return int(spec.fraction)
         of = "all" if spec.labels.of == "dataset" and spec.fraction < 1 else "train"
@@ -178,7 +201,10 @@ class DataSets:
 
 
 def read_data(folder: Path, wanted_rate: int = 0) -> Data | None:
-    """A prepared product in numbers, at the sample rate wanted (its own for 0); None where there is no such product."""
+    """A prepared product in numbers, at the sample rate wanted (its own for 0).
+
+    None where there is no such product.
+    """
     with suppress(OSError, ValueError, KeyError):
         facts = read_json(folder / "data.json")
         rate: int = facts["sample_rate"]
@@ -220,11 +246,17 @@ def _described(dataset: PlugIn, rate: int, store: Store) -> Data | None:
 
 def _rates() -> set[int]:
     """The sample rates of all encoders, in Hz."""
-    return {int(registry.describe("encoders", name)["SAMPLE_RATE"]) for name in registry.names("encoders")}
+    return {
+        int(registry.describe("encoders", name)["SAMPLE_RATE"])
+        for name in registry.names("encoders")
+    }
 
 
 def training_steps(spec: RunSpec, data: DataSets) -> int | None:
-    """Optimiser steps of a cell's pretraining; None where they are epochs over tracks that are not known yet."""
+    """Optimiser steps of a cell's pretraining.
+
+    None where they are epochs over tracks that are not known yet.
+    """
     if not data.traits(spec.method.name).trains:
         return 0
     tracks = data.pretraining_tracks(spec)

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def tone(frequency: float, samples: int = SAMPLES, rate: int = RATE) -> torch.Tensor:
     """(1, samples) sine of amplitude 0.5."""
-    return (0.5 * torch.sin(2 * np.pi * frequency * torch.arange(samples, dtype=torch.float64) / rate)).float()[None]
+    return (
+        0.5 * torch.sin(2 * np.pi * frequency * torch.arange(samples, dtype=torch.float64) / rate)
+    ).float()[None]
 
 
 def music(batch: int, samples: int = SAMPLES, seed: int = 0) -> torch.Tensor:
@@ -31,7 +33,9 @@ def music(batch: int, samples: int = SAMPLES, seed: int = 0) -> torch.Tensor:
 def frequency_of(waveform: torch.Tensor, rate: int = RATE) -> float:
     """Frequency of a tone, from the peak of its spectrum and its two neighbours, in Hz."""
     size = 2**18
-    levels = np.log(np.abs(np.fft.rfft(waveform.double().numpy() * np.hanning(len(waveform)), size)) + 1e-30)
+    levels = np.log(
+        np.abs(np.fft.rfft(waveform.double().numpy() * np.hanning(len(waveform)), size)) + 1e-30
+    )
     peak = int(levels.argmax())
     before, at, after = levels[peak - 1 : peak + 2]
     return (peak + 0.5 * (before - after) / (before - 2 * at + after)) * rate / size
@@ -45,7 +49,9 @@ def only(name: str, probability: float = 1.0, **settings: object) -> AugmentSpec
 def always() -> AugmentSpec:
     """CLMR's chain with every transform on every item."""
     tree = preset("clmr")
-    return AugmentSpec.model_validate({name: {**tree[name], "probability": 1.0} for name in WAVEFORM})
+    return AugmentSpec.model_validate(
+        {name: {**tree[name], "probability": 1.0} for name in WAVEFORM}
+    )
 
 
 @pytest.mark.parametrize("semitones", [*range(-7, 8), -6.93, -3.37, -0.05, 0.41, 2.5, 6.61])
@@ -54,43 +60,60 @@ def test_a_tone_is_shifted_by_that_interval(semitones):
     assert shifted.shape == (1, SAMPLES)
     cents = 1200 * np.log2(frequency_of(shifted[0]) / 440.0)
     assert cents == pytest.approx(100 * semitones, abs=1)  # the issue asks for 5
-    assert shifted[0, 1000:-1000].square().mean().sqrt() == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
+    assert shifted[0, 1000:-1000].square().mean().sqrt() == pytest.approx(
+        0.5 / np.sqrt(2), rel=0.02
+    )
 
 
 @pytest.mark.parametrize(("rate", "samples"), [(16_000, 64_000), (44_100, 30_000), (8_000, 500)])
 def test_pitch_shift_at_other_rates_and_lengths(rate, samples):
-    shifted = pitch.pitch_shift(tone(440.0, samples, rate).expand(2, -1), np.array([300.0, -500.0]), rate)
+    shifted = pitch.pitch_shift(
+        tone(440.0, samples, rate).expand(2, -1), np.array([300.0, -500.0]), rate
+    )
     assert shifted.shape == (2, samples)
     for item, cents in zip(shifted, (300, -500), strict=True):
-        assert 1200 * np.log2(frequency_of(item, rate) / 440.0) == pytest.approx(cents, abs=5 if samples > 500 else 80)
+        assert 1200 * np.log2(frequency_of(item, rate) / 440.0) == pytest.approx(
+            cents, abs=5 if samples > 500 else 80
+        )
 
 
 def test_pitch_shift_by_nothing_changes_nothing_but_the_highest_frequencies():
     noise = torch.randn(2, SAMPLES, generator=torch.Generator().manual_seed(0)) * 0.1
     shifted = pitch.pitch_shift(noise, np.zeros(2), RATE)
-    assert (shifted - noise).abs().max() < 0.003  # to the last segment: images of what lies at the Nyquist frequency
+    assert (
+        shifted - noise
+    ).abs().max() < 0.003  # to the last segment: images of what lies at the Nyquist frequency
 
 
 def test_pitch_shift_keeps_the_tempo_and_what_passes_the_nyquist_frequency_is_gone():
     clicks = torch.zeros(1, SAMPLES)
     clicks[0, 5_000::10_000] = 1.0
     shifted = pitch.pitch_shift(clicks, np.array([400.0]), RATE)[0].abs()
-    for place in range(5_000, SAMPLES, 10_000):  # a segment is moved by up to the search length, 14.7 ms
+    for place in range(
+        5_000, SAMPLES, 10_000
+    ):  # a segment is moved by up to the search length, 14.7 ms
         assert shifted[place - 400 : place + 400].max() > 0.3
     assert (shifted > 0.3).sum() < 30
-    high = pitch.pitch_shift(tone(9_000.0), np.array([700.0]), RATE)  # to 13 485 Hz, which is above 11 025 Hz
+    high = pitch.pitch_shift(
+        tone(9_000.0), np.array([700.0]), RATE
+    )  # to 13 485 Hz, which is above 11 025 Hz
     assert high.square().mean() < 1e-6
     # A tone of 3 kHz comes without images of it.
     middle = pitch.pitch_shift(tone(3_000.0), np.array([0.0]), RATE)[0].numpy()
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(SAMPLES)))
     peak = int(spectrum.argmax())
-    assert 20 * np.log10(np.delete(spectrum, np.arange(peak - 50, peak + 50)).max() / spectrum[peak]) < -60
+    assert (
+        20 * np.log10(np.delete(spectrum, np.arange(peak - 50, peak + 50)).max() / spectrum[peak])
+        < -60
+    )
 
 
 def decibels(impulse_response: torch.Tensor, frequency: float) -> float:
     """Gain at a frequency, in dB."""
     place = np.arange(len(impulse_response))
-    gain = np.abs((impulse_response.double().numpy() * np.exp(-2j * np.pi * frequency / RATE * place)).sum())
+    gain = np.abs(
+        (impulse_response.double().numpy() * np.exp(-2j * np.pi * frequency / RATE * place)).sum()
+    )
     return 20 * np.log10(max(gain, 1e-9))
 
 
@@ -134,7 +157,9 @@ def test_delay_of_an_impulse():
     assert beyond[1].sum() == pytest.approx(0.5)
 
 
-def recursive_reverb(signal: np.ndarray, reverberance: float, damping: float, room: float) -> np.ndarray:
+def recursive_reverb(
+    signal: np.ndarray, reverberance: float, damping: float, room: float
+) -> np.ndarray:
     """SoX's reverb sample by sample, from its description; the mean of its two channels."""
     slope = -1 / np.log(0.7)
     end = 100 / (np.log(0.02) * slope + 1)
@@ -162,14 +187,18 @@ def recursive_reverb(signal: np.ndarray, reverberance: float, damping: float, ro
     return mixed / 2
 
 
-@pytest.mark.parametrize("settings", [(50.0, 50.0, 100.0), (99.0, 0.0, 99.0), (0.0, 99.0, 0.0), (80.0, 30.0, 20.0)])
+@pytest.mark.parametrize(
+    "settings", [(50.0, 50.0, 100.0), (99.0, 0.0, 99.0), (0.0, 99.0, 0.0), (80.0, 30.0, 20.0)]
+)
 def test_reverb_equals_the_recursion(settings):
     impulse = np.zeros(4_000)
     impulse[0] = 1
     noise = np.random.default_rng(0).normal(size=4_000)
     for signal, tolerance in ((impulse, 1e-5), (noise, 5e-4)):
         expected = recursive_reverb(signal, *settings)
-        result = reverb.reverb(torch.from_numpy(signal).float()[None], *(np.array([one]) for one in settings), RATE)
+        result = reverb.reverb(
+            torch.from_numpy(signal).float()[None], *(np.array([one]) for one in settings), RATE
+        )
         np.testing.assert_allclose(result[0].numpy(), expected, atol=tolerance)
         assert np.abs(expected - signal).max() > 20 * tolerance
 
@@ -177,12 +206,16 @@ def test_reverb_equals_the_recursion(settings):
 def test_reverb_of_an_impulse_decays_with_the_feedback():
     impulse = torch.zeros(2, SAMPLES)
     impulse[:, 0] = 1
-    heard = reverb.reverb(impulse, np.array([20.0, 95.0]), np.array([50.0, 50.0]), np.array([100.0, 100.0]), RATE)
+    heard = reverb.reverb(
+        impulse, np.array([20.0, 95.0]), np.array([50.0, 50.0]), np.array([100.0, 100.0]), RATE
+    )
     late = heard[:, 30_000:].square().sum(1).sqrt() / heard[:, 1:5_000].square().sum(1).sqrt()
     assert late[0] < 1e-3
     assert 0.05 < late[1] < 1
     first = heard[0, 1:].abs().gt(1e-4).nonzero()[0] + 1
-    assert first == 558  # the shortest comb, the left channel's: 1116 of 44 100 Hz; the all-pass filters pass at once
+    assert (
+        first == 558
+    )  # the shortest comb, the left channel's: 1116 of 44 100 Hz; the all-pass filters pass at once
 
 
 def test_noise_has_the_level_that_was_asked_for():
@@ -200,7 +233,9 @@ def test_noise_is_white_and_normal_and_no_two_are_alike():
     for item in noise:
         assert stats.kstest(item[::10].numpy(), "norm").pvalue > 1e-3
         spectrum = np.abs(np.fft.rfft(item.numpy())) ** 2 / SAMPLES
-        assert [part.mean() for part in np.array_split(spectrum, 10)] == pytest.approx([1] * 10, abs=0.1)
+        assert [part.mean() for part in np.array_split(spectrum, 10)] == pytest.approx(
+            [1] * 10, abs=0.1
+        )
     correlations = torch.corrcoef(noise) - torch.eye(4)
     assert correlations.abs().max() < 0.02
 
@@ -254,22 +289,31 @@ def test_numbers_depend_on_seed_step_view_and_index_alone():
     for step in range(3):
         chain.waveform(waveforms, step, 0)
     first = chain.waveform(waveforms, 100, 0)
-    assert torch.equal(first, Chain(chain.spec, RATE, seed=1).waveform(waveforms, 100, 0)), "after a restart"
+    assert torch.equal(first, Chain(chain.spec, RATE, seed=1).waveform(waveforms, 100, 0)), (
+        "after a restart"
+    )
     others = [chain.waveform(waveforms, 101, 0), chain.waveform(waveforms, 100, 1)]
     others.append(Chain(chain.spec, RATE, seed=2).waveform(waveforms, 100, 0))
     for other in others:
         assert not torch.allclose(first, other)
-    assert len({tuple(item[:50].tolist()) for item in first}) > 5, "every item has its own parameters"
+    assert len({tuple(item[:50].tolist()) for item in first}) > 5, (
+        "every item has its own parameters"
+    )
 
 
 def test_what_is_drawn_follows_the_settings():
     spec = AugmentSpec.model_validate({**preset("clmr"), "noise": {"probability": 0.5}})
     chain = Chain(spec, RATE, seed=3)
-    found = {name: [chain.draws(1_000, step, view)[name] for step in range(4) for view in (0, 1)] for name in WAVEFORM}
+    found = {
+        name: [chain.draws(1_000, step, view)[name] for step in range(4) for view in (0, 1)]
+        for name in WAVEFORM
+    }
     for name, draws in found.items():
         share = sum(len(one.rows) for one in draws) / 8_000
         probability = getattr(spec, name).probability
-        assert share == pytest.approx(probability, abs=4 * np.sqrt(probability * (1 - probability) / 8_000)), name
+        assert share == pytest.approx(
+            probability, abs=4 * np.sqrt(probability * (1 - probability) / 8_000)
+        ), name
     values = {
         f"{name}.{key}": np.concatenate([one.values[key] for one in draws])
         for name, draws in found.items()
@@ -288,7 +332,9 @@ def test_what_is_drawn_follows_the_settings():
     cutoffs = values["filter.cutoff_hz"]
     assert stats.kstest(cutoffs[low_pass], stats.uniform(2_200, 1_800).cdf).pvalue > 1e-3
     assert stats.kstest(cutoffs[~low_pass], stats.uniform(200, 1_000).cdf).pvalue > 1e-3
-    numbers = [*((values[f"reverb.{key}"], range(100)) for key in ("reverberance", "damping", "room"))]
+    numbers = [
+        *((values[f"reverb.{key}"], range(100)) for key in ("reverberance", "damping", "room"))
+    ]
     for drawn, whole in [*numbers, (values["delay.delay_ms"], range(200, 451, 50))]:
         assert set(drawn) == set(whole)
         assert stats.chisquare(np.unique(drawn, return_counts=True)[1]).pvalue > 1e-3
@@ -315,7 +361,9 @@ def test_presets():
 
 def test_log_mel_is_bit_for_bit_what_it_was():
     views = (torch.arange(3 * 16 * 20).view(3, 1, 16, 20) % 37 - 18) / 8
-    changed = Chain(AugmentSpec.model_validate(preset("log_mel")), RATE, scale_db=20.0, seed=7).log_mel(views, 11, 1)
+    changed = Chain(
+        AugmentSpec.model_validate(preset("log_mel")), RATE, scale_db=20.0, seed=7
+    ).log_mel(views, 11, 1)
     assert torch.equal(changed, log_mel(views, 20.0, seed=7, step=11, view=1))
     assert [number.hex() for number in changed[:, 0, 3, 5].tolist()] == FROZEN
     part = Chain(only("log_mel", 0.5), RATE, scale_db=20.0, seed=7).log_mel(views, 2, 1)
@@ -324,7 +372,14 @@ def test_log_mel_is_bit_for_bit_what_it_was():
 
 def test_log_mel_masks_cover_what_the_settings_allow():
     views = torch.randn(200, 1, 40, 60, generator=torch.Generator().manual_seed(0))
-    still = {"gain_db": 0, "equaliser_db": 0, "noise_db": 0, "floor_db": 0, "band_mask": 0.5, "frame_mask": 0.0}
+    still = {
+        "gain_db": 0,
+        "equaliser_db": 0,
+        "noise_db": 0,
+        "floor_db": 0,
+        "band_mask": 0.5,
+        "frame_mask": 0.0,
+    }
     changed = Chain(only("log_mel", **still), RATE, scale_db=20.0).log_mel(views, 0, 0)
     hidden = (changed != views)[:, 0]
     bands = hidden.all(2).sum(1)
@@ -333,7 +388,9 @@ def test_log_mel_masks_cover_what_the_settings_allow():
     assert bands.double().mean() == pytest.approx(10, abs=1)
     means = views.mean((2, 3))
     for item in range(10):
-        torch.testing.assert_close(changed[item, 0][hidden[item]], means[item].expand(int(hidden[item].sum())))
+        torch.testing.assert_close(
+            changed[item, 0][hidden[item]], means[item].expand(int(hidden[item].sum()))
+        )
 
 
 def test_mixup_mixes_powers():
@@ -361,7 +418,9 @@ def test_resize_crop_is_a_part_of_the_canvas_resized():
         height, width = min(max(int(bands[item] * 16), 1), 16), min(int(frames[item] * 21), 31)
         top, left = int(places[0][item] * (17 - height)), int(places[1][item] * (32 - width))
         part = canvas[..., top : top + height, left : left + width]
-        expected = torch.nn.functional.interpolate(part, size=(16, 21), mode="bicubic", align_corners=True)
+        expected = torch.nn.functional.interpolate(
+            part, size=(16, 21), mode="bicubic", align_corners=True
+        )
         torch.testing.assert_close(changed[item], expected[0], rtol=1e-4, atol=1e-5)
 
 
@@ -370,7 +429,9 @@ def test_items_of_spectrograms_do_not_depend_on_the_batch_but_in_mixup():
     for name in ("log_mel", "resize_crop"):
         chain = Chain(only(name, 0.7), RATE, scale_db=20.0, seed=2)
         together = chain.log_mel(views, 4, 0)
-        torch.testing.assert_close(chain.log_mel(views[:1], 4, 0), together[:1], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            chain.log_mel(views[:1], 4, 0), together[:1], rtol=1e-6, atol=1e-6
+        )
         assert not torch.equal(together, chain.log_mel(views, 4, 1))
     with pytest.raises(ValueError, match="no log-mels"):
         Chain(only("mixup"), RATE).log_mel(views, 0, 0)

@@ -29,7 +29,9 @@ from bench.data.fetch import fetch as fetching
 from bench.data.fetch.fetch import Patience, fetch
 from bench.data.manifest import File, InputError
 
-QUICK = Patience(connect_seconds=2, stall_seconds=3, attempts=5, first_wait_seconds=0.01, longest_wait_seconds=5)
+QUICK = Patience(
+    connect_seconds=2, stall_seconds=3, attempts=5, first_wait_seconds=0.01, longest_wait_seconds=5
+)
 STALLS = replace(QUICK, stall_seconds=0.4, attempts=3)
 BODY = random.Random(0).randbytes(700_000)
 OTHER = random.Random(1).randbytes(700_000)
@@ -48,7 +50,9 @@ class Handler(BaseHTTPRequestHandler):
         tricks = self.server.tricks.get(self.path, [])
         if tricks:
             # The last one stays.
-            return (tricks.pop(0) if len(tricks) > 1 else tricks[0])(self, self.server.bodies.get(self.path, b""))
+            return (tricks.pop(0) if len(tricks) > 1 else tricks[0])(
+                self, self.server.bodies.get(self.path, b"")
+            )
         body = self.server.bodies.get(self.path)
         return self.serve(body) if body is not None else self.answer(404, b"not here")
 
@@ -82,8 +86,17 @@ class Site(ThreadingHTTPServer):
         self.log: list[tuple[str, str]] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
-    def file(self, name: str, body: bytes | None = None, tricks: list[Trick] | None = None, **facts: object) -> File:
-        """Puts a body on the server, with what it does at the first requests; returns how a data set names it."""
+    def file(
+        self,
+        name: str,
+        body: bytes | None = None,
+        tricks: list[Trick] | None = None,
+        **facts: object,
+    ) -> File:
+        """Puts a body on the server, with what it does at the first requests.
+
+        Returns how a data set names it.
+        """
         self.bodies[f"/{name}"] = BODY if body is None else body
         self.tricks[f"/{name}"] = tricks or []
         return File(name, f"{self.url}/{name}", **facts)  # type: ignore[arg-type]
@@ -141,7 +154,9 @@ def refused(files: list[File], folder: Path, patience: Patience = QUICK, **optio
 
 
 def visible(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.name.startswith(".")}
+    return {
+        str(path.relative_to(folder)) for path in folder.rglob("*") if not path.name.startswith(".")
+    }
 
 
 def test_everything_arrives_checked_and_is_not_fetched_twice(site, tmp_path):
@@ -156,14 +171,18 @@ def test_everything_arrives_checked_and_is_not_fetched_twice(site, tmp_path):
         site.file("empty.csv", b""),
     ]
     seen: list[tuple[int, int]] = []
-    notes = fetch(files, tmp_path, patience=QUICK, progress=lambda done, total: seen.append((done, total)))
+    notes = fetch(
+        files, tmp_path, patience=QUICK, progress=lambda done, total: seen.append((done, total))
+    )
     for file in files:
         assert (tmp_path / file.name).read_bytes() == site.bodies[f"/{file.name}"]
     assert not [name for name in visible(tmp_path) if ".part" in name or name.endswith(".bad")]
     assert seen[-1] == (sum(map(len, site.bodies.values())),) * 2
     assert all(done <= total for done, total in seen)
     assert "checked by size alone, no checksum is published: e.bin" in notes
-    assert "not checked, neither checksum nor size is published: deep/digests.txt, empty.csv" in notes
+    assert (
+        "not checked, neither checksum nor size is published: deep/digests.txt, empty.csv" in notes
+    )
 
     site.log.clear()
     notes = fetch(files, tmp_path, patience=QUICK)
@@ -311,9 +330,15 @@ def test_https_is_never_left_for_http(tmp_path, monkeypatch):
     assert "leads to http://127.0.0.1:1/a.bin" in line
 
 
-@pytest.mark.parametrize(("code", "words"), [(404, "is not there"), (410, "is not there"), (403, "is refused")])
+@pytest.mark.parametrize(
+    ("code", "words"), [(404, "is not there"), (410, "is not there"), (403, "is refused")]
+)
 def test_what_is_not_to_be_had_says_what_to_do(site, tmp_path, code, words):
-    files = [site.file("a.bin", tricks=[status(code)]), site.file("b.bin"), site.file("c.bin", tricks=[status(404)])]
+    files = [
+        site.file("a.bin", tricks=[status(code)]),
+        site.file("b.bin"),
+        site.file("c.bin", tricks=[status(404)]),
+    ]
     line = refused(files, tmp_path, workers=1)
     assert line.endswith("(not fetched either: c.bin)")
     assert words in line
@@ -325,35 +350,45 @@ def test_what_is_not_to_be_had_says_what_to_do(site, tmp_path, code, words):
 
 def test_retry_after_is_heeded(site, tmp_path):
     started = time.monotonic()
-    fetch([site.file("a.bin", tricks=[status(503, Retry_After="1"), serve])], tmp_path, patience=QUICK)
+    fetch(
+        [site.file("a.bin", tricks=[status(503, Retry_After="1"), serve])], tmp_path, patience=QUICK
+    )
     assert time.monotonic() - started >= 1
     site.tricks["/b.bin"] = [status(429, Retry_After="Fri, 01 Jan 2100 00:00:00 GMT")]
     line = refused([File("b.bin", f"{site.url}/b.bin")], tmp_path)
     assert "429" in line
     assert "s of rest" in line
     site.tricks["/c.bin"] = [status(503, Retry_After="soon")]
-    assert "503 (Service Unavailable), 5 times in a row" in refused([File("c.bin", f"{site.url}/c.bin")], tmp_path)
+    assert "503 (Service Unavailable), 5 times in a row" in refused(
+        [File("c.bin", f"{site.url}/c.bin")], tmp_path
+    )
 
 
 def test_no_network_stops_all_and_says_so(site, tmp_path, monkeypatch):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/a.bin"
-        line = refused([File("a.bin", url), *(File(f"{n}.bin", url) for n in range(9))], tmp_path, workers=1)
+        line = refused(
+            [File("a.bin", url), *(File(f"{n}.bin", url) for n in range(9))], tmp_path, workers=1
+        )
     assert "no connection (refused, or no network)" in line
 
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert "no such host is known" in refused([File("a.bin", "http://nowhere.invalid/a.bin")], tmp_path)
+    assert "no such host is known" in refused(
+        [File("a.bin", "http://nowhere.invalid/a.bin")], tmp_path
+    )
 
 
 def test_a_server_that_stalls_for_good(site, tmp_path):
     def silent(handler: Handler, body: bytes) -> None:
         time.sleep(0.7)
 
-    assert "no byte for 0.4 s" in refused([site.file("a.bin", tricks=[stall, silent])], tmp_path, STALLS)
+    assert "no byte for 0.4 s" in refused(
+        [site.file("a.bin", tricks=[stall, silent])], tmp_path, STALLS
+    )
     assert (tmp_path / "a.bin.part").stat().st_size > 0
 
 
@@ -361,14 +396,18 @@ def test_content_length_that_lies(site, tmp_path):
     def more(handler: Handler, body: bytes) -> None:
         handler.answer(200, body, length=len(body) + 5)
 
-    assert "the connection dropped, 5 times in a row" in refused([site.file("a.bin", tricks=[more])], tmp_path)
+    assert "the connection dropped, 5 times in a row" in refused(
+        [site.file("a.bin", tricks=[more])], tmp_path
+    )
 
     def less(handler: Handler, body: bytes) -> None:
         handler.answer(200, body, length=len(body) - 5)
 
     line = refused([site.file("b.bin", tricks=[less], bytes=len(BODY))], tmp_path)
     assert "has 699995 bytes where 700000 are published" in line
-    assert "kept as c.bin.bad" in refused([site.file("c.bin", tricks=[less], checksum=sha256(BODY))], tmp_path)
+    assert "kept as c.bin.bad" in refused(
+        [site.file("c.bin", tricks=[less], checksum=sha256(BODY))], tmp_path
+    )
 
     def endless(handler: Handler, body: bytes) -> None:
         handler.send_response(200)
@@ -388,7 +427,9 @@ def test_a_login_page_is_not_taken_for_a_file(site, tmp_path):
     assert "is a web page" in refused([file], tmp_path)
     assert (tmp_path / "a.bin.part").stat().st_size == 300_000  # for when the login is over
     site.tricks["/login"] = [login]
-    assert "is a web page" in refused([site.file("b.zip", tricks=[status(302, Location="/login")])], tmp_path)
+    assert "is a web page" in refused(
+        [site.file("b.zip", tricks=[status(302, Location="/login")])], tmp_path
+    )
     assert "is a web page; kept as c.csv.bad" in refused([site.file("c.csv", page)], tmp_path)
     site.tricks["/d.html"] = [login]
     fetch([site.file("d.html", page, tricks=[login])], tmp_path, patience=QUICK)
@@ -409,7 +450,9 @@ def test_a_killed_fetch_goes_on(site, tmp_path):
         time.sleep(2)
 
     file = site.file("a.bin", tricks=[hang, serve], checksum=sha256(BODY))
-    child = subprocess.Popen([sys.executable, "-c", KILLED, file.url, file.checksum, str(tmp_path / "data")])
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED, file.url, file.checksum, str(tmp_path / "data")]
+    )
     part = tmp_path / "data/a.bin.part"
     deadline = time.monotonic() + 30
     while not (part.exists() and part.stat().st_size > 200_000):
@@ -514,7 +557,16 @@ CONTENT = {"songs/0/one.mp3": BODY[:9000], "songs/two.mp3": b"", "read me.txt": 
     ("name", "body"),
     [
         ("a.zip", zipped(list(CONTENT.items()))),
-        ("a.tar", tarred({"./": entry("./", tarfile.DIRTYPE), "songs": entry("songs", tarfile.DIRTYPE), **CONTENT})),
+        (
+            "a.tar",
+            tarred(
+                {
+                    "./": entry("./", tarfile.DIRTYPE),
+                    "songs": entry("songs", tarfile.DIRTYPE),
+                    **CONTENT,
+                }
+            ),
+        ),
         ("a.tar.gz", tarred(CONTENT, "w:gz")),
         ("a.tar.bz2", tarred({f"./{key}": value for key, value in CONTENT.items()}, "w:bz2")),
     ],
@@ -526,16 +578,20 @@ def test_archives_are_unpacked_where_they_lie(site, tmp_path, name, body):
     for path, content in CONTENT.items():
         assert (tmp_path / "sub" / path).read_bytes() == content
         assert (tmp_path / "sub" / path).stat().st_mode & 0o600 == 0o600
-    assert sorted(path.name for path in (tmp_path / "sub").iterdir() if path.name.startswith(".")) == [
-        f".{name}.unpacked"
-    ]
+    assert sorted(
+        path.name for path in (tmp_path / "sub").iterdir() if path.name.startswith(".")
+    ) == [f".{name}.unpacked"]
     site.log.clear()
-    assert f"unpacked by an earlier fetch: sub/{name}" in fetch([file], tmp_path, patience=QUICK, keep_archives=False)
+    assert f"unpacked by an earlier fetch: sub/{name}" in fetch(
+        [file], tmp_path, patience=QUICK, keep_archives=False
+    )
     assert not (tmp_path / file.name).exists()
     fetch([file], tmp_path, patience=QUICK)
     assert not site.log
 
-    shutil.rmtree(tmp_path / "sub/songs")  # what is gone is made again, though its archive went before
+    shutil.rmtree(
+        tmp_path / "sub/songs"
+    )  # what is gone is made again, though its archive went before
     fetch([file], tmp_path, patience=QUICK)
     assert (tmp_path / "sub/songs/0/one.mp3").read_bytes() == CONTENT["songs/0/one.mp3"]
 
@@ -590,15 +646,23 @@ HARMFUL = {
     "cut.tar.gz": (tarred({"a": BODY}, "w:gz")[:400_000], "no readable archive"),
     "cut.tar.bz2": (tarred({"a": BODY}, "w:bz2")[:400_000], "no readable archive"),
     "cut.tar": (tarred({"a": BODY})[:400_000], "no readable archive"),
-    "spoilt.tar": (tarred({"a": b"x", "b": b"y", "c": b"z"}).replace(b"b\0", b"B\0"), "damaged at byte 1024"),
-    "spoilt.zip": (zipped([("a", BODY)]).replace(BODY[600_000:600_100], bytes(100)), "no readable archive"),
+    "spoilt.tar": (
+        tarred({"a": b"x", "b": b"y", "c": b"z"}).replace(b"b\0", b"B\0"),
+        "damaged at byte 1024",
+    ),
+    "spoilt.zip": (
+        zipped([("a", BODY)]).replace(BODY[600_000:600_100], bytes(100)),
+        "no readable archive",
+    ),
 }
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_name_twice_in_a_zip(site, tmp_path):
     body = zipped([("a", b"x"), ("a", b"y")])
-    assert "'a' stands in it twice" in refused([site.file("twice.zip", body, unpack=True)], tmp_path)
+    assert "'a' stands in it twice" in refused(
+        [site.file("twice.zip", body, unpack=True)], tmp_path
+    )
 
 
 @pytest.mark.parametrize("name", HARMFUL)
@@ -626,7 +690,9 @@ def test_unpacking_is_taken_up(site, tmp_path, monkeypatch):
         patched.setattr(unpack, "_blocks", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             fetch([file], tmp_path, patience=QUICK)
-    assert visible(tmp_path) == {"a.tar"} | {path for path in visible(tmp_path) if ".unpacking" in path}
+    assert visible(tmp_path) == {"a.tar"} | {
+        path for path in visible(tmp_path) if ".unpacking" in path
+    }
     rename = Path.rename
     with monkeypatch.context() as patched:
 

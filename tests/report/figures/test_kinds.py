@@ -36,7 +36,9 @@ METHODS = ("simclr", "vicreg", "byol", "supervised", "random_init")
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored")
-    write_cells(folder, METHODS, ("midiband", "magnatagatune"), (0.1, 1.0), 2, 2, ("mlp",), 60, tags=TAGS)
+    write_cells(
+        folder, METHODS, ("midiband", "magnatagatune"), (0.1, 1.0), 2, 2, ("mlp",), 60, tags=TAGS
+    )
     return folder
 
 
@@ -49,14 +51,40 @@ def drawn(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 def test_every_kind_is_drawn_or_named(drawn):
     folder, done = drawn
     names = {path.name for path in done.files}
-    for start in ("scores", "fractions", "training", "diagnostics", "tags", "tag-differences", "ranks", "cost"):
+    for start in (
+        "scores",
+        "fractions",
+        "training",
+        "diagnostics",
+        "tags",
+        "tag-differences",
+        "ranks",
+        "cost",
+    ):
         assert any(name.startswith(f"{start}-") for name in names), start
-    for start in ("variance", "label-efficiency", "icassp2024-fig1", "icassp2024-fig2", "clmr-labels", "clmr-transfer"):
+    for start in (
+        "variance",
+        "label-efficiency",
+        "icassp2024-fig1",
+        "icassp2024-fig2",
+        "clmr-labels",
+        "clmr-transfer",
+    ):
         assert any(name.startswith(f"{start}-") for name in names), start
     for start in ("tune-table-s1", "tune-table-s2", "tune-fig-s4", "vicreg-thesis-abstract"):
-        assert {f"{start}-both.tex", f"{start}-both.md", f"{start}-both.svg", f"{start}-both.marks.csv"} <= names
+        assert {
+            f"{start}-both.tex",
+            f"{start}-both.md",
+            f"{start}-both.svg",
+            f"{start}-both.marks.csv",
+        } <= names
     said = " ".join(done.skipped)
-    for kind in ("embeddings: embeddings lie in home", "robustness: no stored cell", "vicreg-thesis-ours", "tune-ours"):
+    for kind in (
+        "embeddings: embeddings lie in home",
+        "robustness: no stored cell",
+        "vicreg-thesis-ours",
+        "tune-ours",
+    ):
         assert kind in said
     for path in folder.glob("*.svg"):
         assert path.with_suffix(".caption.md").is_file()
@@ -65,9 +93,23 @@ def test_every_kind_is_drawn_or_named(drawn):
 def test_captions_say_data_split_probe_resamples_seeds_and_commit(drawn):
     folder, _ = drawn
     caption = (folder / "icassp2024-fig1-both.caption.md").read_text()
-    for words in ("magnatagatune (lee)", "80 test tracks", "probe mlp", "60 resamples", "seeds 0, 1", "commit 0000000"):
+    for words in (
+        "magnatagatune (lee)",
+        "80 test tracks",
+        "probe mlp",
+        "60 resamples",
+        "seeds 0, 1",
+        "commit 0000000",
+    ):
         assert words in caption
-    for words in ("Marks: = reproduced", "within", "off", "missing", "tolerance 0.0005", "poster Fig.1"):
+    for words in (
+        "Marks: = reproduced",
+        "within",
+        "off",
+        "missing",
+        "tolerance 0.0005",
+        "poster Fig.1",
+    ):
         assert words in caption
     assert "Other" not in caption.split("Known reasons")[0]
     assert "other data set: MSD100 is none of those here (10)" in caption
@@ -91,7 +133,14 @@ def test_the_same_results_give_the_same_bytes(stored, drawn, tmp_path):
 
 
 def test_fonts_are_embedded_and_letters_are_no_text_elements(stored, drawn, tmp_path):
-    draw(stored, tmp_path, kinds=["scores"], papers=["vicreg-thesis"], modes=("both",), formats=("pdf",))
+    draw(
+        stored,
+        tmp_path,
+        kinds=["scores"],
+        papers=["vicreg-thesis"],
+        modes=("both",),
+        formats=("pdf",),
+    )
     folder, _ = drawn
     paths = list(tmp_path.glob("*.pdf"))
     assert len(paths) == 2
@@ -110,7 +159,12 @@ def lines_of(stock_folder: Path, mode: str, number: int) -> dict[str, Any]:
     """The marks of Fig. 1 or 2 by their ids."""
     with drawing_settings():
         figure = list(paper_icassp2024.draw(read_stock(stock_folder), mode))[number].figure
-        return {line.get_gid(): line for axes in figure.axes for line in axes.get_lines() if line.get_gid()}
+        return {
+            line.get_gid(): line
+            for axes in figure.axes
+            for line in axes.get_lines()
+            if line.get_gid()
+        }
 
 
 def test_the_redrawn_posters_figures_stand_at_its_values(tmp_path):
@@ -134,7 +188,9 @@ def marks(path: Path) -> dict[str, list[tuple[str, str]]]:
     """Where the marks of an SVG stand, by their ids."""
     text = path.read_text()
     found = {}
-    for gid, body in re.findall(r'<g id="((?:ours|published)-[^"]+)">(.*?)</g>\s*</g>', text, re.DOTALL):
+    for gid, body in re.findall(
+        r'<g id="((?:ours|published)-[^"]+)">(.*?)</g>\s*</g>', text, re.DOTALL
+    ):
         found[gid] = re.findall(r'<use [^>]*x="([-\d.]+)" y="([-\d.]+)"', body)
     return found
 
@@ -148,7 +204,9 @@ def test_one_number_in_a_result_moves_one_mark(stored, tmp_path):
         draw(copy, tmp_path / stage, papers=["icassp2024"], modes=("ours",), formats=("svg",))
         value = results.read(chosen).metrics["map_macro"].value
         set_score(chosen, "map_macro", value + 0.002, value - 0.02, value + 0.02)
-    before, after = (marks(tmp_path / stage / "icassp2024-fig1-ours.svg") for stage in ("before", "after"))
+    before, after = (
+        marks(tmp_path / stage / "icassp2024-fig1-ours.svg") for stage in ("before", "after")
+    )
     assert before.keys() == after.keys()
     assert len(before) == 2 * 2 * len(METHODS)
     moved = [gid for gid in before if before[gid] != after[gid]]
@@ -185,7 +243,14 @@ def damage_nan_tags(folder: Path) -> None:
 
 
 def damage_missing_cells(folder: Path) -> None:
-    paths = write_cells(folder, METHODS[::2], ("midiband", "magnatagatune"), probes=("mlp",), resamples=30, tags=TAGS)
+    paths = write_cells(
+        folder,
+        METHODS[::2],
+        ("midiband", "magnatagatune"),
+        probes=("mlp",),
+        resamples=30,
+        tags=TAGS,
+    )
     for path in paths[::3]:
         path.unlink()
     paths[1].with_suffix(".npz").unlink()
@@ -193,7 +258,11 @@ def damage_missing_cells(folder: Path) -> None:
 
 def damage_names(folder: Path) -> None:
     write_cells(
-        folder, ["simclr", ODD], ["midiband", "a & b <i>$\\"], resamples=30, tags=[ODD, "x" * 200, "$", "a|b\n"]
+        folder,
+        ["simclr", ODD],
+        ["midiband", "a & b <i>$\\"],
+        resamples=30,
+        tags=[ODD, "x" * 200, "$", "a|b\n"],
     )
 
 
@@ -232,13 +301,22 @@ DAMAGES = [
 ]
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.removeprefix("damage_"))
+@pytest.mark.parametrize(
+    "damage", DAMAGES, ids=lambda damage: damage.__name__.removeprefix("damage_")
+)
 @pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
 def test_whatever_is_stored_is_drawn_or_named(tmp_path, damage: Callable[[Path], None]):
     damage(tmp_path / "results")
     write_degraded(tmp_path / "results")
     out = tmp_path / "out"
-    done = draw(tmp_path / "results", out, kinds=list(KINDS), papers=["clmr"], modes=("both",), formats=("svg",))
+    done = draw(
+        tmp_path / "results",
+        out,
+        kinds=list(KINDS),
+        papers=["clmr"],
+        modes=("both",),
+        formats=("svg",),
+    )
     for kind in ("scores", "robustness"):
         assert any(path.name.startswith(f"{kind}-") for path in done.files)
     for path in done.files:
@@ -288,13 +366,18 @@ def test_labels_needed_are_interpolated_over_the_logarithm():
     assert np.isnan(share)
     assert how == "not reached"
     # A curve that falls again: the first crossing counts.
-    assert label_efficiency.needed([curve[0], Point(0.1, 0.4, 0, 0), Point(1.0, 0.3, 0, 0)], 0.4)[0] == 0.1
+    assert (
+        label_efficiency.needed([curve[0], Point(0.1, 0.4, 0, 0), Point(1.0, 0.3, 0, 0)], 0.4)[0]
+        == 0.1
+    )
 
 
 def test_main_directions_are_those_of_a_known_cloud():
     rng = np.random.default_rng(0)
     hidden = rng.normal(size=(300, 2)) * (3, 1)
-    vectors = np.column_stack([hidden[:, 0], -hidden[:, 0], hidden[:, 1]]) + 1e-6 * rng.normal(size=(300, 3))
+    vectors = np.column_stack([hidden[:, 0], -hidden[:, 0], hidden[:, 1]]) + 1e-6 * rng.normal(
+        size=(300, 3)
+    )
     points, shares = main_directions(vectors)
     assert shares == pytest.approx([2 / 3, 1 / 3], abs=1e-3)
     assert abs(np.corrcoef(points[:, 0], hidden[:, 0])[0, 1]) == pytest.approx(1, abs=1e-3)
@@ -306,9 +389,30 @@ def test_main_directions_are_those_of_a_known_cloud():
 
 def test_a_real_run_is_drawn_with_the_map_of_its_embeddings(bench, tmp_path):
     tracks = make_tones(tmp_path / "tones", kind="tags")
-    bench("run", "--method", "random_init", "--dataset", tracks, "--fraction", "0.5,1.0", "--draws", "2", *TINY)
+    bench(
+        "run",
+        "--method",
+        "random_init",
+        "--dataset",
+        tracks,
+        "--fraction",
+        "0.5,1.0",
+        "--draws",
+        "2",
+        *TINY,
+    )
     kinds = ["scores", "fractions", "tags", "variance", "embeddings"]
-    command = ("figures", "--kind", ",".join(kinds), "--home", ".bench", "--format", "svg", "--out", "out")
+    command = (
+        "figures",
+        "--kind",
+        ",".join(kinds),
+        "--home",
+        ".bench",
+        "--format",
+        "svg",
+        "--out",
+        "out",
+    )
     done = bench(*command)
     names = {path.name for path in (tmp_path / "out").glob("*.svg")}
     assert {name.partition("-")[0] for name in names} == set(kinds)
@@ -317,7 +421,17 @@ def test_a_real_run_is_drawn_with_the_map_of_its_embeddings(bench, tmp_path):
     assert "Embeddings of the test tracks: tracks (" in caption
     assert "9 test tracks" in caption
     shutil.rmtree(tmp_path / ".bench")
-    done = bench("figures", "--kind", "embeddings,scores", "--home", ".bench", "--format", "svg", "--out", "again")
+    done = bench(
+        "figures",
+        "--kind",
+        "embeddings,scores",
+        "--home",
+        ".bench",
+        "--format",
+        "svg",
+        "--out",
+        "again",
+    )
     assert "not drawn: embeddings: the embeddings of no stored cell lie in .bench" in done.stderr
 
 
@@ -343,7 +457,9 @@ def test_points_of_the_paper_that_we_lack_are_marked_as_missing(stored):
         figure = list(paper_icassp2024.draw(read_stock(stored), "both"))[1].figure
         axes = next(one for one in figure.axes if one.get_title() == "MTAT")
         signs = [(text.get_text(), float(text.get_position()[0])) for text in axes.texts]
-    assert sorted(share for sign, share in signs if sign == "-") == sorted([0.01, 0.05, 0.2] * 5 + [0.1, 1.0] * 2)
+    assert sorted(share for sign, share in signs if sign == "-") == sorted(
+        [0.01, 0.05, 0.2] * 5 + [0.1, 1.0] * 2
+    )
     assert len(signs) == 25
 
 
@@ -369,7 +485,16 @@ def test_the_gallerys_pictures_have_the_names_that_are_drawn(drawn, tmp_path):
     """The pictures of a `quick` comparison on midiband are where the page looks for them."""
     write_cells(tmp_path, ["simclr", "random_init"], ["midiband"], draws=2, resamples=30, tags=TAGS)
     write_degraded(tmp_path)
-    kinds = ["scores", "fractions", "training", "tags", "cost", "variance", "label-efficiency", "robustness"]
+    kinds = [
+        "scores",
+        "fractions",
+        "training",
+        "tags",
+        "cost",
+        "variance",
+        "label-efficiency",
+        "robustness",
+    ]
     done = draw(tmp_path, tmp_path / "out", kinds=kinds, formats=("svg",))
     text = (Path(__file__).resolve().parents[3] / "docs" / "gallery.md").read_text()
     shown = set(re.findall(r"results/figures/(\S+)\.png", text))

@@ -11,7 +11,9 @@ from bench.report.html.render import NONE
 from tests import browser
 from tests.synthetic_results import write_cells
 
-pytestmark = pytest.mark.skipif(bool(browser.missing()), reason=browser.missing() or "there is a browser")
+pytestmark = pytest.mark.skipif(
+    bool(browser.missing()), reason=browser.missing() or "there is a browser"
+)
 METHODS = ("simclr", "vicreg", "random_init", "mfcc", "<script>alert(1)<b>&amp;")
 LIMIT = 20
 
@@ -37,10 +39,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def go(driver: Any, folder: Path) -> Any:
-    """Opens a page of the report; every console message and every request of the test is checked at its end."""
+    """Opens a page of the report.
+
+    Every console message and every request of the test is checked at its end.
+    """
 
     def open_page(name: str = "index.html") -> Any:
-        browser.load(driver, (folder / name.partition("#")[0]).as_uri() + "".join(name.partition("#")[1:]))
+        browser.load(
+            driver, (folder / name.partition("#")[0]).as_uri() + "".join(name.partition("#")[1:])
+        )
         return driver
 
     driver.get_log("browser")
@@ -54,12 +61,17 @@ def go(driver: Any, folder: Path) -> Any:
 def one_of_each(folder: Path) -> list[str]:
     """A page of each kind."""
     named = ["index.html", "runs.html", "comparisons.html"]
-    found = [sorted(folder.glob(pattern))[0] for pattern in ("runs/vicreg*", "runs/_script*", "comparisons/*")]
+    found = [
+        sorted(folder.glob(pattern))[0]
+        for pattern in ("runs/vicreg*", "runs/_script*", "comparisons/*")
+    ]
     return [*named, *(path.relative_to(folder).as_posix() for path in found)]
 
 
 def rows(driver: Any, table: str = "board") -> list[list[str]]:
-    return driver.execute_script(f"return {VISIBLE.format(table)}.map(row => [...row.cells].map(c => c.innerText))")
+    return driver.execute_script(
+        f"return {VISIBLE.format(table)}.map(row => [...row.cells].map(c => c.innerText))"
+    )
 
 
 def test_pages_load_and_ask_for_nothing_else(go, folder):
@@ -67,7 +79,9 @@ def test_pages_load_and_ask_for_nothing_else(go, folder):
         driver = go(name)
         assert driver.title.endswith("pretext-bench")
         assert driver.execute_script("return document.querySelector('header').offsetWidth") > 0
-        assert driver.execute_script("return getComputedStyle(document.body).margin") == "0px", "no style sheet"
+        assert driver.execute_script("return getComputedStyle(document.body).margin") == "0px", (
+            "no style sheet"
+        )
 
 
 KEYS = """
@@ -98,13 +112,28 @@ def test_every_column_sorts_by_mouse_and_by_keyboard(go, page, table):
             assert marked == 1
             for values in bodies:
                 if number:
-                    known = [float(value.replace("\N{MINUS SIGN}", "-")) for value in values if value.strip(NONE)]
-                    assert known == sorted(known, reverse=directions[-1] == "descending"), (column, directions)
-                    assert all(value.strip(NONE) for value in values[: len(known)]), "a missing value is not last"
+                    known = [
+                        float(value.replace("\N{MINUS SIGN}", "-"))
+                        for value in values
+                        if value.strip(NONE)
+                    ]
+                    assert known == sorted(known, reverse=directions[-1] == "descending"), (
+                        column,
+                        directions,
+                    )
+                    assert all(value.strip(NONE) for value in values[: len(known)]), (
+                        "a missing value is not last"
+                    )
                 else:
-                    assert values == sorted(values, key=str.lower, reverse=directions[-1] == "descending")
+                    assert values == sorted(
+                        values, key=str.lower, reverse=directions[-1] == "descending"
+                    )
         first = head.get_attribute("data-first") or "ascending"
-        assert directions == [first, {"ascending": "descending", "descending": "ascending"}[first], first]
+        assert directions == [
+            first,
+            {"ascending": "descending", "descending": "ascending"}[first],
+            first,
+        ]
         assert f"by {button.text}" in driver.find_element(By.ID, f"{table}-status").text
 
 
@@ -113,7 +142,9 @@ def test_filters_together(go):
     from selenium.webdriver.support.select import Select
 
     driver = go()
-    everything = driver.execute_script("return document.querySelectorAll('#board tbody tr:not(.group)').length")
+    everything = driver.execute_script(
+        "return document.querySelectorAll('#board tbody tr:not(.group)').length"
+    )
     assert everything == len(METHODS) * 3 * 2 * 2
     assert len(rows(driver)) == LIMIT
     status = driver.find_element(By.ID, "board-status")
@@ -168,7 +199,9 @@ def test_links_lead_from_page_to_page(go):
     link.click()
     assert "/runs/" in driver.current_url
     assert driver.find_element(By.TAG_NAME, "pre").text.startswith("bench run --method")
-    assert len(driver.find_elements(By.CSS_SELECTOR, "#tags svg")) == 2 * 8, "classes that have a score"
+    assert len(driver.find_elements(By.CSS_SELECTOR, "#tags svg")) == 2 * 8, (
+        "classes that have a score"
+    )
     driver.find_element(By.CSS_SELECTOR, ".crumbs a").click()
     found = rows(driver, "runs")
     assert found

@@ -19,14 +19,21 @@ def resolved(recipe: str) -> dict[str, Any]:
     found: dict[str, Any] = {"experiment": experiment(recipe).model_dump(mode="json")}
     for method in methods:
         for dataset, pretrain_dataset in PAIRS if len(methods) < 6 else PAIRS[:1]:
-            request = Request(method, 1.0, recipe=recipe, dataset=dataset, pretrain_dataset=pretrain_dataset)
+            request = Request(
+                method, 1.0, recipe=recipe, dataset=dataset, pretrain_dataset=pretrain_dataset
+            )
             spec = resolve(request)
             parts = check(spec)
             tree = spec.model_dump(mode="json")
             tree["method"] |= parts.method_settings.model_dump(mode="json")
             tree["encoder"] |= parts.encoder_settings.model_dump(mode="json")
             found[
-                " ".join(filter(None, [method, "on", pretrain_dataset, "to" if pretrain_dataset else "", dataset]))
+                " ".join(
+                    filter(
+                        None,
+                        [method, "on", pretrain_dataset, "to" if pretrain_dataset else "", dataset],
+                    )
+                )
             ] = tree
     return found
 

@@ -18,36 +18,51 @@ def slow_nearest(embeddings: np.ndarray, k: int) -> np.ndarray:
         for track, other in enumerate(embeddings):
             length = np.linalg.norm(vector) * np.linalg.norm(other)
             if track != query:
-                similar.append((-round(float(vector @ other / length), 9) if length else 0.0, track))
+                similar.append(
+                    (-round(float(vector @ other / length), 9) if length else 0.0, track)
+                )
         found.append([track for _, track in sorted(similar)[:k]])
     return np.array(found).reshape(len(embeddings), -1)
 
 
-def slow_recall(neighbours: np.ndarray, labels: np.ndarray, k: int, counts: np.ndarray) -> np.ndarray:
+def slow_recall(
+    neighbours: np.ndarray, labels: np.ndarray, k: int, counts: np.ndarray
+) -> np.ndarray:
     """Counted query by query."""
     recall = np.full((counts.shape[1], labels.shape[1]), np.nan)
     for resample in range(counts.shape[1]):
         for tag in range(labels.shape[1]):
             queries = [
-                track for track in range(len(labels)) if labels[track, tag] for _ in range(counts[track, resample])
+                track
+                for track in range(len(labels))
+                if labels[track, tag]
+                for _ in range(counts[track, resample])
             ]
             if queries and labels[:, tag].sum() > 1:
-                recall[resample, tag] = np.mean([labels[neighbours[track, :k], tag].any() for track in queries])
+                recall[resample, tag] = np.mean(
+                    [labels[neighbours[track, :k], tag].any() for track in queries]
+                )
     return recall
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 1000), tracks=st.integers(2, 30), k=st.integers(1, 6), ties=st.booleans())
+@given(
+    seed=st.integers(0, 1000), tracks=st.integers(2, 30), k=st.integers(1, 6), ties=st.booleans()
+)
 def test_both_equal_the_slow_reference(seed: int, tracks: int, k: int, ties: bool) -> None:
     random = np.random.default_rng(seed)
-    embeddings = random.integers(-1, 2, size=(tracks, 3)) if ties else random.normal(size=(tracks, 3))
+    embeddings = (
+        random.integers(-1, 2, size=(tracks, 3)) if ties else random.normal(size=(tracks, 3))
+    )
     labels = random.random((tracks, 4)) < [0.05, 0.3, 0.6, 1.0]
     counts = resample_counts(tracks, 3, seed, "retrieval")
     neighbours = nearest(embeddings.astype(np.float32), k)
     np.testing.assert_array_equal(neighbours, slow_nearest(embeddings.astype(np.float64), k))
     for fewer in range(1, k + 1):
         found = recall_at(neighbours, labels, fewer, counts)
-        np.testing.assert_allclose(found, slow_recall(neighbours, labels, fewer, counts), rtol=1e-12)
+        np.testing.assert_allclose(
+            found, slow_recall(neighbours, labels, fewer, counts), rtol=1e-12
+        )
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,9 @@ def manifest_of(paths: list[str]) -> Manifest:
 
 def make(manifest: Manifest, root: Path, folder: Path, rate: int = RATE, **options: object) -> Path:
     folder.mkdir(exist_ok=True)
-    store.prepare(manifest, root, rate, folder, lambda *_: None, **{"shard_bytes": SHARD, **options})
+    store.prepare(
+        manifest, root, rate, folder, lambda *_: None, **{"shard_bytes": SHARD, **options}
+    )
     return folder
 
 
@@ -67,7 +69,9 @@ def content(folder: Path) -> dict[str, str]:
 
 def plain(path: Path, rate: int) -> np.ndarray:
     """The whole file at once, by the shortest way."""
-    with soundfile.SoundFile(path) as file:  # soundfile.read would seek first, which an mp3's bit reservoir can tell
+    with soundfile.SoundFile(
+        path
+    ) as file:  # soundfile.read would seek first, which an mp3's bit reservoir can tell
         audio, own = file.read(dtype="float32", always_2d=True), file.samplerate
     mono = audio.mean(axis=1)
     samples = soxr.resample(mono, own, rate, quality="HQ") if own != rate else mono
@@ -79,14 +83,18 @@ def plain(path: Path, rate: int) -> np.ndarray:
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
 @pytest.mark.parametrize("channels", [1, 2, 5])
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
-def test_reading_in_blocks_gives_the_bits_of_reading_at_once(tmp_path, monkeypatch, ending, channels, rate, block):
+def test_reading_in_blocks_gives_the_bits_of_reading_at_once(
+    tmp_path, monkeypatch, ending, channels, rate, block
+):
     if ending == "mp3" and channels > 2:
         pytest.skip("mp3 has two channels at most")
     # Loud noise: what is most likely to clip, and to need an mp3's bit reservoir.
     noise = 0.5 * np.random.default_rng(rate).normal(size=(2 * rate, channels))
     soundfile.write(tmp_path / f"a.{ending}", noise, rate)
     monkeypatch.setattr(audio_files, "_BLOCK", block)
-    assert np.array_equal(decode(tmp_path / f"a.{ending}", 16_000).samples, plain(tmp_path / f"a.{ending}", 16_000))
+    assert np.array_equal(
+        decode(tmp_path / f"a.{ending}", 16_000).samples, plain(tmp_path / f"a.{ending}", 16_000)
+    )
 
 
 @given(
@@ -98,7 +106,9 @@ def test_tracks_lie_one_behind_another_in_files_of_bounded_size(frames, cut, sha
     lengths = np.array(frames, np.int64)
     index = lay_out(lengths, shard_bytes)
     assert np.array_equal(index[:, 2], lengths)
-    assert np.array_equal(index[:cut], lay_out(lengths[:cut], shard_bytes))  # later tracks do not move earlier ones
+    assert np.array_equal(
+        index[:cut], lay_out(lengths[:cut], shard_bytes)
+    )  # later tracks do not move earlier ones
     for shard in range(int(index[-1, 0]) + 1):
         own = index[index[:, 0] == shard]
         assert np.array_equal(own[:, 1], np.cumsum(own[:, 2]) - own[:, 2])
@@ -110,13 +120,17 @@ def test_tracks_lie_one_behind_another_in_files_of_bounded_size(frames, cut, sha
 
 def test_a_store_of_several_files_holds_every_track(tmp_path):
     manifest = write_tracks(tmp_path / "in", 20)
-    soundfile.write(tmp_path / "in/0007.wav", tone(300, 3.0, 7), RATE)  # longer than a file of the store
+    soundfile.write(
+        tmp_path / "in/0007.wav", tone(300, 3.0, 7), RATE
+    )  # longer than a file of the store
     opened = open_prepared(make(manifest, tmp_path / "in", tmp_path / "out", workers=3))
     assert len(list((tmp_path / "out").glob("audio-*.i16"))) > 4
     for place, path in enumerate(manifest.tracks["path"]):
         samples = decode(tmp_path / "in" / path, RATE).samples
         assert np.array_equal(opened.audio.read(place, 0, len(samples)), samples)
-        assert opened.labels[place].tolist() == [tag in manifest.tracks["tags"][place] for tag in manifest.tags]
+        assert opened.labels[place].tolist() == [
+            tag in manifest.tracks["tags"][place] for tag in manifest.tags
+        ]
         assert opened.tracks["audio_hash"][place] == decoders.hash_of(samples)
     assert opened.tracks["artist"].tolist() == ["somebody"] * 20
     assert opened.rows("test").tolist() == list(range(2, 20, 3))
@@ -125,13 +139,17 @@ def test_a_store_of_several_files_holds_every_track(tmp_path):
 def test_what_a_hash_is_made_of_is_plain_json(tmp_path):
     manifest = manifest_of([f"é{place}" for place in range(20_500)])
     rows = manifest.tracks[["track_id", "split", "tags", "group"]].values.tolist()
-    assert "".join(_described(manifest, manifest.tracks)) == json.dumps([rows, ["a", "b", "c"], "tags"])
+    assert "".join(_described(manifest, manifest.tracks)) == json.dumps(
+        [rows, ["a", "b", "c"], "tags"]
+    )
 
 
 def test_the_store_goes_to_another_process(tmp_path):
     import pickle
 
-    opened = open_prepared(make(write_tracks(tmp_path / "in", 3), tmp_path / "in", tmp_path / "out"))
+    opened = open_prepared(
+        make(write_tracks(tmp_path / "in", 3), tmp_path / "in", tmp_path / "out")
+    )
     samples = opened.audio.read(2, 5, 100)
     again = pickle.loads(pickle.dumps(opened.audio))
     assert np.array_equal(again.read(2, 5, 100), samples)
@@ -151,7 +169,8 @@ def test_killed_twenty_times_it_ends_with_the_same_bytes(tmp_path):
         if not child:
             make(manifest, tmp_path / "in", folder)
             os._exit(0)
-        # Random moments, but not so early that nothing is done: once some more files have been stored.
+        # Random moments, but not so early that nothing is done: once some more files have been
+        # stored.
         goal, until = 18 * kill + int(random.integers(0, 20)), time.monotonic() + 30
         while _lines(folder) < goal and time.monotonic() < until:
             time.sleep(0.001)
@@ -178,7 +197,9 @@ def stop_at(limit: int):
     return progress
 
 
-@pytest.mark.parametrize("damage", ["none", "lost samples", "other samples", "torn line", "more samples", "other work"])
+@pytest.mark.parametrize(
+    "damage", ["none", "lost samples", "other samples", "torn line", "more samples", "other work"]
+)
 def test_only_what_is_on_the_disk_is_taken_up(tmp_path, monkeypatch, damage):
     manifest = write_tracks(tmp_path / "in", 12)
     whole = make(manifest, tmp_path / "in", tmp_path / "whole")
@@ -187,7 +208,9 @@ def test_only_what_is_on_the_disk_is_taken_up(tmp_path, monkeypatch, damage):
     with pytest.raises(KeyboardInterrupt):
         store.prepare(manifest, tmp_path / "in", RATE, folder, stop_at(8), shard_bytes=SHARD)
     last, journal = sorted(folder.glob("audio-*"))[-1], folder / "journal.jsonl"
-    if damage == "lost samples":  # the power went: the journal reached the disk, the samples did not
+    if (
+        damage == "lost samples"
+    ):  # the power went: the journal reached the disk, the samples did not
         os.truncate(last, last.stat().st_size - 10)
     elif damage == "other samples":
         with open(last, "r+b") as file:
@@ -204,7 +227,9 @@ def test_only_what_is_on_the_disk_is_taken_up(tmp_path, monkeypatch, damage):
     asked: list[Path] = []
     real = decoders.Decoders.decode
     monkeypatch.setattr(
-        decoders.Decoders, "decode", lambda self, paths, rate: real(self, (asked.append(p) or p for p in paths), rate)
+        decoders.Decoders,
+        "decode",
+        lambda self, paths, rate: real(self, (asked.append(p) or p for p in paths), rate),
     )
     make(manifest, tmp_path / "in", folder)
     assert len(asked) == {"none": 4, "more samples": 4, "other work": 12}.get(damage, 5)
@@ -213,7 +238,9 @@ def test_only_what_is_on_the_disk_is_taken_up(tmp_path, monkeypatch, damage):
 
 def test_files_that_were_there_before_are_copied(tmp_path, monkeypatch):
     manifest = write_tracks(tmp_path / "in", 10)
-    soundfile.write(tmp_path / "in/0004.wav", 3 * tone(300, 0.3, 4), RATE, subtype="FLOAT")  # lowered in level
+    soundfile.write(
+        tmp_path / "in/0004.wav", 3 * tone(300, 0.3, 4), RATE, subtype="FLOAT"
+    )  # lowered in level
     before = make(manifest, tmp_path / "in", tmp_path / "before")
     soundfile.write(tmp_path / "in/0002.wav", tone(900, 0.3, 2), RATE)  # changed
     (tmp_path / "in/0003.wav").unlink()
@@ -270,7 +297,9 @@ def test_length_is_told_from_some_files(tmp_path, monkeypatch, ending):
     manifest = write_tracks(tmp_path / "in", 50, seconds=2.0, ending=ending)
     monkeypatch.setattr(estimate, "_LOOKED_AT", 5)
     with decoders.decoders(2) as pool:
-        seconds = estimate.seconds_of(tmp_path / "in", [*manifest.tracks["path"], "missing.wav"], pool)
+        seconds = estimate.seconds_of(
+            tmp_path / "in", [*manifest.tracks["path"], "missing.wav"], pool
+        )
     assert seconds == pytest.approx(100, rel=0.1)
 
 
@@ -294,14 +323,18 @@ def damage(path: Path, how: int) -> str:
     if how == 5:
         soundfile.write(path, tone(300, 0.02, 0), RATE)
         return r"too short \(0.02 s; asked for at least 0.05 s\)"
-    soundfile.write(path, np.where(np.arange(800) == 400, np.nan, 0.1), RATE, subtype="FLOAT", format="WAV")
+    soundfile.write(
+        path, np.where(np.arange(800) == 400, np.nan, 0.1), RATE, subtype="FLOAT", format="WAV"
+    )
     return "1 samples are NaN"
 
 
 def test_fifty_damaged_files_among_a_thousand_are_named(tmp_path):
     manifest = write_tracks(tmp_path / "in", 1000, seconds=0.1, ending="flac")
     places = sorted(np.random.default_rng(0).choice(1000, 50, replace=False).tolist())
-    words = {f"{place:04}.flac": damage(tmp_path / f"in/{place:04}.flac", place % 7) for place in places}
+    words = {
+        f"{place:04}.flac": damage(tmp_path / f"in/{place:04}.flac", place % 7) for place in places
+    }
     opened = open_prepared(make(manifest, tmp_path / "in", tmp_path / "out", shortest_seconds=0.05))
     report = pd.read_csv(tmp_path / "out/report.csv")
     assert report["path"].tolist() == list(words)
@@ -330,7 +363,10 @@ def test_the_first_bad_file_stops_when_that_is_asked_for(tmp_path):
 def test_unlabelled_audio_of_which_nothing_can_be_read(tmp_path):
     manifest = manifest_of(["a.wav", "b.wav"])
     manifest.tracks["split"] = ""
-    with pytest.raises(InputError, match=r"none of the 2 tracks could be read; the first left out is a.wav: file not"):
+    with pytest.raises(
+        InputError,
+        match=r"none of the 2 tracks could be read; the first left out is a.wav: file not",
+    ):
         make(manifest, tmp_path, tmp_path / "out")
 
 
@@ -359,7 +395,9 @@ def test_an_mp3_that_ends_early_is_kept_and_listed_and_its_decoder_is_not_heard(
     assert opened.facts["shorter"] == 1
 
 
-FAULTY = "; import bench.data.decoders as d, os, signal; real = d.decode; d.decode = lambda path, rate: "
+FAULTY = (
+    "; import bench.data.decoders as d, os, signal; real = d.decode; d.decode = lambda path, rate: "
+)
 FAULTY += "os.kill(os.getpid(), signal.{signal}) or 0 if '0003' in path.name else real(path, rate)"
 
 
@@ -367,17 +405,23 @@ FAULTY += "os.kill(os.getpid(), signal.{signal}) or 0 if '0003' in path.name els
 def test_a_file_may_take_the_decoder_down(tmp_path, monkeypatch, name, left_out):
     manifest = write_tracks(tmp_path / "in", 9)
     begin, _, end = decoders._START.partition("; serve")
-    monkeypatch.setattr(decoders, "_START", begin + FAULTY.format(signal=name).replace("{", "{{") + "; serve" + end)
+    monkeypatch.setattr(
+        decoders, "_START", begin + FAULTY.format(signal=name).replace("{", "{{") + "; serve" + end
+    )
     if left_out:
         opened = open_prepared(make(manifest, tmp_path / "in", tmp_path / "out"))
         assert opened.facts["left_out"] == [f"0003.wav: the decoder crashed on it ({name})"]
         assert len(opened.tracks) == 8
     else:  # nobody's file is to blame when a process is killed, by the system or by a person
-        with pytest.raises(InputError, match=r"0003.wav: the process that decoded it was killed \(signal 9"):
+        with pytest.raises(
+            InputError, match=r"0003.wav: the process that decoded it was killed \(signal 9"
+        ):
             make(manifest, tmp_path / "in", tmp_path / "out")
         monkeypatch.undo()
         make(manifest, tmp_path / "in", tmp_path / "out")
-        assert content(tmp_path / "out") == content(make(manifest, tmp_path / "in", tmp_path / "clean"))
+        assert content(tmp_path / "out") == content(
+            make(manifest, tmp_path / "in", tmp_path / "clean")
+        )
 
 
 def test_decoding_processes_end_with_a_parent_that_is_killed(tmp_path):
@@ -385,7 +429,9 @@ def test_decoding_processes_end_with_a_parent_that_is_killed(tmp_path):
     child = os.fork()
     if not child:
         with decoders.decoders(2) as pool:
-            answers = pool.decode((tmp_path / "in" / path for path in manifest.tracks["path"]), RATE)
+            answers = pool.decode(
+                (tmp_path / "in" / path for path in manifest.tracks["path"]), RATE
+            )
             next(answers)
             (tmp_path / "new").write_text(" ".join(str(process.pid) for process in pool._processes))
             (tmp_path / "new").rename(tmp_path / "ids")
@@ -474,7 +520,11 @@ def test_only_a_length_that_is_no_guess_is_held_against_an_mp3(tmp_path):
     soundfile.write(told, tone(300, 4.0, 0), RATE)
     tagged = tmp_path / "tagged.mp3"
     tagged.write_bytes(b"ID3\3\0\0\0\0\2\x05" + bytes(2 * 128 + 5) + told.read_bytes())
-    assert [audio_files._tells_length(path) for path in (guessed, told, tagged)] == [False, True, True]
+    assert [audio_files._tells_length(path) for path in (guessed, told, tagged)] == [
+        False,
+        True,
+        True,
+    ]
     tagged.write_bytes(tagged.read_bytes()[: tagged.stat().st_size // 2])
     assert decode(tagged, RATE).lost_seconds == pytest.approx(2, abs=0.3)
 

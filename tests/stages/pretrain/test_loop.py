@@ -59,7 +59,9 @@ def toy(tmp_path, steps: int = 30, explode: bool = False, validate=None, **more)
     method.explode = explode
     spec = TrainSpec(steps=steps, learning_rate=0.05, diagnose_times=3, **more)
     views = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
-    history = train(method, lambda step: Batch((views,)), views, spec, 0, tmp_path, lambda *_: None, validate)
+    history = train(
+        method, lambda step: Batch((views,)), views, spec, 0, tmp_path, lambda *_: None, validate
+    )
     return method, history
 
 

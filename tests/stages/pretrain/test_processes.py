@@ -34,7 +34,9 @@ from tests.conftest import TINY, make_tones
 from tests.methods.test_methods import TRAINED
 
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this torch has no gloo")
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_gloo_available(), reason="this torch has no gloo"
+)
 
 
 def free_port() -> int:
@@ -50,7 +52,9 @@ def started(number: int, *command: object) -> Iterator[list["subprocess.Popen[st
     begun = [
         subprocess.Popen(
             [sys.executable, "-m", *map(str, command)],
-            env=os.environ | places | {"RANK": str(rank), "WORLD_SIZE": str(number), "LOCAL_RANK": str(rank)},
+            env=os.environ
+            | places
+            | {"RANK": str(rank), "WORLD_SIZE": str(number), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -92,14 +96,20 @@ def pair(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], scale: float = 1e-5) -> None:
+def assert_same(
+    ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], scale: float = 1e-5
+) -> None:
     assert set(ours) == set(theirs)
     for name, value in ours.items():
         atol = scale * max(1e-3, float(value.double().abs().max()))
-        torch.testing.assert_close(theirs[name].double(), value.double(), rtol=scale, atol=atol, msg=name)
+        torch.testing.assert_close(
+            theirs[name].double(), value.double(), rtol=scale, atol=atol, msg=name
+        )
 
 
-def assert_gives_what_one_gives(out: Path, name: str, data: Path, folder: Path, number: int) -> None:
+def assert_gives_what_one_gives(
+    out: Path, name: str, data: Path, folder: Path, number: int
+) -> None:
     method, history = together.trained(name, data, folder, ALONE)
     all_ranks = [torch.load(out / f"{rank}.pt", weights_only=True)[name] for rank in range(number)]
     assert_same(method.state_dict(), all_ranks[0]["weights"])
@@ -108,7 +118,9 @@ def assert_gives_what_one_gives(out: Path, name: str, data: Path, folder: Path, 
             assert_same(all_ranks[0]["weights"], other["weights"], scale=0)
         assert other["curve"] == all_ranks[0]["curve"]
         assert other["looks"] == [], "process 0 looks"
-    assert [point["step"] for point in history.diagnostics] == ([2, 4] if name == "supervised" else [2, 4, 6])
+    assert [point["step"] for point in history.diagnostics] == (
+        [2, 4] if name == "supervised" else [2, 4, 6]
+    )
     for ours, theirs in ((history.curve, "curve"), (history.diagnostics, "looks")):
         assert len(ours) == len(all_ranks[0][theirs]) > 0
         for one, other in zip(ours, all_ranks[0][theirs], strict=True):
@@ -134,8 +146,14 @@ def test_four_processes_give_what_one_gives_and_end_when_process_0_dies(data, tm
 
 
 def test_two_processes_stop_at_one_step_and_any_number_goes_on(pair, data, tmp_path):
-    """Process 1 alone is told to stop, in step 3; both write one checkpoint after it, and go on to the same end."""
-    assert [(pair / f"why-{rank}.txt").read_text().splitlines()[0] for rank in (0, 1)] == ["USR2", "USR2"]
+    """Process 1 alone is told to stop, in step 3.
+
+    Both write one checkpoint after it, and go on to the same end.
+    """
+    assert [(pair / f"why-{rank}.txt").read_text().splitlines()[0] for rank in (0, 1)] == [
+        "USR2",
+        "USR2",
+    ]
     name = list(together.METHODS)[-1]
     (tmp_path / "state.pt").write_bytes((pair / "stopped" / name / "copy.pt").read_bytes())
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 4
@@ -159,12 +177,20 @@ def test_a_loss_that_is_not_finite_in_one_process_ends_all(pair):
 def test_batch_normalisation_sees_the_whole_batch(pair, kind):
     whole = together.normalised(Part(0, together.ITEMS, together.ITEMS))[kind]
     parts = [torch.load(pair / f"normalised-{rank}.pt", weights_only=True)[kind] for rank in (0, 1)]
-    close = {"rtol": 0.02, "atol": 0.05} if kind == "of half precision" else {"rtol": 1e-4, "atol": 1e-4}
+    close = (
+        {"rtol": 0.02, "atol": 0.05}
+        if kind == "of half precision"
+        else {"rtol": 1e-4, "atol": 1e-4}
+    )
     for name, value in whole.items():
         if name.startswith("gradient of"):
             found = parts[0][name] + parts[1][name]
         else:
-            found = torch.cat([part[name] for part in parts]) if name in ("output", "gradient") else parts[0][name]
+            found = (
+                torch.cat([part[name] for part in parts])
+                if name in ("output", "gradient")
+                else parts[0][name]
+            )
         torch.testing.assert_close(found, value, **close, msg=f"{kind}: {name}")
 
 
@@ -173,7 +199,9 @@ def test_batch_normalisation_sees_the_whole_batch(pair, kind):
 
 @pytest.mark.parametrize("size", [2, 4])
 def test_parts_of_a_batch_are_cut_and_changed_as_in_the_whole(data, size):
-    sampler = ViewSampler(together.audio(data), np.arange(together.TRACKS), 1.0, 2, 8, ViewsSpec(), 3)
+    sampler = ViewSampler(
+        together.audio(data), np.arange(together.TRACKS), 1.0, 2, 8, ViewsSpec(), 3
+    )
     log_mels = torch.randn(8, 1, 16, 20)
     for name in ("clmr", "log_mel", "byol_a"):
         spec = AugmentSpec.model_validate({**preset(name), "mixup": {"probability": 0.6}})
@@ -190,14 +218,20 @@ def test_parts_of_a_batch_are_cut_and_changed_as_in_the_whole(data, size):
                 assert np.array_equal(views.rows, whole.rows[own])
                 chain = Chain(spec, together.RATE, 20.0, 5, part, gathered=lambda _: log_mels)
                 assert torch.equal(chain.waveform(waves[own], step, 1), changed[own])
-                if not spec.log_mel.probability:  # else others would be what log_mel has made of the whole
+                if (
+                    not spec.log_mel.probability
+                ):  # else others would be what log_mel has made of the whole
                     torch.testing.assert_close(chain.log_mel(log_mels[own], step, 1), pictures[own])
 
 
 def test_what_a_launcher_says_is_read_or_refused():
     meeting = {"MASTER_ADDR": "here", "MASTER_PORT": "1"}
-    assert World.from_environment({}) == World.from_environment({"WORLD_SIZE": "1"}) == World(0, 1, 0)
-    assert World.from_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", **meeting}) == World(3, 4, 1)
+    assert (
+        World.from_environment({}) == World.from_environment({"WORLD_SIZE": "1"}) == World(0, 1, 0)
+    )
+    assert World.from_environment(
+        {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", **meeting}
+    ) == World(3, 4, 1)
     for wrong, says in (
         ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_ADDR is not set"),
         ({"WORLD_SIZE": "2", **meeting}, "RANK is not set"),
@@ -208,7 +242,8 @@ def test_what_a_launcher_says_is_read_or_refused():
             World.from_environment(wrong)
     assert World(1, 4).part(8) == Part(2, 4, 8)
     with pytest.raises(
-        InputError, match=r"batch of 9 cannot be shared equally by 4 processes: give --train.batch_size 8"
+        InputError,
+        match=r"batch of 9 cannot be shared equally by 4 processes: give --train.batch_size 8",
     ):
         World(1, 4).part(9)
 
@@ -229,7 +264,10 @@ def test_who_does_not_come_is_given_up(monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE", timedelta(seconds=1))
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("MASTER_PORT", str(free_port()))
-    with pytest.raises(LostProcessError, match="process 1 of 2 did not find the others"), joined(World(1, 2), "cpu"):
+    with (
+        pytest.raises(LostProcessError, match="process 1 of 2 did not find the others"),
+        joined(World(1, 2), "cpu"),
+    ):
         pass
 
 
@@ -237,7 +275,15 @@ def test_who_does_not_come_is_given_up(monkeypatch):
 
 
 def command(tones: Path, home: Path, *more: str, steps: int = 30) -> list[str]:
-    places = ["--home", str(home), "--results", str(home / "results"), "--steps", str(steps), "--json"]
+    places = [
+        "--home",
+        str(home),
+        "--results",
+        str(home / "results"),
+        "--steps",
+        str(steps),
+        "--json",
+    ]
     return [
         "bench",
         "run",
@@ -285,7 +331,9 @@ def test_torchrun_a_kill_and_one_process_that_goes_on_meet_at_the_same_product(t
         since = time.monotonic()
         done = ended(both)
         assert time.monotonic() - since < 30
-    assert done[1][0] == -signal.SIGKILL, "it was over before it could be killed: nothing was tested"
+    assert done[1][0] == -signal.SIGKILL, (
+        "it was over before it could be killed: nothing was tested"
+    )
     assert done[0][0] == 1
     assert "has lost another one" in done[0][2].splitlines()[-1]
     assert "Traceback" not in done[0][2]
@@ -294,7 +342,9 @@ def test_torchrun_a_kill_and_one_process_that_goes_on_meet_at_the_same_product(t
     ours, theirs = result(killed), result(whole)
     assert ours["products"] == theirs["products"]
     assert ours["training"]["views"] == theirs["training"]["views"]
-    first, last = ([found["training"]["curve"][place] for found in (ours, theirs)] for place in (0, -1))
+    first, last = (
+        [found["training"]["curve"][place] for found in (ours, theirs)] for place in (0, -1)
+    )
     assert first[1] == pytest.approx(first[0], rel=1e-3)
     assert last[1] == pytest.approx(last[0], rel=0.2)
 
@@ -310,5 +360,10 @@ def test_a_batch_that_cannot_be_shared_is_refused_before_the_data_are_prepared(t
     spec = resolve(dataclasses.replace(request, overrides={"train": {"batch_size": 7}}))
     first = Processes(World(0, 2), torch.distributed.HashStore())
     with pytest.raises(InputError, match="a batch of 7 cannot be shared equally by 2 processes"):
-        list(run([spec], Place(Store(tmp_path / "home"), tmp_path / "results", "cpu", processes=first)))
+        list(
+            run(
+                [spec],
+                Place(Store(tmp_path / "home"), tmp_path / "results", "cpu", processes=first),
+            )
+        )
     assert not (tmp_path / "home").exists()

@@ -70,7 +70,16 @@ class Split:
         if outputs is None:
             outputs = self.targets.shape[1] if self.kind == "tags" else int(self.targets.max()) + 1
         found = fit_all(
-            self.embeddings, self.targets, self.kind, outputs, self.valid, self.test, subsets, spec, "cpu", **options
+            self.embeddings,
+            self.targets,
+            self.kind,
+            outputs,
+            self.valid,
+            self.test,
+            subsets,
+            spec,
+            "cpu",
+            **options,
         )
         return [fitted for _, fitted in sorted(found, key=lambda pair: pair[0])]
 
@@ -86,7 +95,9 @@ class Split:
         """Mean embeddings by the mean and deviation of the train split."""
         known = self.embeddings.tracks[self.train].astype(np.float64)
         deviation = np.where(known.std(0) > 1e-6 * abs(known.mean(0)), known.std(0), 1)
-        return torch.from_numpy(((self.embeddings.tracks[rows] - known.mean(0)) / deviation).astype(np.float32))
+        return torch.from_numpy(
+            ((self.embeddings.tracks[rows] - known.mean(0)) / deviation).astype(np.float32)
+        )
 
 
 def of_tracks(tracks: np.ndarray) -> Embeddings:
@@ -97,17 +108,35 @@ def of_tracks(tracks: np.ndarray) -> Embeddings:
 
 def split(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Split:
     """A data set of (inputs, targets) of the train, valid and test split."""
-    places = np.split(np.arange(sum(len(part[0]) for part in parts)), np.cumsum([len(part[0]) for part in parts])[:-1])
-    return Split(of_tracks(np.concatenate([x for x, _ in parts])), np.concatenate([y for _, y in parts]), *places)
+    places = np.split(
+        np.arange(sum(len(part[0]) for part in parts)),
+        np.cumsum([len(part[0]) for part in parts])[:-1],
+    )
+    return Split(
+        of_tracks(np.concatenate([x for x, _ in parts])),
+        np.concatenate([y for _, y in parts]),
+        *places,
+    )
 
 
-def problem(tracks: int, width: int = 20, tags: int = 5, noise: float = 0.3, seed: int = 0, segments: int = 0) -> Split:
-    """Tags that are noisy linear functions of a few directions of the inputs; the inputs have uneven scales.
+def problem(
+    tracks: int,
+    width: int = 20,
+    tags: int = 5,
+    noise: float = 0.3,
+    seed: int = 0,
+    segments: int = 0,
+) -> Split:
+    """Tags that are noisy linear functions of a few directions of the inputs.
 
-    With `segments` each track has from 1 to that many of them, scattered about it.
+    The inputs have uneven scales. With `segments` each track has from 1 to that many of them,
+    scattered about it.
     """
     random = np.random.default_rng(seed)
-    directions, scales = random.normal(size=(width, tags)) / width**0.5, np.geomspace(0.01, 10, width)
+    directions, scales = (
+        random.normal(size=(width, tags)) / width**0.5,
+        np.geomspace(0.01, 10, width),
+    )
 
     def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
         inputs = random.normal(size=(number, width))
@@ -119,7 +148,10 @@ def problem(tracks: int, width: int = 20, tags: int = 5, noise: float = 0.3, see
         return found
     counts = random.integers(1, segments + 1, size=len(found.targets))
     first = np.concatenate([[0], counts.cumsum()])
-    scattered = np.repeat(found.embeddings.tracks, counts, axis=0) + random.normal(size=(first[-1], width)) * scales
+    scattered = (
+        np.repeat(found.embeddings.tracks, counts, axis=0)
+        + random.normal(size=(first[-1], width)) * scales
+    )
     means = np.add.reduceat(scattered, first[:-1], axis=0) / counts[:, None]
     embeddings = Embeddings(scattered.astype(np.float32), first, means.astype(np.float32))
     return Split(embeddings, found.targets, found.train, found.valid, found.test)
@@ -143,7 +175,9 @@ def test_linear_probe_recovers_a_separable_problem() -> None:
     assert data.test_map(found) > 0.97
     logits = found.logits["mean_embedding"]
     assert logits.shape == (400, 5)
-    assert ((logits > 0) == data.targets[data.test]).mean() > 0.95  # the bias is right too, not only the order
+    assert (
+        (logits > 0) == data.targets[data.test]
+    ).mean() > 0.95  # the bias is right too, not only the order
 
 
 def test_linear_probe_is_as_good_as_tuned_logistic_regression() -> None:
@@ -157,7 +191,9 @@ def test_linear_probe_is_as_good_as_tuned_logistic_regression() -> None:
     known, valid, test = slice(0, 150), slice(150, 350), slice(350, None)
     best = (-1.0, -1.0)
     for strength in (1e-3, 1e-2, 1e-1):
-        models = [LogisticRegression(C=strength).fit(inputs[known], column) for column in labels[known].T]
+        models = [
+            LogisticRegression(C=strength).fit(inputs[known], column) for column in labels[known].T
+        ]
         logits = np.stack([model.decision_function(inputs) for model in models], 1)
         scores = [average_precision_score(labels[part], logits[part]) for part in (valid, test)]
         best = max(best, (scores[0], scores[1]))
@@ -166,7 +202,9 @@ def test_linear_probe_is_as_good_as_tuned_logistic_regression() -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp", "knn"])
-def test_embeddings_that_are_the_labels_are_scored_one_and_random_labels_one_half(kind: str) -> None:
+def test_embeddings_that_are_the_labels_are_scored_one_and_random_labels_one_half(
+    kind: str,
+) -> None:
     random = np.random.default_rng(0)
     labels = random.random((900, 4)) < 0.3
     parts = slice(0, 400), slice(400, 600), slice(600, None)
@@ -183,8 +221,16 @@ def test_mlp_learns_what_a_linear_probe_cannot() -> None:
     random = np.random.default_rng(0)
     inputs = random.normal(size=(1500, 4)).astype(np.float32)
     labels = (inputs[:, :1] * inputs[:, 1:2]) > 0
-    data = split([(inputs[part], labels[part]) for part in (slice(0, 1000), slice(1000, 1200), slice(1200, None))])
-    scores = {kind: data.test_map(data.fit(ProbeSpec(kind=kind, hidden=32, steps=300))) for kind in ("linear", "mlp")}
+    data = split(
+        [
+            (inputs[part], labels[part])
+            for part in (slice(0, 1000), slice(1000, 1200), slice(1200, None))
+        ]
+    )
+    scores = {
+        kind: data.test_map(data.fit(ProbeSpec(kind=kind, hidden=32, steps=300)))
+        for kind in ("linear", "mlp")
+    }
     assert scores["linear"] < 0.7
     assert scores["mlp"] > 0.95
 
@@ -194,7 +240,12 @@ def test_classes_by_cross_entropy() -> None:
     centres = random.normal(size=(6, 10)) * 2
     labels = random.integers(5, size=600)  # the sixth class is never seen
     inputs = (centres[labels] + random.normal(size=(600, 10))).astype(np.float32)
-    data = split([(inputs[part], labels[part]) for part in (slice(0, 200), slice(200, 300), slice(300, None))])
+    data = split(
+        [
+            (inputs[part], labels[part])
+            for part in (slice(0, 200), slice(200, 300), slice(300, None))
+        ]
+    )
     for kind in ("linear", "mlp", "knn"):
         found = data.fit(with_(SMALL, kind=kind, neighbours=(5, 500)), outputs=6)
         for logits in found.logits.values():
@@ -211,16 +262,26 @@ def test_classes_by_cross_entropy() -> None:
 def test_alone_or_beside_others_and_with_any_memory_the_bits_are_the_same(
     kind: str, train_on: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On two threads, with grids in two pieces; wide enough that products take both of their kernels."""
+    """On two threads, with grids in two pieces.
+
+    Wide enough that products take both of their kernels.
+    """
     monkeypatch.setattr(probes, "_ELEMENTS", 2 * 120 * (200 if kind == "mlp" else 5))
     data = problem(300, width=120, segments=5)
-    spec = with_(SMALL, kind=kind, hidden=200, train_on=train_on, dropout=0.3, patience=2, batch_size=64)
-    subsets = [Subset(data.train[start : start + 90 + start], seed) for seed, start in enumerate((0, 0, 50, 100))]
+    spec = with_(
+        SMALL, kind=kind, hidden=200, train_on=train_on, dropout=0.3, patience=2, batch_size=64
+    )
+    subsets = [
+        Subset(data.train[start : start + 90 + start], seed)
+        for seed, start in enumerate((0, 0, 50, 100))
+    ]
     subsets += [Subset(data.train[:40], 0), Subset(data.train, 0)]
     torch.set_num_threads(2)
     together = data.fit_all(spec, subsets)
     for memory in (0.01, 3.0):
-        for found, expected in zip(data.fit_all(with_(spec, memory_mb=memory), subsets), together, strict=True):
+        for found, expected in zip(
+            data.fit_all(with_(spec, memory_mb=memory), subsets), together, strict=True
+        ):
             assert_same(found, expected)
     torch.set_num_threads(1)
     for subset, expected in zip(subsets, together, strict=True):
@@ -243,11 +304,15 @@ class Reference:
             width = self.output.in_features
             first = nn.Linear(width, spec.hidden, bias=not spec.batch_norm)
             random = torch.Generator().manual_seed(seed_for(seed, "probe/weights"))
-            drawn = torch.empty(spec.hidden, width + 1).uniform_(-(width**-0.5), width**-0.5, generator=random)
+            drawn = torch.empty(spec.hidden, width + 1).uniform_(
+                -(width**-0.5), width**-0.5, generator=random
+            )
             first.weight.data.copy_(drawn[:, :-1])
             if not spec.batch_norm:
                 first.bias.data.copy_(drawn[:, -1])
-            self.hidden = nn.Sequential(first, *[nn.BatchNorm1d(spec.hidden)] * spec.batch_norm, nn.ReLU())
+            self.hidden = nn.Sequential(
+                first, *[nn.BatchNorm1d(spec.hidden)] * spec.batch_norm, nn.ReLU()
+            )
             self.output = nn.Linear(spec.hidden, hot.shape[1])
         nn.init.zeros_(self.output.weight)
         self.output.bias.data.copy_(torch.logit(share) if data.kind == "tags" else share.log())
@@ -272,8 +337,16 @@ class Reference:
             active = self.hidden(inputs[batch])
             if self.spec.kind == "mlp" and self.spec.dropout:
                 shape = (1, self.spec.hidden, size)
-                drawn = generator(self.seed, "probe/dropout", self.step).random(shape, dtype=np.float32)[0].T
-                active = active * (torch.from_numpy(drawn) >= self.spec.dropout) / (1 - self.spec.dropout)
+                drawn = (
+                    generator(self.seed, "probe/dropout", self.step)
+                    .random(shape, dtype=np.float32)[0]
+                    .T
+                )
+                active = (
+                    active
+                    * (torch.from_numpy(drawn) >= self.spec.dropout)
+                    / (1 - self.spec.dropout)
+                )
             logits, targets = self.output(active), self.targets[batch]
             if self.data.kind == "tags":
                 loss = functional.binary_cross_entropy_with_logits(logits, targets)
@@ -301,7 +374,9 @@ def test_each_grid_point_is_a_probe_of_torch(spec: ProbeSpec, target: str) -> No
     """torch.nn.Linear, BatchNorm1d and torch.optim.AdamW: the same scores all along, and logits to 1e-4."""
     data = problem(150)
     if target == "classes":
-        data = Split(data.embeddings, data.targets @ np.arange(1, 6) % 3, data.train, data.valid, data.test)
+        data = Split(
+            data.embeddings, data.targets @ np.arange(1, 6) % 3, data.train, data.valid, data.test
+        )
     whole, judge = data.fit(spec), ValidMap(hot(data)[data.valid], data.kind)
     grid = [(rate, decay) for rate in spec.learning_rates for decay in spec.weight_decays]
     assert [(row["learning_rate"], row["weight_decay"]) for row in whole.sweep] == grid
@@ -313,19 +388,32 @@ def test_each_grid_point_is_a_probe_of_torch(spec: ProbeSpec, target: str) -> No
             curve.append(float(judge(torch.from_numpy(reference.logits(data.valid).T.copy()))))
         np.testing.assert_allclose(whole.curve[:, point], curve, atol=2e-3)
         # With as many looks as one the last step is the chosen one.
-        alone = data.fit(with_(spec, learning_rates=(rate,), weight_decays=(decay,), evaluate_every=spec.steps))
-        np.testing.assert_allclose(alone.logits["mean_embedding"], reference.logits(data.test), atol=1e-4, rtol=1e-4)
-    assert len({tuple(column) for column in whole.curve.T.round(6)}) > 1  # the points are not all the same
+        alone = data.fit(
+            with_(spec, learning_rates=(rate,), weight_decays=(decay,), evaluate_every=spec.steps)
+        )
+        np.testing.assert_allclose(
+            alone.logits["mean_embedding"], reference.logits(data.test), atol=1e-4, rtol=1e-4
+        )
+    assert (
+        len({tuple(column) for column in whole.curve.T.round(6)}) > 1
+    )  # the points are not all the same
 
 
 def hot(data: Split) -> np.ndarray:
     """(tracks, outputs) bool targets."""
-    return data.targets if data.kind == "tags" else data.targets[:, None] == np.arange(data.targets.max() + 1)
+    return (
+        data.targets
+        if data.kind == "tags"
+        else data.targets[:, None] == np.arange(data.targets.max() + 1)
+    )
 
 
 @pytest.mark.parametrize("spec", [SMALL, with_(MLP, dropout=0.2)], ids=["linear", "mlp"])
 def test_stacked_subsets_are_the_subsets_alone(spec: ProbeSpec) -> None:
-    """As on a GPU; here products round alike or nearly, and 40 steps do not move a score by more than 2e-3."""
+    """As on a GPU.
+
+    Here products round alike or nearly, and 40 steps do not move a score by more than 2e-3.
+    """
     data, spec = problem(200), with_(spec, patience=2)
     grid = [(rate, decay) for rate in spec.learning_rates for decay in spec.weight_decays]
     judge = ValidMap(data.targets[data.valid], "tags")
@@ -334,11 +422,14 @@ def test_stacked_subsets_are_the_subsets_alone(spec: ProbeSpec) -> None:
         by = scaling(data.embeddings, rows, "tracks")
         targets = torch.from_numpy(data.targets[rows].T.astype(np.float32))
         read = [
-            kind(data.embeddings, part, "tracks", by, "cpu", 1e9) for kind, part in ((Rows, rows), (Pieces, data.valid))
+            kind(data.embeddings, part, "tracks", by, "cpu", 1e9)
+            for kind, part in ((Rows, rows), (Pieces, data.valid))
         ]
         return Labelled(seed, read[0], targets, read[1])
 
-    subsets = [labelled(data.train[start : start + 100], seed) for seed, start in enumerate((0, 50, 100))]
+    subsets = [
+        labelled(data.train[start : start + 100], seed) for seed, start in enumerate((0, 50, 100))
+    ]
     together = train(subsets, grid, spec, "tags", judge)
     for subset, found in zip(subsets, together, strict=True):
         alone = train([subset], grid, spec, "tags", judge)[0]
@@ -406,7 +497,9 @@ def test_a_step_takes_one_random_segment_of_each_track() -> None:
     by = scaling(data.embeddings, data.train, "segments")
     inputs = Rows(data.embeddings, data.train, "segments", by, "cpu", 0)
     seen = set()
-    for tracks, places in _batches(Labelled(0, inputs, torch.zeros(5, 50), ()), with_(SMALL, steps=200)):  # type: ignore[arg-type]
+    for tracks, places in _batches(
+        Labelled(0, inputs, torch.zeros(5, 50), ()), with_(SMALL, steps=200)
+    ):  # type: ignore[arg-type]
         assert len(tracks) == 32
         assert (first[tracks] <= places).all()
         assert (places < first[tracks + 1]).all()
@@ -423,8 +516,12 @@ def test_products(shape: tuple[int, int, int, int]) -> None:
     stack, rows, columns, inner = shape
     left, right = torch.randn(stack, rows, inner), torch.randn(stack, inner, columns)
     expected = left.double() @ right.double()
-    torch.testing.assert_close(product(left, right.transpose(1, 2)).double(), expected, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(product(left, right.mT.contiguous()).double(), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        product(left, right.transpose(1, 2)).double(), expected, atol=1e-4, rtol=1e-4
+    )
+    torch.testing.assert_close(
+        product(left, right.mT.contiguous()).double(), expected, atol=1e-4, rtol=1e-4
+    )
 
 
 # What is chosen, and by what.
@@ -432,15 +529,22 @@ def test_products(shape: tuple[int, int, int, int]) -> None:
 
 def test_a_probe_that_overfits_is_stopped_early() -> None:
     data = problem(40, width=120, tags=4, noise=0.6)
-    spec = ProbeSpec(learning_rates=(0.02,), weight_decays=(1e-4,), steps=400, evaluate_every=5, patience=0)
+    spec = ProbeSpec(
+        learning_rates=(0.02,), weight_decays=(1e-4,), steps=400, evaluate_every=5, patience=0
+    )
     data = Split(data.embeddings, data.targets, data.train, data.valid, data.valid)
     found = data.fit(spec)
     assert found.chosen["step"] < 200
     assert found.chosen["valid_map"] > found.sweep[0]["last_valid_map"]
     assert found.chosen["valid_map"] == found.curve.max()
     # The kept weights are those of the chosen step, not of the last one.
-    logits, labels = torch.from_numpy(found.logits["mean_embedding"]), torch.from_numpy(data.targets[data.valid])
-    assert mean_average_precision(logits, labels).item() == pytest.approx(found.chosen["valid_map"], abs=1e-4)
+    logits, labels = (
+        torch.from_numpy(found.logits["mean_embedding"]),
+        torch.from_numpy(data.targets[data.valid]),
+    )
+    assert mean_average_precision(logits, labels).item() == pytest.approx(
+        found.chosen["valid_map"], abs=1e-4
+    )
     short = data.fit(with_(spec, steps=found.chosen["step"]))
     np.testing.assert_array_equal(short.logits["mean_embedding"], found.logits["mean_embedding"])
     patient = data.fit(with_(spec, patience=80))
@@ -453,13 +557,24 @@ def test_a_probe_that_overfits_is_stopped_early() -> None:
 def test_ties_go_to_the_earlier_step_and_the_first_point(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = np.repeat([[0.0], [1.0]], 20, axis=0).astype(np.float32)
     data = split([(inputs, inputs > 0.5)] * 3)
-    for spec, elements in ((SMALL, 1), (SMALL, 1000), (MLP, 1)):  # with 1 each point is a piece of its own
+    for spec, elements in (
+        (SMALL, 1),
+        (SMALL, 1000),
+        (MLP, 1),
+    ):  # with 1 each point is a piece of its own
         monkeypatch.setattr(probes, "_ELEMENTS", elements)
         found = data.fit(spec)
         assert found.curve.min() == 1  # every point is right from the first look on
-        assert found.chosen == {"learning_rate": 1e-3, "weight_decay": 1e-3, "step": 8, "valid_map": 1.0}
+        assert found.chosen == {
+            "learning_rate": 1e-3,
+            "weight_decay": 1e-3,
+            "step": 8,
+            "valid_map": 1.0,
+        }
         short = data.fit(with_(spec, steps=8))
-        np.testing.assert_array_equal(found.logits["mean_embedding"], short.logits["mean_embedding"])
+        np.testing.assert_array_equal(
+            found.logits["mean_embedding"], short.logits["mean_embedding"]
+        )
 
 
 def test_the_valid_split_is_looked_at_after_the_last_step_too() -> None:
@@ -481,7 +596,11 @@ def test_a_point_that_diverges_is_not_chosen() -> None:
 def test_the_valid_score_is_that_of_scikit_learn_with_ties() -> None:
     random = np.random.default_rng(0)
     labels = random.random((6, 150)) < 0.2
-    for scores in (random.normal(size=(3, 6, 150)), random.integers(-3, 4, (3, 6, 150)) / 2, np.zeros((3, 6, 150))):
+    for scores in (
+        random.normal(size=(3, 6, 150)),
+        random.integers(-3, 4, (3, 6, 150)) / 2,
+        np.zeros((3, 6, 150)),
+    ):
         found = average_precision(scores.astype(np.float32) * np.float32(-1e-3), labels)
         for point in range(3):
             expected = average_precision_score(labels.T, -scores[point].T, average=None)
@@ -507,7 +626,9 @@ def test_both_aggregations_come_from_the_same_probe(kind: str) -> None:
     logits = alone.fit(with_(SMALL, kind=kind)).logits["mean_embedding"].astype(np.float64)
     mean = [(1 / (1 + np.exp(-logits[start:stop]))).mean(0) for start, stop in pairwise(first)]
     mean = np.array(mean)
-    np.testing.assert_allclose(found.logits["mean_probability"], np.log(mean / (1 - mean)), atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(
+        found.logits["mean_probability"], np.log(mean / (1 - mean)), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_the_valid_split_is_scored_as_the_spec_aggregates() -> None:
@@ -535,7 +656,9 @@ def test_mean_probabilities_do_not_saturate() -> None:
 # Small subsets, unusable inputs.
 
 
-@pytest.mark.parametrize("spec", [SMALL, MLP, with_(MLP, batch_norm=False), with_(SMALL, kind="knn")])
+@pytest.mark.parametrize(
+    "spec", [SMALL, MLP, with_(MLP, batch_norm=False), with_(SMALL, kind="knn")]
+)
 @pytest.mark.parametrize("tracks", [1, 2, 3, 4])
 def test_tiny_subsets_and_tags_without_positives(tracks: int, spec: ProbeSpec) -> None:
     data = problem(tracks)
@@ -555,15 +678,23 @@ def test_only_training_tracks_set_the_scale_and_constants_are_harmless() -> None
     by = scaling(data.embeddings, data.train, "tracks")
     np.testing.assert_allclose(by.mean, data.embeddings.tracks[data.train].mean(0), rtol=1e-4)
     assert by.deviation[3] == 1
-    changed = Embeddings(data.embeddings.segments, data.embeddings.first, data.embeddings.tracks.copy())
+    changed = Embeddings(
+        data.embeddings.segments, data.embeddings.first, data.embeddings.tracks.copy()
+    )
     changed.tracks[data.test, 3] += 1
     found, moved = (
-        Split(part, data.targets, data.train, data.valid, data.test).fit(SMALL) for part in (data.embeddings, changed)
+        Split(part, data.targets, data.train, data.valid, data.test).fit(SMALL)
+        for part in (data.embeddings, changed)
     )
-    np.testing.assert_allclose(found.logits["mean_embedding"], moved.logits["mean_embedding"], atol=1e-2)
+    np.testing.assert_allclose(
+        found.logits["mean_embedding"], moved.logits["mean_embedding"], atol=1e-2
+    )
     # What the other splits hold changes neither the scale nor the training.
     changed.tracks[data.test] += 3
-    assert Split(changed, data.targets, data.train, data.valid, data.test).fit(SMALL).sweep == found.sweep
+    assert (
+        Split(changed, data.targets, data.train, data.valid, data.test).fit(SMALL).sweep
+        == found.sweep
+    )
 
 
 def test_unusable_inputs_are_said_in_one_line() -> None:
@@ -577,18 +708,38 @@ def test_unusable_inputs_are_said_in_one_line() -> None:
     untagged[:4] = False
     none = np.empty(0, dtype=np.int64)
     cases = [
-        (nan, data.targets, data.train, data.valid, "1 of 10 train tracks are not finite; the encoder diverged"),
+        (
+            nan,
+            data.targets,
+            data.train,
+            data.valid,
+            "1 of 10 train tracks are not finite; the encoder diverged",
+        ),
         (nan, data.targets, data.train[:2], data.valid, "2 of 200 valid tracks are not finite"),
         (nan, data.targets, data.train[:2], data.valid[5:], "1 of 400 test tracks are not finite"),
         (data.embeddings, data.targets, none, data.valid, "train split has no tracks"),
         (data.embeddings, data.targets, data.train, none, "valid split has no tracks"),
-        (data.embeddings, nothing, data.train, data.valid, "no tag has a positive in the valid split"),
-        (data.embeddings, untagged, data.train[:4], data.valid, "subset of 4 tracks has no positive of any tag"),
+        (
+            data.embeddings,
+            nothing,
+            data.train,
+            data.valid,
+            "no tag has a positive in the valid split",
+        ),
+        (
+            data.embeddings,
+            untagged,
+            data.train[:4],
+            data.valid,
+            "subset of 4 tracks has no positive of any tag",
+        ),
         (data.embeddings, data.targets[:5], data.train, data.valid, "610 embeddings for 5 tracks"),
     ]
     for embeddings, targets, rows, valid, words in cases:
         with pytest.raises(InputError, match=words):  # before anything is asked of the iterator
-            fit_all(embeddings, targets, "tags", 5, valid, data.test, [Subset(rows, 0)], SMALL, "cpu")
+            fit_all(
+                embeddings, targets, "tags", 5, valid, data.test, [Subset(rows, 0)], SMALL, "cpu"
+            )
 
 
 # Nearest neighbours.
@@ -602,10 +753,15 @@ def test_neighbours_are_those_of_scikit_learn(aggregation: str) -> None:
     known = data.standardised(data.train).numpy()
     model = NearestNeighbors(n_neighbors=7, metric="cosine").fit(known)
     mean, deviation = (
-        getattr(data.embeddings.tracks[data.train].astype(np.float64), name)(0) for name in ("mean", "std")
+        getattr(data.embeddings.tracks[data.train].astype(np.float64), name)(0)
+        for name in ("mean", "std")
     )
-    rows, first = rows_of(data.embeddings, data.test, "segments" if aggregation == "mean_probability" else "tracks")
-    source = data.embeddings.segments if aggregation == "mean_probability" else data.embeddings.tracks
+    rows, first = rows_of(
+        data.embeddings, data.test, "segments" if aggregation == "mean_probability" else "tracks"
+    )
+    source = (
+        data.embeddings.segments if aggregation == "mean_probability" else data.embeddings.tracks
+    )
     nearest = model.kneighbors((source[rows] - mean) / deviation, return_distance=False)
     labels = data.targets[data.train]
     frequency = (labels.sum(0) + 1) / (len(labels) + 2)
@@ -643,7 +799,11 @@ def test_the_number_of_threads_is_left_as_it_was(kind: str) -> None:
 def test_progress_counts_probe_steps() -> None:
     data, seen = problem(60, noise=1.0), []
     spec = with_(SMALL, steps=100, patience=2)
-    data.fit_all(spec, [Subset(data.train, 0), Subset(data.train[:20], 1)], progress=lambda *now: seen.append(now))
+    data.fit_all(
+        spec,
+        [Subset(data.train, 0), Subset(data.train[:20], 1)],
+        progress=lambda *now: seen.append(now),
+    )
     assert seen == sorted(seen)
     assert seen[-1] == (2 * 4 * 100, 2 * 4 * 100)
 
@@ -659,8 +819,13 @@ def test_results_come_while_others_wait() -> None:
     assert done[-1] < 0.5
 
 
-def test_memory_does_not_grow_with_the_number_of_probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Segments are read from the disk in pieces; what is held is the same for 64 and for 384 probes."""
+def test_memory_does_not_grow_with_the_number_of_probes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segments are read from the disk in pieces.
+
+    What is held is the same for 64 and for 384 probes.
+    """
     data = problem(40, width=64, segments=40)
     for name in ("segments", "first", "tracks"):
         np.save(tmp_path / f"{name}.npy", getattr(data.embeddings, name))
@@ -674,12 +839,21 @@ def test_memory_does_not_grow_with_the_number_of_probes(tmp_path: Path, monkeypa
         return whole(source, rows, *others)
 
     monkeypatch.setattr(rows_read, "_read", read)
-    spec = with_(SMALL, steps=4, evaluate_every=4, train_on="segments", aggregation="mean_probability", memory_mb=0.1)
+    spec = with_(
+        SMALL,
+        steps=4,
+        evaluate_every=4,
+        train_on="segments",
+        aggregation="mean_probability",
+        memory_mb=0.1,
+    )
     peaks = []
     for subsets in (16, 96):
         tracemalloc.start()
         labelled = [Subset(data.train, 0)] * subsets
-        for _ in fit_all(data.embeddings, data.targets, "tags", 5, data.valid, data.test, labelled, spec, "cpu"):
+        for _ in fit_all(
+            data.embeddings, data.targets, "tags", 5, data.valid, data.test, labelled, spec, "cpu"
+        ):
             pass
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from bench.core.errors import InputError
 from bench.settings.specs import LabelsSpec
 from bench.stages.probe import subsets
-from bench.stages.probe.subsets import PRESETS, Pool, labelled_order, labelled_subset, tags_without_positive
+from bench.stages.probe.subsets import (
+    PRESETS,
+    Pool,
+    labelled_order,
+    labelled_subset,
+    tags_without_positive,
+)
 
 QUICK = settings(max_examples=80, deadline=None)
 BALANCED, UNIFORM = LabelsSpec(scheme="balanced"), LabelsSpec(scheme="uniform")
@@ -25,7 +31,10 @@ def labels_of(tracks: int, tags: int, seed: int) -> np.ndarray:
 
 
 def pool_of(labels: np.ndarray, groups: np.ndarray | None = None, purpose: str = "x") -> Pool:
-    """A pool with ids and, where not given, a group a track; the data set has a third more tracks."""
+    """A pool with ids and, where not given, a group a track.
+
+    The data set has a third more tracks.
+    """
     ids = np.array([f"track {number:06}" for number in range(len(labels))])
     return Pool(ids, labels, ids if groups is None else groups, len(labels) * 4 // 3, purpose)
 
@@ -39,11 +48,15 @@ def pool_of(labels: np.ndarray, groups: np.ndarray | None = None, purpose: str =
     fractions=st.tuples(st.floats(0.001, 1), st.floats(0.001, 1)),
     scheme=st.sampled_from(["balanced", "uniform"]),
 )
-def test_subsets_are_nested_and_of_the_right_size(tracks, tags, seed, draw, fractions, scheme) -> None:
+def test_subsets_are_nested_and_of_the_right_size(
+    tracks, tags, seed, draw, fractions, scheme
+) -> None:
     labels = labels_of(tracks, tags, seed)
     labels[:, 0] = True  # else a small subset may have no positive at all
     spec = LabelsSpec(scheme=scheme, seed=seed)
-    small, large = (labelled_subset(pool_of(labels), fraction, draw, spec) for fraction in sorted(fractions))
+    small, large = (
+        labelled_subset(pool_of(labels), fraction, draw, spec) for fraction in sorted(fractions)
+    )
     assert set(small) <= set(large)
     for subset, fraction in zip((small, large), sorted(fractions), strict=True):
         assert len(subset) == max(1, round(fraction * tracks))
@@ -61,12 +74,22 @@ def test_subsets_are_nested_and_of_the_right_size(tracks, tags, seed, draw, frac
     fractions=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)),
     scheme=st.sampled_from(["balanced", "uniform"]),
 )
-def test_by_group_whole_groups_are_taken_and_nested(tracks, per_group, seed, fractions, scheme) -> None:
+def test_by_group_whole_groups_are_taken_and_nested(
+    tracks, per_group, seed, fractions, scheme
+) -> None:
     labels = labels_of(tracks, 6, seed)
     labels[:, 0] = True
-    groups = np.array([f"artist {number}" for number in np.random.default_rng(seed).integers(0, per_group, tracks)])
+    groups = np.array(
+        [
+            f"artist {number}"
+            for number in np.random.default_rng(seed).integers(0, per_group, tracks)
+        ]
+    )
     spec = LabelsSpec(scheme=scheme, by="group")
-    small, large = (labelled_subset(pool_of(labels, groups), fraction, 0, spec) for fraction in sorted(fractions))
+    small, large = (
+        labelled_subset(pool_of(labels, groups), fraction, 0, spec)
+        for fraction in sorted(fractions)
+    )
     assert set(small) <= set(large)
     smallest = np.unique(groups, return_counts=True)[1].max()
     for subset, fraction in zip((small, large), sorted(fractions), strict=True):
@@ -154,12 +177,17 @@ def test_draws_seeds_and_purposes_differ_and_repeat() -> None:
 
 
 def test_the_same_on_every_machine_and_version() -> None:
-    """Pinned: a change here would make old and new scores incomparable. Labels come from no random generator."""
+    """Pinned: a change here would make old and new scores incomparable.
+
+    Labels come from no random generator.
+    """
     number = np.arange(2000)[:, None]
     labels = (number * 7919 + np.arange(12) * 104729) % 1009 < np.arange(8, 128, 10)
     pool = pool_of(labels, np.array([f"artist {one % 97}" for one in range(2000)]))
     hashes = [
-        subsets.subset_hash([str(name) for name in pool.ids[labelled_subset(pool, fraction, 1, spec)]])
+        subsets.subset_hash(
+            [str(name) for name in pool.ids[labelled_subset(pool, fraction, 1, spec)]]
+        )
         for spec in (BALANCED, UNIFORM, LabelsSpec(by="group"))
         for fraction in (0.02, 259.0)
     ]
@@ -197,15 +225,23 @@ def test_sizes() -> None:
 def test_a_subset_without_any_positive_is_refused() -> None:
     labels = np.zeros((100, 2), dtype=bool)
     labels[7] = True
-    draw = next(draw for draw in range(9) if labelled_order(labels, "uniform", draw, 0, "x")[0] != 7)
-    with pytest.raises(InputError, match=r"1 of 100 tracks hold no positive of any tag: take a larger fraction"):
+    draw = next(
+        draw for draw in range(9) if labelled_order(labels, "uniform", draw, 0, "x")[0] != 7
+    )
+    with pytest.raises(
+        InputError, match=r"1 of 100 tracks hold no positive of any tag: take a larger fraction"
+    ):
         labelled_subset(pool_of(labels), 0.01, draw, UNIFORM)
     assert labelled_subset(pool_of(labels), 0.01, 0, BALANCED).tolist() == [7]
 
 
 def test_presets_are_those_of_the_papers() -> None:
     deezer, clmr = PRESETS["deezer"], PRESETS["clmr"]
-    assert (deezer.fractions, deezer.draws, deezer.labels.scheme) == ((0.01, 0.05, 0.1, 0.2, 1.0), 4, "uniform")
+    assert (deezer.fractions, deezer.draws, deezer.labels.scheme) == (
+        (0.01, 0.05, 0.1, 0.2, 1.0),
+        4,
+        "uniform",
+    )
     assert (clmr.fractions[0], clmr.labels.scheme, clmr.labels.of) == (0.01, "balanced", "dataset")
     mtat = replace(pool_of(labels_of(18_709, 50, 0)), dataset_tracks=25_863)
     assert len(labelled_subset(mtat, 0.01, 0, clmr.labels)) == 259

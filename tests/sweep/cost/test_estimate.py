@@ -36,14 +36,21 @@ def size(folder: Path) -> int:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """A sweep that was measured, run and then asked for with another seed; what was said each time."""
+    """A sweep that was measured, run and then asked for with another seed.
+
+    What was said each time.
+    """
     folder = tmp_path_factory.mktemp("estimate")
     runner = Runner(folder / "run")
     file = write_sweep(folder / "small.toml", make_tones(folder / "tones", "tags"), AXES)
-    before = json.loads(runner("sweep", file, "--dry-run", "--measure", "--device", "cpu", "--json"))
+    before = json.loads(
+        runner("sweep", file, "--dry-run", "--measure", "--device", "cpu", "--json")
+    )
     left_behind = tree(runner.folder)
     runner("sweep", file, "--cluster", "inline", "--device", "cpu")
-    return SimpleNamespace(runner=runner, file=file, before=before, left_behind=left_behind, folder=folder)
+    return SimpleNamespace(
+        runner=runner, file=file, before=before, left_behind=left_behind, folder=folder
+    )
 
 
 def test_measuring_leaves_nothing_and_says_where_it_ran(measured):
@@ -76,20 +83,28 @@ def test_stored_runs_tell_the_same_work_again(measured):
     """Two more seeds cost twice what one did, from stored results alone, and their data are not prepared again."""
     found = measured.runner
     file = write_sweep(
-        measured.folder / "more.toml", measured.folder / "tones/tracks.csv", f"{AXES}\nseeds = [0, 1, 2]"
+        measured.folder / "more.toml",
+        measured.folder / "tones/tracks.csv",
+        f"{AXES}\nseeds = [0, 1, 2]",
     )
     there = tree(found.folder)
     said = json.loads(found("sweep", file, "--dry-run", "--json"))
     assert tree(found.folder) == there
     costs = said["costs"]
-    assert costs["sources"] == [source for source in costs["sources"] if source.startswith("stored runs on cpu")]
+    assert costs["sources"] == [
+        source for source in costs["sources"] if source.startswith("stored runs on cpu")
+    ]
     assert not costs["unknown"]
-    seconds = [json.loads(path.read_text())["seconds"] for path in found.home.glob("pretrained/*/run.json")]
+    seconds = [
+        json.loads(path.read_text())["seconds"] for path in found.home.glob("pretrained/*/run.json")
+    ]
     assert costs["seconds_by_stage"]["pretrain"] == pytest.approx(2 * sum(seconds))
     for kind in DISK:
         made = sum(size(path) for path in (found.home / kind).iterdir())
         assert costs["disk_bytes"][kind] == pytest.approx(2 * made, rel=0.2, abs=5000), kind
-    assert costs["disk_bytes"]["results"] == pytest.approx(2 * size(found.results / "runs"), rel=0.05)
+    assert costs["disk_bytes"]["results"] == pytest.approx(
+        2 * size(found.results / "runs"), rel=0.05
+    )
     assert "prepared" not in costs["disk_bytes"]
     done = json.loads(found("sweep", measured.file, "--dry-run", "--json"))
     assert done["estimate"] == "nothing is left to compute"
@@ -160,17 +175,26 @@ def test_what_is_free_is_that_of_folders_to_be_made(tmp_path):
     assert free["home"] > 0
     assert not list(tmp_path.iterdir())
     elsewhere = Path("/dev/shm")
-    if sys.platform == "linux" and elsewhere.is_dir() and elsewhere.stat().st_dev != tmp_path.stat().st_dev:
+    if (
+        sys.platform == "linux"
+        and elsewhere.is_dir()
+        and elsewhere.stat().st_dev != tmp_path.stat().st_dev
+    ):
         assert set(free_on(tmp_path, elsewhere)) == {"home", "results"}
 
 
 def test_hours_asked_for_bound_it_and_are_held_against_it(planned, measured):
     axes = 'methods = ["simclr"]\nseeds = [5, 6]'
-    plan, home = planned(axes, "gpus = 2\ncpus = 4\nhours = 3")  # of probes, the last table of the settings
+    plan, home = planned(
+        axes, "gpus = 2\ncpus = 4\nhours = 3"
+    )  # of probes, the last table of the settings
     results = measured.runner.results
     costs = estimate(plan, home, results)
     jobs = [job for job in plan.jobs if not job.done]
-    asked = {what: sum(job.resources.hours * getattr(job.resources, what) for job in jobs) for what in ("gpus", "cpus")}
+    asked = {
+        what: sum(job.resources.hours * getattr(job.resources, what) for job in jobs)
+        for what in ("gpus", "cpus")
+    }
     assert asked["gpus"] == 2 * 2 * 3
     assert costs.reserved == {"gpu_hours": asked["gpus"], "cpu_hours": asked["cpus"]}
     assert f"at most: {asked['gpus']:g} GPU-hours, {asked['cpus']:g} CPU-hours" in costs.in_words()
@@ -207,7 +231,13 @@ def test_what_is_unknown_is_said_and_would_be_measured(planned, measured):
 
 
 def test_jobs_end_when_those_before_them_and_their_turns_let_them():
-    jobs = [("prepare", [], 10.0), ("a", ["prepare"], 5.0), ("b", ["prepare"], 7.0), ("c", [], 4.0), ("d", ["b"], 1.0)]
+    jobs = [
+        ("prepare", [], 10.0),
+        ("a", ["prepare"], 5.0),
+        ("b", ["prepare"], 7.0),
+        ("c", [], 4.0),
+        ("d", ["b"], 1.0),
+    ]
     assert completion(jobs, 1) == 27.0
     assert completion(jobs, 2) == 18.0
     assert completion(jobs, 9) == 18.0
@@ -226,7 +256,9 @@ def test_lengths_of_time_are_said_in_the_unit_that_suits_them():
 
 def test_what_cannot_be_measured_is_refused(measured):
     if not torch.cuda.is_available():
-        wrong = measured.runner("sweep", "quick", "--dry-run", "--measure", "--device", "cuda", status=2)
+        wrong = measured.runner(
+            "sweep", "quick", "--dry-run", "--measure", "--device", "cuda", status=2
+        )
         assert "torch finds no GPU here" in wrong
     axes = 'methods = ["simclr"]\nseeds = [9]'
     file = write_sweep(measured.folder / "wrong.toml", measured.folder / "tones/tracks.csv", axes)
@@ -236,4 +268,6 @@ def test_what_cannot_be_measured_is_refused(measured):
 
 
 def test_measuring_needs_a_dry_run(measured):
-    assert "--measure belongs to --dry-run" in measured.runner("sweep", measured.file, "--measure", status=2)
+    assert "--measure belongs to --dry-run" in measured.runner(
+        "sweep", measured.file, "--measure", status=2
+    )
