@@ -1,1 +1,1 @@
-"""Tests and models over scores: paired differences, ranks, multiple comparisons, power, sources of variance."""
+"""Statistics of scores: metrics, bootstrap intervals, tests of differences, sources of variance."""

@@ -1,8 +1,9 @@
 """Analysis of variance of a balanced grid: A crossed with B, and C nested in their pairs.
 
-Searle, Casella and McCulloch, "Variance Components", 1992, chapters 3 and 4. Arrays over sources
-are in the order A, B, AB, C; in a grid of scores these are pretraining seeds, label draws, both,
-and probe seeds.
+After Searle, Casella and McCulloch, "Variance Components", 1992, chapters 3 and 4. Arrays over
+sources are in the order A, B, AB, C. In a grid of scores, A is the pretraining seed, B the label
+draw, AB their interaction and C the probe seed. The shape of a grid is (na, nb, nc): pretraining
+seeds, label draws, and probe seeds of each pair.
 """
 
 import numpy as np
@@ -10,15 +11,19 @@ from numpy.typing import NDArray
 
 
 def levels_of_mean(shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """(4,) how many levels of A, B, AB and C the mean of the grid is taken over."""
+    """Counts the levels of A, B, AB and C over which the mean of the grid is taken, (4,)."""
     seeds, draws, probes = shape
     return np.array([seeds, draws, seeds * draws, seeds * draws * probes], dtype=np.float64)
 
 
 def degrees_of_freedom(shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """(4,) degrees of freedom of the mean squares of A, B, AB and C.
+    """Returns the degrees of freedom of the mean squares of A, B, AB and C.
 
-    0 where a source has one level.
+    Args:
+        shape: shape of the grid.
+
+    Returns:
+        (4,) degrees of freedom; 0 where a source has one level.
     """
     seeds, draws, probes = shape
     return np.array(
@@ -28,16 +33,17 @@ def degrees_of_freedom(shape: tuple[int, int, int]) -> NDArray[np.float64]:
 
 
 def mean_squares(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean squares of a two-way crossed classification with a nested error.
+    """Computes the mean squares of a two-way crossed classification with a nested error.
 
     Args:
-        values: (pretraining seeds, label draws, probe seeds, analyses).
+        values: (pretraining seeds, label draws, probe seeds, analyses), one grid for each analysis.
 
     Returns:
         (4, analyses) mean squares of A, B, AB and C; 0 where a source has one level.
     """
     seeds, draws, probes = values.shape[:3]
-    # Equal scores must have no variance at all, whatever the rounding of their means.
+    # Equal scores must have a variance of exactly zero, so mean squares as small as the rounding
+    # errors of the means are set to zero.
     rounding = (8 * np.finfo(np.float64).eps * np.abs(values).max(axis=(0, 1, 2))) ** 2
     values = values - values[:1, :1, :1]
     pair = values.mean(axis=2, keepdims=True)
@@ -53,20 +59,24 @@ def mean_squares(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def coefficients(shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """The components of A, B, AB and C as linear combinations of the four mean squares.
+    """Returns the variance components as linear combinations of the four mean squares.
 
-    E MS_A = C + nc AB + nb nc A, E MS_B = C + nc AB + na nc B, E MS_AB = C + nc AB, E MS_C = C. A
-    mean square without degrees of freedom cannot be subtracted: what it holds then stays in the
-    component above it.
+    They solve the expected mean squares E MS_A = C + nc AB + nb nc A, E MS_B = C + nc AB + na nc B,
+    E MS_AB = C + nc AB and E MS_C = C. A mean square without degrees of freedom cannot be
+    subtracted; the variance that it would measure then stays in the component above it.
+
+    Args:
+        shape: shape of the grid.
 
     Returns:
-        (4, 4); the row of a source with one level is NaN.
+        (4, 4) one row for each component; the row of a source with one level is NaN.
     """
     seeds, draws, probes = shape
     rows = np.zeros((4, 4))
     known = degrees_of_freedom(shape) > 0
     for source, repeats in enumerate((draws * probes, seeds * probes, probes, 1)):
         rows[source, source] = 1 / repeats
+        # The mean square to subtract is that of AB or, where it is not known, that of C.
         below = [error for error in (2, 3) if error > source and known[error]]
         if below:
             rows[source, below[0]] = -1 / repeats
@@ -81,14 +91,20 @@ def satterthwaite(
     shape: tuple[int, int, int],
     variance: float,
 ) -> float:
-    """Degrees of freedom of the variance of the mean; infinite where no mean square enters it.
+    """Approximates the degrees of freedom of the variance of the mean, after Satterthwaite.
+
+    The result is never below the fewest degrees of freedom of the mean squares that raise the
+    variance: mean squares that are subtracted could otherwise bring it below one.
 
     Args:
-        parts: (components, 4) combinations of mean squares of the components above zero, over their
-            levels.
+        parts: (components, 4) one row for each component above zero: its combination of mean
+            squares, divided by the number of levels that the mean is taken over.
         squares: (4,) mean squares.
-        shape: of the grid.
-        variance: of the mean, the test sample included.
+        shape: shape of the grid.
+        variance: variance of the mean, including that of the test sample.
+
+    Returns:
+        The degrees of freedom; infinite where no mean square enters the variance.
     """
     terms, degrees = parts.sum(axis=0) * squares, degrees_of_freedom(shape)
     if not (terms > 0).any():

@@ -1,9 +1,8 @@
-"""Bootstrap resamples of the test tracks, as counts.
+"""Bootstrap resamples of the test tracks, stored as the number of times each track was drawn.
 
-A resample draws as many tracks as there are, with replacement (Efron and Tibshirani, "An
-Introduction to the Bootstrap", 1993, chapters 6 and 13). It is kept as the number of times that
-each track was drawn, so that a metric of a resample is a weighted metric of the tracks, and nothing
-is ever copied.
+A resample draws as many tracks as the test set has, with replacement (Efron and Tibshirani, "An
+Introduction to the Bootstrap", 1993, chapters 6 and 13). Since only the counts are stored, a metric
+of a resample is a weighted metric of the original tracks, and no scores are copied.
 """
 
 import numpy as np
@@ -15,25 +14,27 @@ from bench.core.randomness import raw
 def resample_counts(
     tracks: int, resamples: int, seed: int, purpose: str, groups: NDArray[np.generic] | None = None
 ) -> NDArray[np.int32]:
-    """How often each track stands in each resample: multinomial counts, a function of the arguments alone.
+    """Draws bootstrap resamples and counts how often each track is in each of them.
 
-    They are the same on every machine and under every version of numpy, since they are made of raw
-    bits by integer arithmetic. Each resample has its own bits: the first 50 of 1000 are those that
+    The counts are multinomial. They depend on the arguments alone: since they are made from raw
+    random bits by integer arithmetic, they are the same on every machine and under every version
+    of numpy. Each resample has its own bits, so that the first 50 of 1000 resamples are those that
     `resamples=50` gives.
 
-    With groups, groups are drawn with replacement, each with all its tracks (cluster bootstrap;
-    Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8): tracks of
-    one artist are alike, and drawing them one by one makes intervals too narrow. The number of
-    tracks then varies between resamples.
+    With groups, whole groups are drawn with replacement, each with all its tracks (cluster
+    bootstrap; Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8).
+    Tracks of one artist resemble each other, and drawing them one by one would make intervals too
+    narrow. The number of tracks then varies between resamples.
 
     Args:
         tracks: number of test tracks.
         resamples: number of resamples.
-        seed: of the resamples.
-        purpose: names what is resampled, e.g. the data set and split; methods that give the same
-            name are scored on the same resamples.
-        groups: (tracks,) the group of each track, such as its artist; only which are equal counts,
-            and their order. Without them every track is a group of its own.
+        seed: seed of the resamples.
+        purpose: name of what is resampled, e.g. the data set and split. Methods that are scored
+            with the same name, seed and number of tracks share their resamples.
+        groups: (tracks,) label of each track's group, such as its artist. The counts depend on
+            which labels are equal and on their sorted order, not on the labels themselves. Without
+            groups every track is a group of its own.
 
     Returns:
         (tracks, resamples) int32; without groups each column sums to `tracks`.
@@ -51,10 +52,11 @@ def resample_counts(
 
 
 def _below(limit: int, bits: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Integers from 0 up to `limit`, each as likely as the others up to `limit` squared in 2**64.
+    """Turns random bits into integers from 0 up to, without, `limit`.
 
-    The high bits are a binary fraction, which is multiplied by the limit and rounded down. As many
-    of them are taken as leave the product in 64 bits.
+    The high bits are read as a binary fraction, which is multiplied by the limit and rounded down.
+    As many bits are used as keep the product below 2**64. The probabilities of two integers differ
+    by a share of the order of `limit` squared / 2**64, which is negligible for any test set.
     """
     length = limit.bit_length()
     fraction = bits >> np.uint64(length)

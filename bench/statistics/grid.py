@@ -1,4 +1,4 @@
-"""The largest balanced grid in a list of cells, for `bench.statistics.variance`."""
+"""The largest balanced grid of scores in a list of cells, for `bench.statistics.variance`."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,23 +9,28 @@ from numpy.typing import NDArray
 
 from bench.core.errors import InputError
 
-Cell = tuple[int, int, int, float, NDArray[np.float64] | None]
-"""Pretraining seed, label draw, probe seed, score, and the score in each resample, (resamples,) or
-None.
+Score = tuple[int, int, int, float, NDArray[np.float64] | None]
+"""Score of one cell: pretraining seed, label draw, probe seed, score, and (resamples,) scores in
+each resample of the test tracks (None without resamples).
 """
+
+_Levels = tuple[tuple[int, ...], tuple[int, ...], int]
+"""Pretraining seeds and label draws of a grid, and how many probe seeds each of their pairs has."""
+
+_NAMED = 5  # cells that a note names
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A balanced grid, ready for `variance_components`.
+    """A balanced grid of scores, as `variance_components` takes it.
 
     Attributes:
-        scores: (pretraining seeds, label draws, probe seeds).
-        resampled: (pretraining seeds, label draws, probe seeds, resamples); None where a cell has
-            none.
+        scores: (pretraining seeds, label draws, probe seeds) scores.
+        resampled: (pretraining seeds, label draws, probe seeds, resamples) scores in each resample;
+            None if any cell of the grid has none.
         seeds: pretraining seeds, ascending.
         draws: label draws, ascending.
-        left_out: (pretraining seed, label draw, probe seed) of the cells that are not in the grid,
+        left_out: (pretraining seed, label draw, probe seed) of each cell that is not in the grid,
             ascending.
         note: one sentence on what was left out; empty where nothing was.
     """
@@ -38,30 +43,34 @@ class Grid:
     note: str
 
 
-def balanced_grid(cells: Sequence[Cell]) -> Grid:
-    """Picks the pretraining seeds and label draws whose pairs all have equally many probe seeds, the most cells.
+def balanced_grid(cells: Sequence[Score]) -> Grid:
+    """Finds the largest balanced grid in a list of cells.
 
-    Of equally large grids the one wins in which more axes have several levels, so that more sources
-    are known. Probe seeds are nested, so those of two pairs need not have the same numbers; the
-    lowest of each pair are kept.
+    In a balanced grid, every pair of its pretraining seeds and label draws has the same number of
+    probe seeds. Of equally large grids the one wins in which more axes have several levels, since
+    it makes more sources of variance known. Probe seeds are nested in the pairs, so those of two
+    pairs need not be the same numbers; the lowest of each pair are kept.
 
     Args:
-        cells: in any order, all scored on the same test tracks and resamples.
+        cells: scores in any order, all on the same test tracks and resamples.
+
+    Returns:
+        The grid, and which cells are not in it.
 
     Raises:
-        InputError: no cell, a cell twice, or cells with different numbers of resamples.
+        InputError: if there is no cell, a cell is given twice, or cells have different numbers of
+            resamples.
     """
     pairs = _pairs(cells)
-    seeds, draws, probes = _largest({pair: len(found) for pair, found in pairs.items()})
-    kept = [pairs[seed, draw][:probes] for seed in seeds for draw in draws]
-    flat = [cell for pair in kept for cell in pair]
+    seeds, draws, probes = _largest({pair: len(scores) for pair, scores in pairs.items()})
+    kept = [cell for seed in seeds for draw in draws for cell in pairs[seed, draw][:probes]]
     shape = (len(seeds), len(draws), probes)
-    resampled = [cell[4] for cell in flat if cell[4] is not None]
-    chosen = {cell[:3] for cell in flat}
+    resampled = [cell[4] for cell in kept if cell[4] is not None]
+    chosen = {cell[:3] for cell in kept}
     left_out = tuple(sorted(cell[:3] for cell in cells if cell[:3] not in chosen))
     return Grid(
-        scores=np.array([cell[3] for cell in flat], dtype=np.float64).reshape(shape),
-        resampled=np.stack(resampled).reshape(*shape, -1) if len(resampled) == len(flat) else None,
+        scores=np.array([cell[3] for cell in kept], dtype=np.float64).reshape(shape),
+        resampled=np.stack(resampled).reshape(*shape, -1) if len(resampled) == len(kept) else None,
         seeds=seeds,
         draws=draws,
         left_out=left_out,
@@ -69,67 +78,80 @@ def balanced_grid(cells: Sequence[Cell]) -> Grid:
     )
 
 
-def _pairs(cells: Sequence[Cell]) -> dict[tuple[int, int], list[Cell]]:
-    """The cells of each pretraining seed and label draw, by probe seed."""
+def _pairs(cells: Sequence[Score]) -> dict[tuple[int, int], list[Score]]:
+    """Groups the cells by (pretraining seed, label draw), each group in the order of probe seeds.
+
+    Raises:
+        InputError: see `balanced_grid`.
+    """
     if not cells:
         raise InputError("no cell to take a grid from; give one or more")
     (place, count), *_ = Counter(cell[:3] for cell in cells).most_common(1)
     if count > 1:
         raise InputError(
-            f"(pretraining seed, label draw, probe seed) {place} is there {count} times; give it once"
+            f"(pretraining seed, label draw, probe seed) {place} is there {count} times; "
+            "give it once"
         )
     lengths = {len(cell[4]) for cell in cells if cell[4] is not None}
     if len(lengths) > 1:
         raise InputError(f"cells have {sorted(lengths)} resamples; score all of them with as many")
-    pairs: dict[tuple[int, int], list[Cell]] = {}
+    pairs: dict[tuple[int, int], list[Score]] = {}
     for cell in sorted(cells, key=lambda cell: cell[:3]):
         pairs.setdefault(cell[:2], []).append(cell)
     return pairs
 
 
-def _largest(counts: dict[tuple[int, int], int]) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """Pretraining seeds, label draws and probe seeds of the largest grid in (seed, draw) -> number of probe seeds."""
-    best: tuple[tuple[int, ...], tuple[int, ...], int] = ((), (), 0)
+def _largest(counts: dict[tuple[int, int], int]) -> _Levels:
+    """Finds the levels of the largest balanced grid.
+
+    Args:
+        counts: number of probe seeds of each (pretraining seed, label draw).
+    """
+    best: _Levels = ((), (), 0)
+    # For each number of probe seeds, a grid is a set of pretraining seeds that share a set of label
+    # draws. The largest has all label draws that its seeds share, so only intersections of the
+    # seeds' draws need to be tried.
     for probes in sorted(set(counts.values())):
         draws_of: dict[int, set[int]] = {}
         for (seed, draw), count in sorted(counts.items()):
             if count >= probes:
                 draws_of.setdefault(seed, set()).add(draw)
         for draws in sorted(_intersections(draws_of.values()), key=sorted):
-            seeds = tuple(seed for seed, found in draws_of.items() if draws <= found)
+            seeds = tuple(seed for seed, available in draws_of.items() if draws <= available)
             best = max(best, (seeds, tuple(sorted(draws)), probes), key=_size)
     return best
 
 
-def _size(grid: tuple[tuple[int, ...], tuple[int, ...], int]) -> tuple[int, int]:
-    """Number of cells, then of axes with more than one level."""
+def _size(grid: _Levels) -> tuple[int, int]:
+    """Order of grids by size: the number of cells, then of axes with more than one level."""
     levels = (len(grid[0]), len(grid[1]), grid[2])
     return levels[0] * levels[1] * levels[2], sum(count > 1 for count in levels)
 
 
 def _intersections(sets: Iterable[set[int]]) -> set[frozenset[int]]:
-    """All intersections of one or more sets but the empty one: nothing else can be the label draws of a largest grid.
+    """Returns all intersections of one or more of the sets, except the empty one.
 
-    Seeds that miss the same cells give the same set, so that there are few of them in any grid that
-    was meant whole.
+    Seeds that miss the same cells have the same set, so that there are few different sets in any
+    grid that was meant to be complete.
     """
-    found: set[frozenset[int]] = set()
-    for one in map(frozenset, sets):
-        found |= {one} | {one & other for other in found}
-    return found - {frozenset()}
+    intersections: set[frozenset[int]] = set()
+    for added in map(frozenset, sets):
+        intersections |= {added} | {added & other for other in intersections}
+    return intersections - {frozenset()}
 
 
 def _note(
     shape: tuple[int, int, int], total: int, left_out: tuple[tuple[int, int, int], ...]
 ) -> str:
-    named = ", ".join(f"({seed}, {draw}, {probe})" for seed, draw, probe in left_out[:5])
-    more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+    """Says in one sentence how large the grid is and which cells are not in it."""
+    named = ", ".join(f"({seed}, {draw}, {probe})" for seed, draw, probe in left_out[:_NAMED])
+    more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
     words = ("pretraining seed", "label draw", "probe seed")
     levels = " x ".join(
         f"{count} {word}{'' if count == 1 else 's'}"
         for count, word in zip(shape, words, strict=True)
     )
     return (
-        f"largest balanced grid: {levels}, {total - len(left_out)} of {total} cells; left out (pretraining seed, "
-        f"label draw, probe seed): {named}{more}"
+        f"largest balanced grid: {levels}, {total - len(left_out)} of {total} cells; "
+        f"left out (pretraining seed, label draw, probe seed): {named}{more}"
     )

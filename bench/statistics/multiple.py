@@ -1,4 +1,4 @@
-"""Adjusting p-values for the number of comparisons."""
+"""Adjustment of p-values for multiple comparisons."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,12 +7,13 @@ from bench.core.errors import InputError
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm's step-down adjustment: comparing the result with alpha keeps the family-wise error rate at alpha.
+    """Adjusts p-values by Holm's step-down procedure, which controls the family-wise error rate.
 
-    The i-th smallest of m p-values is multiplied by m - i + 1; the products are made monotone by a
-    running maximum and cut at 1 (Holm, "A simple sequentially rejective multiple test procedure",
-    Scandinavian Journal of Statistics 6, 1979; as adjusted p-values: Wright, Biometrics 48, 1992).
-    It holds for tests that depend on one another in any way.
+    Rejecting the hypotheses whose adjusted p-value is at most alpha keeps the family-wise error
+    rate at or below alpha, however the tests depend on one another. The i-th smallest of m p-values
+    is multiplied by m - i + 1; a running maximum makes the products monotone, and they are cut at 1
+    (Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6, 1979; as adjusted p-values: Wright, Biometrics 48, 1992).
 
     Args:
         p_values: (comparisons,); NaN marks a comparison that was not made and is not counted.
@@ -21,7 +22,7 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
         (comparisons,) adjusted p-values in the order given, NaN where NaN was given.
 
     Raises:
-        InputError: a p-value outside [0, 1], or an array of another shape.
+        InputError: if a p-value lies outside [0, 1], or the array is not one-dimensional.
     """
     if p_values.ndim != 1:
         raise InputError(f"p-values have the shape {p_values.shape}; give them as one row")

@@ -1,4 +1,4 @@
-"""Several methods over several data sets: Friedman's test on ranks, and Nemenyi's critical difference."""
+"""Ranks of methods over data sets: Friedman's test and Nemenyi's critical difference."""
 
 import math
 from dataclasses import dataclass
@@ -11,29 +11,31 @@ from scipy.stats import rankdata, studentized_range
 from bench.core.errors import InputError
 
 FEW_DATASETS = 5
-"""With fewer data sets than this a test on ranks is called weak."""
+"""A test on ranks is called weak with fewer data sets than this."""
 
 
 @dataclass(frozen=True)
 class Friedman:
-    """Ranks of methods over data sets, and whether they differ.
+    """Ranks of methods over data sets, and tests of whether they differ.
 
     Attributes:
-        average_ranks: (methods,) 1 is best.
+        average_ranks: (methods,) mean rank over the data sets; 1 is best.
         statistic: Friedman's chi-square, corrected for ties, with methods - 1 degrees of freedom.
-        p_value: of it.
+        p_value: p-value of `statistic`.
         f_statistic: Iman and Davenport's F with methods - 1 and (methods - 1) (datasets - 1)
             degrees of freedom; infinite where all data sets rank the methods alike.
-        f_p_value: of it; the less conservative of the two, and the one that Demsar advises.
-        critical_difference: average ranks that differ by at least this differ at `alpha` (Nemenyi).
+        f_p_value: p-value of `f_statistic`. It is the less conservative of the two p-values, and
+            the one that Demsar recommends.
+        critical_difference: Nemenyi's critical difference; two methods whose average ranks differ
+            by at least this differ significantly at level `alpha`.
         groups: sets of two or more methods (columns of the scores, best first) that do not differ
-            from one another, each as large as can be; they may overlap. A method in no group
-            differs from all others.
-        alpha: family-wise level of the critical difference.
-        smallest_p: the p-value of the strongest evidence there is, the same ranking on every data
-            set, methods! to the power 1 - datasets (without ties); neither p-value is given as
-            less.
-        weak: why the test can say little; empty where nothing speaks against it.
+            significantly from one another. No group can be extended; groups may overlap. A method
+            in no group differs from all others.
+        alpha: family-wise significance level of the critical difference.
+        smallest_p: the smallest p-value that can occur, that of the same ranking (without ties) on
+            every data set, which is methods! to the power 1 - datasets. No smaller value is given
+            as `p_value` or `f_p_value`.
+        weak: one sentence on why the test has little power; empty if it does not apply.
     """
 
     average_ranks: NDArray[np.float64]
@@ -49,22 +51,26 @@ class Friedman:
 
 
 def friedman(scores: NDArray[np.float64], *, alpha: float = 0.05) -> Friedman:
-    """Tests whether methods rank alike over data sets, and which of them differ.
+    """Tests whether methods have the same ranks over data sets, and which methods differ.
 
-    Friedman, "The use of ranks to avoid the assumption of normality implicit in the analysis of
-    variance", JASA 32, 1937; with ties as in Conover, "Practical Nonparametric Statistics", 3rd
-    edition 1999, section 5.8. F: Iman and Davenport, Communications in Statistics A9, 1980. Their
-    use on data sets: Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR
-    7, 2006, section 3.2.2; he takes chi-square and F as good above some 10 data sets and 5 methods.
-    Data sets must be independent: draws, fractions or splits of one data set are not.
+    Friedman's test: "The use of ranks to avoid the assumption of normality implicit in the analysis
+    of variance", JASA 32, 1937; with ties as in Conover, "Practical Nonparametric Statistics", 3rd
+    edition 1999, section 5.8. The F statistic: Iman and Davenport, Communications in Statistics A9,
+    1980. Both for data sets: Demsar, "Statistical comparisons of classifiers over multiple data
+    sets", JMLR 7, 2006, section 3.2.2, who considers chi-square and F good approximations above
+    about 10 data sets and 5 methods. Data sets must be independent, which label draws, label
+    fractions or splits of one data set are not.
 
     Args:
         scores: (datasets, methods), higher is better; equal scores share the mean of their ranks.
-        alpha: level of the critical difference.
+        alpha: significance level of the critical difference.
+
+    Returns:
+        The ranks, the two tests and the groups of methods that do not differ.
 
     Raises:
-        InputError: fewer than two data sets or methods, a score that is no number, or alpha outside
-            (0, 1).
+        InputError: if there are fewer than two data sets or methods, a score is NaN, or alpha lies
+            outside (0, 1).
     """
     _check(scores)
     datasets, methods = scores.shape
@@ -74,18 +80,12 @@ def friedman(scores: NDArray[np.float64], *, alpha: float = 0.05) -> Friedman:
     statistic = _chi_square(ranks)
     smallest = math.exp((1 - datasets) * math.lgamma(methods + 1))
     remaining = datasets * (methods - 1) - statistic
-    # Rounding may leave a little where nothing remains; the smallest step of the statistic is far
-    # above it.
-    f_statistic = (
-        (datasets - 1) * statistic / remaining
-        if remaining > 1e-9 * datasets * methods
-        else math.inf
-    )
-    f_p = (
-        float(fdtrc(methods - 1, (methods - 1) * (datasets - 1), f_statistic))
-        if f_statistic < math.inf
-        else 0.0
-    )
+    # Rounding may leave a tiny remainder where it should be zero. The smallest step between two
+    # values of the statistic is far above the threshold.
+    f_statistic, f_p = math.inf, 0.0
+    if remaining > 1e-9 * datasets * methods:
+        f_statistic = (datasets - 1) * statistic / remaining
+        f_p = float(fdtrc(methods - 1, (methods - 1) * (datasets - 1), f_statistic))
     return Friedman(
         average_ranks=average,
         statistic=statistic,
@@ -101,19 +101,22 @@ def friedman(scores: NDArray[np.float64], *, alpha: float = 0.05) -> Friedman:
 
 
 def critical_difference(methods: int, datasets: int, *, alpha: float = 0.05) -> float:
-    """Nemenyi's critical difference of average ranks, q_alpha sqrt(k (k + 1) / (6 N)).
+    """Computes Nemenyi's critical difference of average ranks.
 
-    q_alpha is the quantile of the range of k standard normals (the studentised range with infinite
-    degrees of freedom) divided by sqrt 2 (Demsar 2006, section 3.2.2 and table 5a; Nemenyi, thesis,
-    Princeton 1963).
+    It is q_alpha sqrt(k (k + 1) / (6 N)), where q_alpha is the 1 - alpha quantile of the range of k
+    standard normal variables (the studentised range with infinite degrees of freedom) divided by
+    sqrt 2 (Demsar 2006, section 3.2.2 and table 5a; Nemenyi, thesis, Princeton 1963).
 
     Args:
-        methods: k, two or more.
-        datasets: N, two or more.
-        alpha: level that holds for all pairs together.
+        methods: number of methods k, two or more.
+        datasets: number of data sets N, two or more.
+        alpha: family-wise significance level over all pairs.
+
+    Returns:
+        The smallest difference of two average ranks that is significant.
 
     Raises:
-        InputError: fewer than two methods or data sets, or alpha outside (0, 1).
+        InputError: if there are fewer than two methods or data sets, or alpha lies outside (0, 1).
     """
     for name, count in (("method", methods), ("data set", datasets)):
         if count < 2:
@@ -133,17 +136,18 @@ def _check(scores: NDArray[np.float64]) -> None:
     if len(missing):
         row, column = missing[0]
         raise InputError(
-            f"method {column} has no score on data set {row} (counted from 0; {len(missing)} missing in all); ranks "
-            "need every method on every data set: run the cell, or leave out the method or the data set"
+            f"method {column} has no score on data set {row} (counted from 0; {len(missing)} "
+            "missing in all); ranks need every method on every data set: run the cell, or leave "
+            "out the method or the data set"
         )
 
 
 def _chi_square(ranks: NDArray[np.float64]) -> float:
-    """Friedman's statistic of (datasets, methods) midranks.
+    """Computes Friedman's statistic of (datasets, methods) midranks.
 
-    0 where every data set ties all methods. (k - 1) times the ratio of the spread of the rank sums
-    to the spread of the ranks, which is the usual formula with its correction for ties (Conover
-    1999, section 5.8).
+    It is (k - 1) times the ratio of the spread of the rank sums to the spread of the ranks, which
+    is the usual formula with its correction for ties (Conover 1999, section 5.8). It is 0 where all
+    methods are tied on every data set.
     """
     datasets, methods = ranks.shape
     centre = (methods + 1) / 2
@@ -153,7 +157,11 @@ def _chi_square(ranks: NDArray[np.float64]) -> float:
 
 
 def _groups(average: NDArray[np.float64], difference: float) -> tuple[tuple[int, ...], ...]:
-    """Longest runs of two or more consecutive average ranks whose ends differ by less than the critical difference."""
+    """Finds the groups of methods that do not differ significantly from one another.
+
+    They are the longest runs of two or more consecutive average ranks whose ends differ by less
+    than the critical difference.
+    """
     order = np.argsort(average, kind="stable")
     groups: list[tuple[int, ...]] = []
     reached = 0
@@ -166,18 +174,21 @@ def _groups(average: NDArray[np.float64], difference: float) -> tuple[tuple[int,
 
 
 def _weakness(datasets: int, methods: int, difference: float, alpha: float, smallest: float) -> str:
-    """One sentence where the test can say little."""
+    """Says in one sentence why the test has little power; an empty text if it does not apply."""
     widest = methods - 1
     if smallest > alpha:
-        return f"{datasets} data sets: even the same ranking on all of them has p = {smallest:.2g}, above {alpha:g}"
+        return (
+            f"{datasets} data sets: even the same ranking on all of them has p = {smallest:.2g}, "
+            f"above {alpha:g}"
+        )
     if difference > widest:
         return (
-            f"{datasets} data sets: average ranks must differ by {difference:.2f}, and {methods} methods cannot differ "
-            f"by more than {widest}: no pair can be told apart"
+            f"{datasets} data sets: average ranks must differ by {difference:.2f}, and "
+            f"{methods} methods cannot differ by more than {widest}: no pair can be told apart"
         )
     if datasets < FEW_DATASETS:
         return (
-            f"{datasets} data sets are few: average ranks must differ by {difference:.2f} of at most {widest}, and the "
-            f"smallest p that can occur is {smallest:.2g}"
+            f"{datasets} data sets are few: average ranks must differ by {difference:.2f} of at "
+            f"most {widest}, and the smallest p that can occur is {smallest:.2g}"
         )
     return ""
