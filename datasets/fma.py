@@ -1,4 +1,4 @@
-"""FMA: up to 106 574 tracks of the Free Music Archive in four sizes, with genres and an official split.
+"""FMA: up to 106 574 tracks of the Free Music Archive in four sizes, with genres and a split.
 
 Michaël Defferrard, Kirell Benzi, Pierre Vandergheynst and Xavier Bresson, "FMA: a dataset for music
 analysis", ISMIR 2017, arXiv:1612.01840.
@@ -8,11 +8,11 @@ Root: `fma_metadata/tracks.csv` (two header lines: a table's name above a column
 ones; `full` has whole tracks, the others 30 s from their middle. A few clips of each size are cut
 short or empty in the archives: `prepare` lists them.
 
-`task` says what a track is labelled with: `genre`, its top-level genre (small: 8 classes, balanced;
-medium: 16); `tags`, all its genres, with the genres above them (161 in large and full); `none`, for
-audio to pretrain on.
+The setting `task` says what a track is labelled with: `genre`, its one top-level genre (8 classes
+of equal size in small, 16 in medium); `tags`, all its genres and the genres above them (161 in
+large and full); `none`, nothing, for pretraining.
 
-Groups are artists.
+Groups are artists. The split is the official one.
 """
 
 import json
@@ -28,12 +28,15 @@ PAPER = "Defferrard et al., ISMIR 2017, arXiv:1612.01840"
 COST = "mp3: small 7.2, medium 22, large 93, full 879 GiB; prepared at 16 kHz: 7.7, 24, 102, 950 GB"
 HOMEPAGE = "https://github.com/mdeff/fma"
 LICENCE = "audio: Creative Commons, each track its own; metadata: CC BY 4.0"
-CITATION = "M. Defferrard, K. Benzi, P. Vandergheynst, X. Bresson. FMA: A Dataset for Music Analysis. ISMIR 2017."
+CITATION = (
+    "M. Defferrard, K. Benzi, P. Vandergheynst, X. Bresson. FMA: A Dataset for Music Analysis. "
+    "ISMIR 2017."
+)
 
 _SERVER = "https://os.unil.cloud.switch.ch/fma"
 _SIZES = ("small", "medium", "large", "full")
-# The checksums stand in the repository's README. It gives sizes in round GiB alone; the exact ones
-# are what the server said to public download scripts.
+# The checksums are in the repository's README, which gives sizes in round GiB only; the exact sizes
+# are those that public download scripts got from the server.
 FILES = (
     File(
         "fma_metadata.zip",
@@ -120,7 +123,7 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
     """Reads the metadata and looks for the tracks' files.
 
     Raises:
-        InputError: a table or all audio is missing, or a table is not the published one.
+        InputError: a table or all audio is missing, or a table is not as published.
     """
     path = contract.find(root, "metadata", "fma_metadata/tracks.csv", "tracks.csv")
     tracks = _tracks(path, settings.size)
@@ -129,7 +132,8 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
         unknown = tracks["genre_top"] == ""
         if unknown.any():
             notes.append(
-                f"{int(unknown.sum())} of {len(tracks)} tracks have no single top-level genre and are left out"
+                f"{int(unknown.sum())} of {len(tracks)} tracks have no single top-level genre "
+                "and are left out"
             )
         tracks = tracks[~unknown].reset_index(drop=True)
         tracks["tags"] = [[genre] for genre in tracks["genre_top"]]
@@ -152,13 +156,12 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
 
 
 def _tracks(path: Path, size: str) -> pd.DataFrame:
-    """The tracks of one size."""
+    """The rows of one size, with the columns of _COLUMNS and the harness's names of splits."""
     table = contract.read_table(path, tuple(_COLUMNS), header_lines=2).rename(columns=_COLUMNS)
-    table = table[
-        table["track_id"] != "track_id"
-    ]  # pandas wrote a third line, the name of its index
+    # pandas, which wrote the table, added a third header line with the name of its index.
+    table = table[table["track_id"] != "track_id"]
     wanted = _SIZES[: _SIZES.index(size) + 1]
-    # Every track is in a size, but the largest two differ in their audio alone.
+    # A track's subset is the smallest size that it is in. Large and full have the same tracks.
     tracks = table if size in ("large", "full") else table[table["subset"].isin(wanted)]
     if tracks.empty:
         raise InputError(f"{path}: no tracks of the size '{size}' among {len(table)}")
@@ -168,17 +171,17 @@ def _tracks(path: Path, size: str) -> pd.DataFrame:
     if len(strange):
         first = strange.iloc[0]
         raise InputError(
-            f"{path}: track '{first['track_id']}' has split '{first['split']}'; known: {', '.join(_SPLITS)}"
+            f"{path}: track '{first['track_id']}' has split '{first['split']}'; known: "
+            f"{', '.join(_SPLITS)}"
         )
-    if tracks["track_id"].duplicated().any():
-        raise InputError(
-            f"{path}: track {tracks['track_id'][tracks['track_id'].duplicated()].iloc[0]} stands twice"
-        )
+    twice = tracks["track_id"][tracks["track_id"].duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: track {twice.iloc[0]} stands twice")
     return tracks.assign(split=tracks["split"].map(_SPLITS)).reset_index(drop=True)
 
 
 def _titles(path: Path) -> dict[int, str]:
-    """Number of a genre -> its name, with the number where two have one name."""
+    """Number of each genre -> its name, followed by the number where several share the name."""
     table = contract.read_table(path, ("genre_id", "title"))
     twice = table["title"].duplicated(keep=False)
     names = table["title"].where(~twice, table["title"] + " (" + table["genre_id"] + ")")
@@ -186,7 +189,13 @@ def _titles(path: Path) -> dict[int, str]:
 
 
 def _genres(tracks: pd.DataFrame, path: Path, titles: dict[int, str]) -> list[list[str]]:
-    """All genres of each track, by name."""
+    """Names of all genres of each track, sorted.
+
+    Args:
+        tracks: the rows of `_tracks`.
+        path: of their table, for messages.
+        titles: number of a genre -> its name.
+    """
     try:
         return [
             sorted(titles[number] for number in json.loads(several))

@@ -5,8 +5,8 @@ or lower case) and taken in the order of their paths, so that the same tree is t
 Hidden files and folders are passed over and counted; links are followed. Tracks of one folder are
 one group.
 
-All tracks stand in the train split, so that they are pretrained on whatever `views.splits` says;
-with no tags, the data set cannot be probed.
+All tracks are in the train split, so that the setting `views.splits` always includes them. The
+data set has no tags, so it cannot be probed.
 """
 
 import os
@@ -33,7 +33,7 @@ ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au")
 
 
 class Settings(contract.Settings):
-    """There is nothing to choose."""
+    """No settings: the root says it all."""
 
 
 def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
@@ -50,7 +50,7 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
     for path in _files(root, passed):
         paths.append(path)
         if len(paths) % 1000 == 0:
-            progress(len(paths), len(paths) + 1)  # how many there will be is not known
+            progress(len(paths), len(paths) + 1)  # the total is not known yet
     if not paths:
         seen = f"; {sum(passed.values())} files in it are other ones" if passed else ""
         raise InputError(
@@ -68,7 +68,9 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
 def _files(root: Path, passed: Counter[str]) -> Iterator[str]:
     """Paths of the audio files below `root`, relative to it.
 
-    Counts in `passed` what else is there.
+    Args:
+        root: the tree.
+        passed: kind of other file or folder -> how many were passed over; counted here.
     """
 
     def refuse(error: OSError) -> None:
@@ -81,15 +83,12 @@ def _files(root: Path, passed: Counter[str]) -> Iterator[str]:
         below.sort()
         for name in tuple(below):
             real = os.path.realpath(Path(folder, name))
-            if (
-                name.startswith(".") or real in entered
-            ):  # a link to a folder that was entered could lead on for ever
+            # Of a folder that is entered a second time, a link in it could lead on for ever.
+            if name.startswith(".") or real in entered:
                 below.remove(name)
-                passed[
-                    "hidden folders"
-                    if name.startswith(".")
-                    else "folders that links lead to a second time"
-                ] += 1
+                is_hidden = name.startswith(".")
+                kind = "hidden folders" if is_hidden else "folders that links lead to a second time"
+                passed[kind] += 1
             entered.add(real)
         for name in names:
             path = Path(folder, name).relative_to(root).as_posix()
@@ -104,7 +103,7 @@ def _files(root: Path, passed: Counter[str]) -> Iterator[str]:
 
 
 def _storable(path: str) -> bool:
-    """Whether a table can hold the name."""
+    """Whether a path is text, so that the manifest's table can hold it."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -2,13 +2,13 @@
 
 George Tzanetakis and Perry Cook, "Musical genre classification of audio signals", IEEE Transactions
 on Speech and Audio Processing 10(5), 2002. The split: Corey Kereliuk, Bob Sturm and Jan Larsen,
-"Deep learning and music adversaries", IEEE Transactions on Multimedia 17(11), 2015, after the
-faults that Sturm found (repetitions, mislabellings, distortions); it is also made to keep artists
-apart.
+"Deep learning and music adversaries", IEEE Transactions on Multimedia 17(11), 2015. It leaves out
+the faulty excerpts that Sturm found (repetitions, mislabellings, distortions), and is made to keep
+artists apart.
 
-Root: `genres/blues/blues.00000.au` as first distributed, or
-`genres_original/blues/blues.00000.wav`. The `.wav` of jazz.00054 in some copies is no audio file:
-`prepare` lists it.
+Root: `genres/blues/blues.00000.au`, as first distributed, or
+`genres_original/blues/blues.00000.wav`. In some copies jazz.00054.wav is no audio file: `prepare`
+lists it.
 
 The data set names no artists, so every excerpt is a group of its own.
 """
@@ -25,12 +25,12 @@ COST = "1.2 GB; 0.9 GB prepared at 16 kHz"
 HOMEPAGE = "http://marsyas.info/downloads/datasets.html"
 LICENCE = "none given; audio under copyright, for research"
 CITATION = (
-    "G. Tzanetakis, P. Cook. Musical genre classification of audio signals. IEEE Transactions on Speech and \
-Audio Processing 10(5), 2002."
+    "G. Tzanetakis, P. Cook. Musical genre classification of audio signals. IEEE Transactions on "
+    "Speech and Audio Processing 10(5), 2002."
 )
 
-# The checksum is the one that torchaudio knows for the authors' own copy,
-# opihi.cs.uvic.ca/sound/genres.tar.gz, which is no longer served. The size is not known.
+# The checksum is the one in torchaudio for the authors' own copy,
+# opihi.cs.uvic.ca/sound/genres.tar.gz, which is no longer served. The size is not published.
 FILES = (
     File(
         "genres.tar.gz",
@@ -99,7 +99,7 @@ SPLIT = {
 
 
 class Settings(contract.Settings):
-    """There is nothing to choose: other splits of this data set repeat or mislabel tracks."""
+    """No settings: other splits of this data set hold repeated or mislabelled tracks."""
 
 
 def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:

@@ -1,15 +1,16 @@
-"""MTG-Jamendo: 55 000 full tracks under Creative Commons with 195 tags of genre, instrument, mood and theme.
+"""MTG-Jamendo: 55 000 full tracks with 195 tags of genre, instrument, mood and theme.
 
 Dmitry Bogdanov, Minz Won, Philip Tovstogan, Alastair Porter and Xavier Serra, "The MTG-Jamendo
 dataset for automatic music tagging", Machine Learning for Music Discovery Workshop, ICML 2019.
 
 Root: the repository's `data/splits/split-N/*.tsv`, and the audio in `audio/NN/NNNN.mp3` (as
 published, up to 320 kbit/s) or `audio-low/NN/NNNN.low.mp3` (a second distribution, a third of the
-size). The tables have as many columns as the track with most tags, and end their lines with CR LF.
+size). The lines of the tables differ in length, with one value for each tag of the track at their
+end, and end with CR LF.
 
-Groups are artists, which never cross a split. Tags keep their category ("genre---rock") and are
+Groups are artists; none has tracks in two splits. Tags keep their category ("genre---rock") and are
 sorted, which is the order of the published lists `tags/top50.txt` and `tags/moodtheme_split.txt`;
-genre and instrument have no list.
+for genre and instrument no list is published.
 """
 
 from itertools import product
@@ -27,8 +28,8 @@ COST = "508 GB of mp3, or about a third of it with low bit rate; 430 GB prepared
 HOMEPAGE = "https://github.com/MTG/mtg-jamendo-dataset"
 LICENCE = "audio: Creative Commons, each track its own; metadata: CC BY-NC-SA 4.0"
 CITATION = (
-    "D. Bogdanov, M. Won, P. Tovstogan, A. Porter, X. Serra. The MTG-Jamendo dataset for automatic music \
-tagging. Machine Learning for Music Discovery Workshop, ICML 2019."
+    "D. Bogdanov, M. Won, P. Tovstogan, A. Porter, X. Serra. The MTG-Jamendo dataset for automatic "
+    "music tagging. Machine Learning for Music Discovery Workshop, ICML 2019."
 )
 
 _TASKS = {
@@ -44,11 +45,12 @@ _SERVER = "https://cdn.freesound.org/mtg-jamendo/raw_30s"
 
 
 def _table(task: str, fold: int, split: str) -> str:
+    """Path of a split's table below the repository's folder `data`."""
     return f"splits/split-{fold}/autotagging_{_TASKS[task]}-{_SPLITS[split]}.tsv"
 
 
 def _audio(folder: str) -> tuple[File, ...]:
-    """The list of checksums of one distribution of the audio, and its hundred archives."""
+    """The files of one distribution of the audio: its hundred archives and their checksums."""
     digests = f"raw_30s_{folder}_sha256_tars.txt"
     archives = [f"raw_30s_{folder}-{number:02}.tar" for number in range(100)]
     return (
@@ -65,8 +67,8 @@ def _audio(folder: str) -> tuple[File, ...]:
     )
 
 
-# Sizes of the archives are not published; neither are checksums of the tables, whose counts
-# PUBLISHED has.
+# No sizes of the archives are published, and no checksums of the tables; PUBLISHED has what they
+# count.
 _TABLES = {
     (task, fold): tuple(
         File(f"data/{_table(task, fold, split)}", f"{_REPOSITORY}/{_table(task, fold, split)}")
@@ -92,8 +94,8 @@ class Settings(contract.Settings):
     Attributes:
         task: "top50", "genre" (87 tags), "instrument" (40) or "moodtheme" (56).
         fold: which of the five published splits; published scores are of split 0.
-        audio: "full", or "low" for the distribution of low bit rate; scores of the two are not the
-            same.
+        audio: "full", or "low" for the distribution with a low bit rate; the scores of the two
+            differ.
     """
 
     task: Literal["top50", "genre", "instrument", "moodtheme"] = "top50"
@@ -110,7 +112,7 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
     """Reads the three tables of the split and looks for the tracks' files.
 
     Raises:
-        InputError: a table or all audio is missing, or a table is not the published one.
+        InputError: a table or all audio is missing, or a table is not as published.
     """
     tracks = pd.concat([_read(root, settings, split) for split in _SPLITS], ignore_index=True)
     if tracks["track_id"].duplicated().any():
@@ -125,6 +127,7 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
 
 
 def _read(root: Path, settings: Settings, split: str) -> pd.DataFrame:
+    """The tracks of one split, with paths as the table has them."""
     name = _table(settings.task, settings.fold, split)
     bare = name.removeprefix("splits/")
     path = contract.find(
@@ -146,7 +149,17 @@ def _read(root: Path, settings: Settings, split: str) -> pd.DataFrame:
 def _locate(
     root: Path, paths: list[str], audio: str, progress: Progress
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Finds the audio of the distribution asked for; says so where only the other one is there."""
+    """Paths of the audio below the root, and a note on missing files.
+
+    Args:
+        root: the data set's root.
+        paths: of the tracks, as the tables have them.
+        audio: "full" or "low".
+        progress: see `contract.locate`.
+
+    Raises:
+        InputError: the audio is not there; says so where the other distribution is.
+    """
     places = {
         "full": ("audio", "raw_30s/audio", ""),
         "low": ("audio-low", "raw_30s/audio-low", "audio", ""),

@@ -2,13 +2,13 @@
 
 Needs no download. A track is an excerpt of a composed piece: a style's harmony, grooves, bass lines
 and melodies, played by a band of sampled General-MIDI instruments, with swing and human timing.
-About ten tracks have one artist, with favourite styles, instruments and tempos; an artist has two
-albums, each with its own production (equaliser, room, noise, vinyl, level), drawn independently of
-everything that is tagged. Splits are by artist. Every factor is a column of the manifest.
+Each artist has ten tracks, with favourite styles, instruments and tempos, on two albums; an album
+has its own production (equaliser, room, noise, vinyl, level), drawn independently of everything
+that is tagged. No artist is in two splits. Every factor is a column of the manifest.
 
 The modules, in the order of the work: `styles`, `patterns`, `harmony` and `instruments` (tables),
-`plan` (who and what), `compose` with `band` and `melody` (notes), `tagging`, `render` (audio),
-`production`, `workers`.
+`plan` (what each track is to be), `compose` with `band` and `melody` (its notes), `tagging` (its
+tags), `render` (its audio), `production` (its sound), `splits`, and `workers` (processes).
 """
 
 import hashlib
@@ -39,7 +39,7 @@ CITATION = "midiband, the embedded data set of pretext-bench"
 GENERATED = True
 
 FEWEST_TRACKS = 4 * TRACKS_PER_ARTIST
-"""With four artists each split has one."""
+"""Four artists, the fewest with which each split has one."""
 
 PACKAGES = {
     "numpy": "numpy",
@@ -48,23 +48,23 @@ PACKAGES = {
     "soxr": "soxr",
     "symusic": "symusic<0.6",
 }
-"""What making the audio needs -> what pip is to be asked for."""
+"""Package that making the audio needs -> requirement that pip installs it by."""
 
 LIMIT_SECONDS = 30.0
-"""Time limit for one track, of which most need a tenth of a second.
+"""Time limit for one track, to which LIMIT_PER_SECOND is added for each second of its audio.
 
-Plus LIMIT_PER_SECOND for each second of audio.
+Most tracks need a tenth of a second.
 """
 LIMIT_PER_SECOND = 1.0
 
 
 class Settings(contract.Settings):
-    """What is made.
+    """How much music is made, and which.
 
     Attributes:
         tracks: how many tracks.
-        seconds: length of each, in seconds.
-        seed: another seed is other music. Track number i of a seed is the same whatever `tracks`
+        seconds: length of each track, in seconds.
+        seed: each seed gives other music. Track number i of a seed is the same whatever `tracks`
             is.
     """
 
@@ -80,11 +80,19 @@ TrackMaker = Callable[[int], Row]
 def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
     """Makes the audio under `root/audio` and returns its manifest.
 
-    A call that was killed is taken up where it ended: files that the same code made with the same
-    settings are kept.
+    Files that the same code made with the same settings are kept, so that a call after a killed
+    one makes only what is missing.
+
+    Args:
+        root: the data set's folder.
+        settings: what is made.
+        progress: called with (done, total) tracks.
+
+    Returns:
+        The manifest, with a split by artist.
 
     Raises:
-        InputError: a package is missing, or the synthesizer hung.
+        InputError: a package is missing, or the synthesizer did not return.
     """
     (root / "audio").mkdir(parents=True, exist_ok=True)
     maker = partial(make_track, root, settings, fingerprint(settings))
@@ -96,7 +104,8 @@ def manifest(root: Path, settings: Settings, progress: Progress) -> Manifest:
         kind="tags",
         split_name="artist",
         notes=(
-            f"{settings.tracks} tracks of {settings.seconds:g} s by {tracks['artist'].nunique()} artists",
+            f"{settings.tracks} tracks of {settings.seconds:g} s by "
+            f"{tracks['artist'].nunique()} artists",
         ),
     )
 
@@ -107,10 +116,10 @@ def render_all(
     """Calls `maker` for every track in worker processes.
 
     Args:
-        maker: makes one track from its number; picklable.
+        maker: makes one track from its number and returns its row; picklable.
         settings: give the number of tracks and the time limit.
-        progress: called after each track.
-        processes: how many worker processes; one a usable core where None.
+        progress: called with (done, total) tracks, at the start and after each track.
+        processes: how many worker processes; None for one per usable core.
 
     Returns:
         The rows in the order of the tracks.
@@ -132,7 +141,13 @@ def render_all(
 
 
 def fingerprint(settings: Settings) -> str:
-    """A digest of all that a track depends on but its number: this package's code, its libraries, seed and length."""
+    """Digest of everything that a track depends on except its number.
+
+    That is this package's code, the versions of its libraries, the seed and the length.
+
+    Raises:
+        InputError: a library is not installed.
+    """
     digest = hashlib.sha256(f"{settings.seed}/{settings.seconds!r}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
@@ -141,13 +156,18 @@ def fingerprint(settings: Settings) -> str:
             digest.update(f"{package}={version(package)}".encode())
         except PackageNotFoundError as error:
             raise InputError(
-                f"the data set 'midiband' needs the package '{package}': pip install '{requirement}'"
+                f"the data set 'midiband' needs the package '{package}': "
+                f"pip install '{requirement}'"
             ) from error
     return digest.hexdigest()[:32]
 
 
 def describe_track(settings: Settings, index: int) -> tuple[Row, Any]:
-    """A track's row but for its split, and its composed piece; nothing is rendered."""
+    """Composes a track without rendering it.
+
+    Returns:
+        Its row of the manifest without the split, and its `compose.Piece`.
+    """
     piece = compose(plan_track(settings.seed, index), settings.seconds)
     plan, traits = piece.plan, measure(piece)
     artist = f"artist-{plan.artist:04d}"
@@ -161,13 +181,12 @@ def describe_track(settings: Settings, index: int) -> tuple[Row, Any]:
     }
     names = audible(piece)
     production = draw_production(settings.seed, plan.artist, plan.album)
-    return row | _factors(plan) | {
-        "instruments": list(names)
-    } | traits.columns() | production.columns(), piece
+    row |= _factors(plan) | {"instruments": list(names)}
+    return row | traits.columns() | production.columns(), piece
 
 
 def _factors(plan: TrackPlan) -> Row:
-    """The columns of what the plan decided."""
+    """The columns that describe what the plan decided."""
     return {
         "genre": plan.style,
         "rhythm_genre": plan.rhythm_style,
@@ -183,16 +202,17 @@ def _factors(plan: TrackPlan) -> Row:
 
 
 def make_track(root: Path, settings: Settings, made_by: str, index: int) -> Row:
-    """Composes, renders and writes one track, and returns its row without the split.
-
-    Runs in a worker process.
+    """Composes, renders and writes one track; runs in a worker process.
 
     Args:
         root: the data set's folder.
-        settings: the data set's.
-        made_by: fingerprint that the file carries as its comment; a file that has it already is
+        settings: the data set's settings.
+        made_by: fingerprint that the file carries as its comment; a file that already has it is
             left as it is.
         index: number of the track.
+
+    Returns:
+        Its row of the manifest without the split.
     """
     row, piece = describe_track(settings, index)
     path = root / row["path"]

@@ -1,4 +1,4 @@
-"""One track's clip: rendered, produced, and written as FLAC. Imported by worker processes alone."""
+"""One track's clip: rendered, produced and written as FLAC. Only worker processes import this."""
 
 import io
 from functools import cache
@@ -17,15 +17,18 @@ Audio = NDArray[np.float32]
 
 @cache
 def _sampler() -> Sampler:
-    """This process's sounds."""
+    """The sampler of this process, made at its first use."""
     return Sampler()
 
 
 def render_clip(piece: Piece, production: Production) -> Audio:
-    """The clip of a piece, (samples,) at SAMPLE_RATE.
+    """Renders and produces the clip of a piece.
 
-    The music before the clip is rendered and produced with it, so that the clip begins in the midst
-    of notes and their room.
+    The music before the clip is rendered and produced with it, so that the clip begins amid
+    sounding notes and their reverberation.
+
+    Returns:
+        (samples,) float32 at SAMPLE_RATE.
     """
     plan = piece.plan
     whole = produce(mix(_sampler(), piece), SAMPLE_RATE, production, plan.seed, plan.index)
@@ -34,21 +37,21 @@ def render_clip(piece: Piece, production: Production) -> Audio:
 
 
 def write(path: Path, audio: Audio, made_by: str) -> None:
-    """Writes 16-bit FLAC; `made_by` is stored in it as the comment."""
+    """Writes a mono clip as 16-bit FLAC, with `made_by` as the comment in its header."""
     encoded = io.BytesIO()
     with soundfile.SoundFile(
         encoded, "w", SAMPLE_RATE, channels=1, format="FLAC", subtype="PCM_16"
     ) as file:
         file.comment = made_by
         file.write(audio)
-    # libsndfile would turn a full disk into a message without an error number.
+    # Written by Python: libsndfile would report a full disk without the system's error number.
     path.write_bytes(encoded.getvalue())
 
 
 def is_made_by(path: Path, made_by: str) -> bool:
     """Whether the file is there and carries that comment.
 
-    Files get their name only when they are whole.
+    A file that has its final name is whole, so nothing else is looked at.
     """
     try:
         with soundfile.SoundFile(path) as file:

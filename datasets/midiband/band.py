@@ -1,6 +1,7 @@
 """The accompaniment: drums, percussion, bass and chords, one bar at a time.
 
-Every function returns strokes on the grid; `compose.py` gives them their time, swing and loudness.
+Every function returns strokes on a grid of sixteenths ("steps"); `compose` gives them their time
+in seconds, their swing and their loudness.
 """
 
 from dataclasses import dataclass
@@ -23,14 +24,21 @@ from .patterns import (
 )
 
 ACCENTS = {"X": 1.0, "x": 0.78, "o": 0.42}
-"""Loudness of a stroke's sign; other signs count as "x"."""
+"""Sign of a stroke in a pattern -> its loudness, 0 to 1."""
 
 STRUM_STEPS = 0.12
 """Delay from one string to the next, in sixteenths: about 15 ms at 120 a minute."""
 
 
 class Stroke(NamedTuple):
-    """A note on the grid: its step in the bar (may be fractional), length in steps, pitch, accent from 0 to 1."""
+    """A note on the grid of sixteenths.
+
+    Attributes:
+        step: when it begins, in steps from the start of the bar; may be fractional.
+        length: in steps.
+        pitch: MIDI number.
+        accent: loudness, 0 to 1.
+    """
 
     step: float
     length: float
@@ -40,14 +48,15 @@ class Stroke(NamedTuple):
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of the form.
+    """One bar of a piece.
 
     Attributes:
-        number: its number from the start of the form; phrases are four bars, sections eight.
+        number: its number from the start of the piece's form, in which a phrase is four bars long
+            and a section eight.
         meter: name in `patterns.METERS`.
-        chords: what sounds: (first step, chord), the first at step 0.
+        chords: the chords that sound, as (first step, chord); the first begins at step 0.
         following: the first chord of the next bar.
-        tonic: pitch class of the key.
+        tonic: pitch class of the key, C = 0.
         mode: name in `harmony.MODES`.
     """
 
@@ -67,12 +76,16 @@ class Bar:
         return next((chord for start, chord in self.chords if start > step), self.following)
 
     def change_after(self, step: float) -> int:
-        """The step of the next change of chord, or of the bar's end."""
+        """The step at which the chord changes next, or the bar ends."""
         return next((start for start, _ in self.chords if start > step), steps_in_bar(self.meter))
 
 
 def play_drums(bar: Bar, groove: str, energy: float, random: np.random.Generator) -> list[Stroke]:
-    """A bar of a drum groove, with a fill at the end of a phrase and a crash after it."""
+    """A bar of a drum groove.
+
+    The more energy there is, the more often a phrase ends with a fill; each section of a track of
+    some energy begins with a crash.
+    """
     strokes = _play_kit(bar, GROOVES[groove], energy, random)
     if bar.number % 4 == 3 and random.random() < 0.35 + 0.5 * energy:
         start = steps_in_bar(bar.meter) - int(random.choice((4, 4, 6, 8)))
@@ -101,7 +114,10 @@ def play_percussion(
 def _play_kit(
     bar: Bar, groove: dict[str, str], energy: float, random: np.random.Generator
 ) -> list[Stroke]:
-    """The strokes of a groove; with little energy some of the weaker ones are left out."""
+    """The strokes of a groove (drum -> pattern).
+
+    At energies below 0.6, weaker strokes are left out at random.
+    """
     strokes = []
     for name, pattern in groove.items():
         for step, length, sign in events(bar_of(pattern, bar.meter, bar.number)):
@@ -113,7 +129,7 @@ def _play_kit(
 def play_bass(
     bar: Bar, line: str, instrument: Instrument, random: np.random.Generator
 ) -> list[Stroke]:
-    """A bar of a bass line that follows the chords."""
+    """A bar of the bass line of that name in `patterns.BASS_LINES`, on the bar's chords."""
     strokes = []
     # Roots lie in the instrument's lowest octave.
     floor = instrument.lowest
@@ -124,10 +140,9 @@ def play_bass(
             target = floor + (bar.tonic + bar.chord_after(step).root - floor) % 12
             pitch = max(floor, target + int(random.choice((-1, 1))))
         else:
-            rise = {"R": 0, "8": 12, "3": chord.third(), "5": chord.fifth(), "7": chord.seventh()}[
-                sign
-            ]
-            pitch = root + rise
+            intervals = {"R": 0, "8": 12, "3": chord.third()}
+            intervals |= {"5": chord.fifth(), "7": chord.seventh()}
+            pitch = root + intervals[sign]
         strokes.append(Stroke(step, length, pitch, 1.0 if step in BEATS[bar.meter] else 0.8))
     return strokes
 
@@ -135,14 +150,14 @@ def play_bass(
 def voice_chord(
     bar: Bar, chord: Chord, tones: int, instrument: Instrument, previous: list[int]
 ) -> list[int]:
-    """Pitches of a chord near the ones before.
+    """Pitches of a chord, as near to those of the chord before as its inversions allow.
 
     Args:
         bar: gives the key.
         chord: the chord.
-        tones: how many pitches; with two they are root and fifth, low, as a power chord.
-        instrument: whose range holds.
-        previous: the pitches of the chord before; empty for the first.
+        tones: how many pitches; two are the root and the fifth, low (a power chord).
+        instrument: plays them; its range holds.
+        previous: the pitches of the chord before; empty for the first chord.
 
     Returns:
         Ascending pitches (MIDI numbers).
@@ -162,8 +177,8 @@ def voice_chord(
         for low in range(instrument.lowest, instrument.highest - 11):
             if low % 12 == wanted[0]:
                 options.append(_stack(low, wanted))
-    # A narrow range may hold no chord, or even no place to begin one: then a tone of it, or its
-    # root.
+    # A narrow range may hold no whole chord: then its lowest tone alone, or, where the range has no
+    # place to begin a chord at all, its root.
     lone = (
         options[0][:1] if options else [instrument.lowest + (classes[0] - instrument.lowest) % 12]
     )
@@ -172,7 +187,7 @@ def voice_chord(
 
 
 def _stack(low: int, classes: list[int]) -> list[int]:
-    """The pitch classes one above the other from `low`."""
+    """Pitches of these classes in ascending order, each the next one above, from `low` on."""
     pitches = [low]
     for pitch_class in classes[1:]:
         pitches.append(pitches[-1] + ((pitch_class - pitches[-1]) % 12 or 12))
@@ -188,19 +203,20 @@ def play_chords(
     previous: list[int],
     random: np.random.Generator,
 ) -> tuple[list[Stroke], list[int]]:
-    """A bar of comping.
+    """A bar of comping: chords played in one of the ways of `patterns.COMPING`.
 
     Args:
         bar: the bar.
         name: name in `patterns.COMPING`.
-        instrument: who plays.
-        is_power: root and fifth only, for distorted guitars, whose thirds are mud.
-        energy: 0 to 1; with little of it some of the weaker strokes are left out.
-        previous: the last voicing, for smooth voice leading.
+        instrument: plays the chords.
+        is_power: whether only root and fifth are played, as on distorted guitars, on which thirds
+            sound muddy.
+        energy: 0 to 1; when it is low, weaker strokes are left out at random.
+        previous: the pitches of the last chord, for smooth voice leading.
         random: the generator to draw from.
 
     Returns:
-        The strokes, and the last voicing.
+        The strokes, and the pitches of the bar's last chord.
     """
     comping = COMPING[name]
     tones = 2 if is_power else comping.tones
@@ -225,7 +241,7 @@ def play_chords(
 
 
 def _split_at_changes(bar: Bar, notes: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Cuts notes that are held over a change of chord, and strikes them anew."""
+    """Splits notes, (first step, length, sign), that are held over a change of chord."""
     split = []
     for start, length, sign in notes:
         end = start + length

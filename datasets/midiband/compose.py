@@ -1,4 +1,4 @@
-"""From a plan to notes: the form, who plays when, and the human side of timing and loudness."""
+"""From a track's plan to its notes: the form, who plays when, human timing and loudness."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,13 +25,20 @@ REST_SHARES = {
     "bass": 0.06,
     "chords": 0.0,
 }
-"""How often a role is silent for a section of the form."""
+"""Role -> probability that it is silent for a section of the form."""
 SMALL_BAND = 3
-"""Nobody rests in a band of so many or fewer."""
+"""In a band of at most so many seats nobody is silent for a section."""
 
 
 class Note(NamedTuple):
-    """A note to sound: start and length in seconds, MIDI pitch, velocity above 0 and up to 1."""
+    """A note to sound.
+
+    Attributes:
+        start: in seconds from the start of the music.
+        length: in seconds.
+        pitch: MIDI number.
+        velocity: loudness, above 0 and up to 1.
+    """
 
     start: float
     length: float
@@ -41,7 +48,7 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """What one seat plays."""
+    """One seat of the band, and the notes that it plays."""
 
     seat: Seat
     notes: tuple[Note, ...]
@@ -49,7 +56,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Piece:
-    """A composed track: its plan, its parts, and the length of the clip (seconds) cut out after the plan's lead-in."""
+    """A composed track.
+
+    Attributes:
+        plan: what the track was to be.
+        parts: one for each seat of the band.
+        seconds: length of the clip, which begins after the plan's lead-in.
+    """
 
     plan: TrackPlan
     parts: tuple[Part, ...]
@@ -57,23 +70,21 @@ class Piece:
 
 
 def compose(plan: TrackPlan, seconds: float) -> Piece:
-    """All notes of a track that start before the clip of that length ends."""
+    """All notes of a track that start before its clip, of that many seconds, ends."""
     bars = _write_form(plan, plan.lead_in_seconds + seconds)
-    # A small band plays together, and in a large one a harmony seat goes on, so no section is
-    # empty.
+    # So that no section is empty, a small band plays all the time, and so does the seat of a larger
+    # one that plays the chords.
     keeper = "chords" if any(seat.role == "chords" for seat in plan.seats) else "pad"
     is_small = len(plan.seats) <= SMALL_BAND
-    parts = tuple(
-        Part(
-            seat, _play_seat(plan, seat, bars, number, never_rests=is_small or seat.role == keeper)
-        )
-        for number, seat in enumerate(plan.seats)
-    )
-    return Piece(plan, parts, seconds)
+    parts = []
+    for number, seat in enumerate(plan.seats):
+        never_rests = is_small or seat.role == keeper
+        parts.append(Part(seat, _play_seat(plan, seat, bars, number, never_rests)))
+    return Piece(plan, tuple(parts), seconds)
 
 
 def _write_form(plan: TrackPlan, seconds: float) -> list[Bar]:
-    """The bars that cover so many seconds, from the plan's first one on."""
+    """The bars that cover so many seconds, from the plan's first bar on."""
     progression = parse_progression(plan.progression)
     steps = steps_in_bar(plan.meter)
     seconds_a_bar = steps * _seconds_a_step(plan)
@@ -103,9 +114,10 @@ def _seconds_a_step(plan: TrackPlan) -> float:
 def _play_seat(
     plan: TrackPlan, seat: Seat, bars: list[Bar], number: int, never_rests: bool
 ) -> tuple[Note, ...]:
-    """A seat's notes.
+    """The notes of the seat of that number.
 
-    Each (seat, section) has its own random numbers, so a longer clip starts like a shorter one.
+    Each (seat, section) has its own random numbers, so that a longer clip starts like a shorter
+    one.
     """
     notes: list[Note] = []
     voicing: list[int] = []
@@ -128,9 +140,8 @@ def _play_seat(
             if bar.number // BARS_A_SECTION != section:
                 continue
             strokes, voicing = _play_bar(plan, seat, bar, pattern, lead, voicing, random)
-            performed = _perform(
-                plan, seat, bar, (bar.number - bars[0].number), strokes, style.looseness, random
-            )
+            bars_before = bar.number - bars[0].number
+            performed = _perform(plan, seat, bar, bars_before, strokes, style.looseness, random)
             notes += [] if rests else performed
     return tuple(notes)
 
@@ -144,7 +155,7 @@ def _play_bar(
     voicing: list[int],
     random: np.random.Generator,
 ) -> tuple[list[Stroke], list[int]]:
-    """A bar's strokes by the seat's role, and the chord voicing to carry on from."""
+    """A bar's strokes, by the seat's role, and the pitches of the last chord to go on from."""
     instrument = INSTRUMENTS[seat.instrument]
     if lead is not None:
         return lead.play(bar, random), voicing
@@ -167,7 +178,11 @@ def _perform(
     looseness: float,
     random: np.random.Generator,
 ) -> list[Note]:
-    """Gives strokes their time (swing, looseness, the artist's rushing) and their loudness (accent, phrase, energy)."""
+    """Gives a bar's strokes their time in seconds and their loudness.
+
+    The time follows swing, looseness and the artist's rushing; the loudness accent, phrase and
+    energy.
+    """
     step_seconds = _seconds_a_step(plan)
     bar_start = bars_before * steps_in_bar(plan.meter) * step_seconds
     # A phrase swells to its third bar and falls away again.
@@ -186,7 +201,7 @@ def _perform(
 
 
 def _swing(step: float, plan: TrackPlan) -> float:
-    """Where a step falls when the first of each pair is longer by the plan's swing."""
+    """The place of a step, in steps, when the first note of each pair is longer by the swing."""
     pair = 2 * STYLES[plan.rhythm_style].swung
     place = step % pair
     first = pair * (0.5 + plan.swing)

@@ -1,9 +1,9 @@
 """Chords and scales: from Roman numerals to pitch classes.
 
-A progression is a string of bars; a bar is one chord, or several joined by commas that share it
-evenly. A numeral's letters give the root on the *major* scale of the tonic (so minor keys write
-their flats out: "i bVI bIII bVII"), its case the third, its suffix the rest; "V7/ii" is the
-dominant seventh of the second degree.
+A progression is a string of bars with blanks between them; a bar is one chord, or several joined by
+commas that share it evenly. The letters of a numeral give the root on the *major* scale of the
+tonic (so minor keys write their flats out: "i bVI bIII bVII"), their case the third, and the suffix
+the other tones; "V7/ii" is the dominant seventh of the second degree.
 """
 
 import re
@@ -19,14 +19,17 @@ MODES: dict[str, tuple[int, ...]] = {
     "harmonic minor": (0, 2, 3, 5, 7, 8, 11),
     "phrygian": (0, 1, 3, 5, 7, 8, 10),
 }
-"""Semitones above the tonic that a melody uses."""
+"""Scale -> its tones, in semitones above the tonic, from which melodies are made."""
 
 BRIGHT_MODES = frozenset({"major", "lydian", "mixolydian"})
 DARK_MODES = frozenset({"dorian", "minor", "harmonic minor", "phrygian"})
 KEYS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 
+# Semitones of each degree of the major scale above the tonic.
 _DEGREES = {"i": 0, "ii": 2, "iii": 4, "iv": 5, "v": 7, "vi": 9, "vii": 11}
 _NUMERAL = re.compile(r"(b|#)?([IViv]+)(.*)")
+# Suffix of a chord -> semitones of its tones above the root: for numerals in capitals, with a major
+# third unless the suffix says otherwise, and for those in small letters, with a minor third.
 _UPPER = {
     "": (0, 4, 7),
     "6": (0, 4, 7, 9),
@@ -64,7 +67,7 @@ class Chord:
     intervals: tuple[int, ...]
 
     def pitch_classes(self, tonic: int) -> tuple[int, ...]:
-        """The chord's tones as pitch classes (C = 0), the root first, for a `tonic` that is a pitch class."""
+        """The chord's tones as pitch classes (C = 0), the root first, in the key of `tonic`."""
         return tuple((tonic + self.root + interval) % 12 for interval in self.intervals)
 
     def third(self) -> int:
@@ -72,7 +75,7 @@ class Chord:
         return next((interval for interval in self.intervals if interval in (3, 4)), 7)
 
     def seventh(self) -> int:
-        """Semitones from the root to the seventh or sixth, or to the octave where the chord has neither."""
+        """Semitones from the root to the seventh or sixth, or to the octave without either."""
         return next((interval for interval in self.intervals if interval in (9, 10, 11)), 12)
 
     def fifth(self) -> int:
@@ -81,7 +84,11 @@ class Chord:
 
 
 def parse_chord(text: str) -> Chord:
-    """The chord of one numeral, such as "bVII", "ii7", "Imaj7", "viih7" or "V7/V"."""
+    """The chord of one numeral, such as "bVII", "ii7", "Imaj7", "viih7" or "V7/V".
+
+    Raises:
+        ValueError: the text is no Roman numeral.
+    """
     numeral, _, target = text.partition("/")
     match = _NUMERAL.fullmatch(numeral)
     if match is None:

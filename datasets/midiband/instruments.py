@@ -1,10 +1,11 @@
-"""The instruments: General-MIDI program, natural range, and the family that a track is tagged with."""
+"""The instruments: General-MIDI program, natural range, and the family that is the tag."""
 
 from dataclasses import dataclass
 
 HIGHEST_PITCH = 96
-"""No note lies above this: at 44.1 kHz the synthesizer never returns from some notes of 101 up (see
-render.py).
+"""No note lies above this MIDI number.
+
+At 44.1 kHz the synthesizer never returns from some notes of 101 and above (see `render`).
 """
 
 
@@ -14,7 +15,7 @@ class Instrument:
 
     Attributes:
         program: the General-MIDI program, or the number of the drum kit.
-        family: the tag, without its prefix.
+        family: the tag that it gives a track, without "instrument---".
         lowest: lowest note of the natural range (MIDI number).
         highest: highest note of the natural range (MIDI number), at most HIGHEST_PITCH.
         is_kit: whether the notes are drums, and `program` a drum kit.
@@ -71,9 +72,8 @@ INSTRUMENTS: dict[str, Instrument] = {
     "french horn": Instrument(60, "brass", 41, 77, sustains=True),
     "brass section": Instrument(61, "brass", 43, 84, sustains=True),
     "soprano sax": Instrument(64, "saxophone", 56, 87, sustains=True),
-    "alto sax": Instrument(
-        65, "saxophone", 65, 82, sustains=True
-    ),  # its sample for 49 to 64 holds silent keys
+    # The alto saxophone's sample for the keys 49 to 64 has silent ones.
+    "alto sax": Instrument(65, "saxophone", 65, 82, sustains=True),
     "tenor sax": Instrument(66, "saxophone", 44, 75, sustains=True),
     "flute": Instrument(73, "flute", 60, 96, sustains=True),
     "recorder": Instrument(74, "flute", 65, 93, sustains=True),

@@ -1,4 +1,4 @@
-"""The lead: phrases of four bars made of a motif, its repetition, a contrast and a cadence."""
+"""The lead's melody: phrases of four bars, a motif, its repetition, a contrast and a cadence."""
 
 from dataclasses import dataclass
 
@@ -21,22 +21,27 @@ CELLS: tuple[tuple[float, tuple[int, ...]], ...] = (
     (3.0, (0, 1, 2)),
     (4.0, (0, 1, 2, 3)),
 )
-"""Ways to fill a beat: how many notes, and at which of its sixteenths."""
+"""Ways to fill a beat: (how many notes, the sixteenths of the beat at which they begin)."""
 
 MOTIFS_OF_PHRASE = (0, 0, 1, 2)
-"""Which motif each of a phrase's four bars uses: statement, repetition, contrast, cadence."""
+"""Place of the motif in `Lead.motifs` that each of a phrase's four bars uses."""
 
 
 @dataclass(frozen=True)
 class Motif:
-    """A bar's worth of melody: onsets in steps, and how many scale degrees each note moves from the last."""
+    """A bar of melody, without a key.
+
+    Attributes:
+        onsets: when each note begins, in steps.
+        moves: by how many degrees of the scale each note lies above the one before.
+    """
 
     onsets: tuple[int, ...]
     moves: tuple[int, ...]
 
 
 def draw_motif(meter: str, notes_a_beat: float, random: np.random.Generator) -> Motif:
-    """A motif of about that density: mostly steps, now and then a leap."""
+    """A motif of about that many notes a beat: mostly steps, now and then a leap."""
     onsets: list[int] = []
     for beat in BEATS[meter]:
         weights = [float(np.exp(-((count - notes_a_beat) ** 2))) for count, _ in CELLS]
@@ -66,10 +71,10 @@ class Lead:
         """Draws the section's motifs.
 
         Args:
-            instrument: who plays.
+            instrument: plays the melody.
             meter: name in `patterns.METERS`.
-            notes_a_beat: density.
-            legato: share of the time to the next note that a note sounds.
+            notes_a_beat: about how many notes a beat has.
+            legato: share of the time to the next note for which a note sounds.
             random: the generator to draw from.
         """
         self.instrument = instrument
@@ -84,17 +89,15 @@ class Lead:
                 tuple(cadence.moves[place] for place in kept),
             )
         )
-        # An octave and a half around the middle of the treble staff, as far as the instrument goes
-        # there.
+        # The melody stays within an octave and a half around the middle of the treble staff, or
+        # around the nearest pitch to it that leaves the instrument room.
         centre = min(max(72, instrument.lowest + 9), instrument.highest - 9)
-        self.low, self.high = (
-            max(instrument.lowest, centre - 9),
-            min(instrument.highest, centre + 9),
-        )
+        self.low = max(instrument.lowest, centre - 9)
+        self.high = min(instrument.highest, centre + 9)
         self.last = centre
 
     def play(self, bar: Bar, random: np.random.Generator) -> list[Stroke]:
-        """One bar: the phrase's motif, with strong beats on the chord and now and then a varied move."""
+        """Plays one bar: the motif, sometimes varied, with tones of the chord on strong beats."""
         motif = self.motifs[MOTIFS_OF_PHRASE[bar.number % 4]]
         scale = scale_pitches(bar.tonic, bar.mode, self.low, self.high)
         beats = BEATS[bar.meter]
@@ -112,7 +115,10 @@ class Lead:
         return strokes
 
     def _move(self, scale: list[int], degrees: int) -> int:
-        """The pitch that many degrees away in the scale, turned back at the ends of the range."""
+        """The pitch so many degrees of the scale above the last note.
+
+        Where the range ends before it, the pitch as many degrees in the other direction.
+        """
         here = min(range(len(scale)), key=lambda place: abs(scale[place] - self.last))
         goal = here + degrees
         if not 0 <= goal < len(scale):

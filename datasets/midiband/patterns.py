@@ -1,7 +1,8 @@
-"""Rhythms on a grid of sixteenths: meters, drum grooves, bass lines and ways to play a chord.
+"""Rhythms on a grid of sixteenths: meters, drum grooves, bass lines and ways to play chords.
 
-All patterns are written for one or two bars of 4/4 (16 or 32 steps) and fitted to the other meters
-by `bar_of`. "." is a rest and "-" holds the note before. The other signs:
+Every pattern is written for one or two bars of 4/4, one sign for each sixteenth (16 or 32 of them),
+and fitted to the other meters by `bar_of`. "." is a rest and "-" holds the note before. The other
+signs:
 
 - drums: "X" accent, "x" stroke, "o" ghost note;
 - bass: "R" root, "3" third, "5" fifth, "7" seventh, "8" octave, "a" a semitone below or above the
@@ -22,7 +23,7 @@ METERS: dict[str, tuple[int, ...]] = {
     "7/8": (*range(12), 12, 13),
     "6/8": (0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14),
 }
-"""For every meter, the step of a 4/4 bar that each of its own sixteenths takes its stroke from."""
+"""Meter -> for each of its sixteenths, the one of a 4/4 bar from which it takes its sign."""
 
 BEATS: dict[str, tuple[int, ...]] = {
     "4/4": (0, 4, 8, 12),
@@ -31,7 +32,7 @@ BEATS: dict[str, tuple[int, ...]] = {
     "7/8": (0, 4, 8),
     "6/8": (0, 6),
 }
-"""The steps of a bar that carry a beat."""
+"""Meter -> the steps of a bar that carry a beat."""
 
 DRUM_KEYS = {
     "kick": 36,
@@ -63,9 +64,10 @@ DRUM_KEYS = {
     "claves": 75,
     "triangle": 81,
 }
-"""General-MIDI percussion keys."""
+"""Drum -> its key on the General-MIDI percussion map."""
 
 Groove = dict[str, str]
+"""Drum of DRUM_KEYS -> its pattern."""
 
 GROOVES: dict[str, Groove] = {
     "rock eighths": {
@@ -241,10 +243,10 @@ class Comping:
     """A way to play chords.
 
     Attributes:
-        technique: "block" (together), "strum" (one string after the other) or "broken" (tone by
-            tone).
-        pattern: the rhythm, 16 or 32 steps.
-        tones: how many tones the voicing has.
+        technique: "block" (all tones at once), "strum" (one string after the other) or "broken"
+            (tone by tone).
+        pattern: the rhythm, of 16 or 32 signs.
+        tones: how many tones a chord has.
     """
 
     technique: Technique
@@ -297,19 +299,19 @@ def steps_in_bar(meter: str) -> int:
 
 
 def bar_of(pattern: str, meter: str, bar: int) -> str:
-    """The strokes of bar number `bar`, one sign a sixteenth of the `meter`."""
+    """The signs of bar number `bar` of a pattern, one for each sixteenth of the meter."""
     bars = len(pattern) // 16
     offset = 16 * (bar % bars)
     return "".join(pattern[offset + step] for step in METERS[meter])
 
 
 def events(strokes: str) -> list[tuple[int, int, str]]:
-    """The notes of one bar's strokes as (first step, length in steps, sign)."""
-    found: list[tuple[int, int, str]] = []
+    """The notes of one bar's signs as (first step, length in steps, sign)."""
+    notes: list[tuple[int, int, str]] = []
     for step, sign in enumerate(strokes):
-        if sign == "-" and found and sum(found[-1][:2]) == step:
-            first, length, held = found[-1]
-            found[-1] = (first, length + 1, held)
+        if sign == "-" and notes and sum(notes[-1][:2]) == step:
+            first, length, held = notes[-1]
+            notes[-1] = (first, length + 1, held)
         elif sign not in ".-":
-            found.append((step, 1, sign))
-    return found
+            notes.append((step, 1, sign))
+    return notes

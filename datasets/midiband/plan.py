@@ -1,6 +1,6 @@
 """Who plays what: artists with preferences, their albums, and the plan of every track.
 
-Everything here is a function of (seed, index): the plan of track 17 is the same in a set of 100
+Everything here is a function of (seed, index): track 17 has the same plan in a data set of 100
 tracks as in one of 1000.
 """
 
@@ -20,12 +20,16 @@ ALBUMS_PER_ARTIST = 2
 STYLE_NAMES = tuple(STYLES)
 
 MAIN_STYLE_SHARE = 0.65
+"""Probability that a track is in its artist's main style."""
 FUSION_SHARE = 0.2
+"""Probability that drums and bass play in the artist's other style."""
 FAVOURITE_SHARE = 0.55
+"""Probability that a chair has the artist's favourite instrument."""
 RHYTHM_ROLES = frozenset({"drums", "percussion", "bass"})
 LONGEST_LEAD_IN = 1.5
-"""Seconds of music that may lie before the clip, so that a clip starts anywhere and not on a
-downbeat from silence.
+"""The most seconds of music before a clip, which so begins at any moment of a bar.
+
+Without them each clip would begin on a downbeat, from silence.
 """
 
 Choice = TypeVar("Choice")
@@ -38,12 +42,12 @@ class Artist:
     Attributes:
         index: number of the artist.
         style: the main style.
-        second_style: what the artist also plays, and blends with in a fusion.
+        second_style: the other style that the artist plays, and that is blended with the main one
+            in a fusion.
         tempo: preferred place in a style's range of tempos, 0 to 1.
-        darkness: added to the weight of modes with a minor third (and taken from it where
-            negative), -1 to 1.
+        darkness: taste for modes with a minor third, -1 to 1.
         energy: mean energy of the tracks, 0 to 1.
-        rushing: how much the lead comes before (negative) or after the beat, seconds.
+        rushing: by how much the lead comes before (negative) or after the beat, in seconds.
         favourite: number that picks a favourite instrument for every chair.
     """
 
@@ -59,7 +63,14 @@ class Artist:
 
 @dataclass(frozen=True)
 class Seat:
-    """A chair that is taken: the role, the instrument's name, two patterns to alternate between, the level in dB."""
+    """A chair of a style's band that is taken.
+
+    Attributes:
+        role: see `styles.Role`.
+        instrument: name in `instruments.INSTRUMENTS`.
+        patterns: up to two names of patterns between which sections alternate; empty for a lead.
+        level_db: loudness in the mix in dB, relative to the other stems.
+    """
 
     role: str
     instrument: str
@@ -69,7 +80,7 @@ class Seat:
 
 @dataclass(frozen=True)
 class TrackPlan:
-    """What a track is to be; the notes follow from it.
+    """What a track is to be; its notes follow from this.
 
     Attributes:
         seed: the data set's seed.
@@ -77,7 +88,7 @@ class TrackPlan:
         artist: number of the artist.
         album: number of the artist's album.
         style: the style of harmony, chords and lead.
-        rhythm_style: the style of drums and bass: another one in a fusion.
+        rhythm_style: the style of drums, percussion and bass, which is another one in a fusion.
         tonic: pitch class of the key, C = 0.
         mode: name in `harmony.MODES`.
         tempo_bpm: quarter notes a minute.
@@ -85,9 +96,9 @@ class TrackPlan:
         swing: see `styles.Style`.
         energy: 0 (sparse and soft) to 1 (dense and loud).
         progression: see `harmony.parse_progression`.
-        first_bar: which bar of the form the music starts at.
-        lead_in_seconds: how much of the music lies before the clip.
-        rushing: the artist's, seconds.
+        first_bar: the bar of the form at which the music starts.
+        lead_in_seconds: how many seconds of the music lie before the clip.
+        rushing: the artist's, in seconds.
         seats: the band.
     """
 
@@ -111,24 +122,24 @@ class TrackPlan:
 
     @property
     def track_id(self) -> str:
-        """The track's name."""
+        """The track's id in the manifest, which its file is named by."""
         return f"midiband-{self.index:06d}"
 
     @property
     def key(self) -> str:
-        """The tonic's name."""
+        """Name of the tonic, such as "Eb"."""
         return KEYS[self.tonic]
 
     @property
     def genres(self) -> tuple[str, ...]:
-        """One style, or two in a fusion."""
+        """The track's styles: one, or two in a fusion."""
         return tuple(dict.fromkeys((self.style, self.rhythm_style)))
 
 
 def pick(
     random: np.random.Generator, choices: Sequence[Choice], weights: Sequence[float] | None = None
 ) -> Choice:
-    """One of the choices, with probabilities in proportion to the weights."""
+    """Draws one of the choices, with probabilities in proportion to the weights, or equal ones."""
     shares = np.ones(len(choices)) if weights is None else np.asarray(weights, dtype=float)
     return choices[
         int(np.searchsorted(np.cumsum(shares), random.random() * shares.sum(), side="right"))
@@ -138,7 +149,8 @@ def pick(
 def plan_artist(seed: int, index: int) -> Artist:
     """The artist of that number.
 
-    Each run of as many artists as there are styles has every style once.
+    Among the artists 0 to 9, 10 to 19 and so on (there are ten styles) each style is the main one
+    of one artist.
     """
     block, place = divmod(index, len(STYLE_NAMES))
     style = STYLE_NAMES[
@@ -197,7 +209,7 @@ def plan_track(seed: int, index: int) -> TrackPlan:
 
 
 def _pick_mode(random: np.random.Generator, style: Style, darkness: float) -> str:
-    """A mode by the style's weights, tilted by the artist's taste."""
+    """Draws a mode by the style's weights, tilted by the artist's taste."""
     weights = [
         weight * (1 - 0.6 * darkness if mode in BRIGHT_MODES else 1 + 0.6 * darkness)
         for mode, weight in style.modes.items()
@@ -206,7 +218,7 @@ def _pick_mode(random: np.random.Generator, style: Style, darkness: float) -> st
 
 
 def _pick_tempo(random: np.random.Generator, style: Style, taste: float) -> float:
-    """A tempo near the artist's favourite place in the style's range, quarter notes a minute."""
+    """Draws a tempo near the artist's place in the style's range, in quarter notes a minute."""
     low, high = style.tempo
     place = float(np.clip(random.normal(taste, 0.22), 0, 1))
     return round(float(low * (high / low) ** place), 1)
@@ -215,7 +227,7 @@ def _pick_tempo(random: np.random.Generator, style: Style, taste: float) -> floa
 def _seat_band(
     random: np.random.Generator, style: Style, rhythm: Style, artist: Artist, energy: float
 ) -> tuple[Seat, ...]:
-    """Fills the chairs: rhythm from one style, the rest from the other.
+    """Fills the chairs: drums, percussion and bass of one style, the rest of the other.
 
     The more energy, the fuller the band.
     """
@@ -223,8 +235,8 @@ def _seat_band(
     chairs += [chair for chair in style.chairs if chair.role not in RHYTHM_ROLES]
     seats = []
     for number, chair in enumerate(chairs):
-        # A chair that a style nearly always has stays so at every energy; the optional ones come
-        # and go with it.
+        # A chair that a style nearly always has is taken at every energy; the others come and go
+        # with it.
         probability = chair.probability + 0.6 * (energy - 0.5) * (1 - chair.probability)
         if random.random() < probability:
             seats.append(_take_seat(random, chair, artist.favourite + 7 * number))
@@ -240,7 +252,7 @@ def _seat_band(
 
 
 def _take_seat(random: np.random.Generator, chair: Chair, favourite: int) -> Seat:
-    """An instrument (often the artist's favourite of the chair) and up to two patterns."""
+    """Draws the instrument (often the artist's favourite for the chair) and up to two patterns."""
     is_favourite = random.random() < FAVOURITE_SHARE
     drawn = pick(random, chair.instruments)
     instrument = chair.instruments[favourite % len(chair.instruments)] if is_favourite else drawn

@@ -1,8 +1,9 @@
-"""The sound of an album: equaliser, room, tape, noise, vinyl and level.
+"""The sound of an album: equaliser, room, saturation, noise, vinyl and level.
 
-A nuisance that carries no tag. It is drawn from (seed, artist, album) alone and never looks at the
-style. Two excerpts of a track share it, and so do an album's tracks: a model that tells tracks
-apart by it has learnt nothing about music, and the columns let one measure that.
+A nuisance factor on which no tag depends: it is drawn from (seed, artist, album) alone and never
+looks at the style. Two excerpts of a track share it, and so do the tracks of an album. A model that
+tells tracks apart by it has learnt nothing about music; the manifest's columns make that
+measurable.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,8 +18,9 @@ Audio = NDArray[np.float32]
 NAMES = ("studio", "live", "lofi", "vinyl", "radio", "demo")
 PEAKS = 3
 PEAK_OCTAVES = 0.6
-"""Width (standard deviation) of an equaliser's peak."""
+"""Width (standard deviation) of an equaliser's peak, in octaves."""
 LOUDEST_PEAK = 0.97
+"""Largest absolute sample of a produced clip."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,18 @@ class Production:
     """How an album sounds.
 
     Attributes:
-        name: the kind, one of NAMES.
-        tilt_db: gain an octave above 1 kHz (and its negative below).
-        low_cut_hz: lower end of the band.
-        high_cut_hz: upper end of the band.
+        name: the kind of production, one of NAMES.
+        tilt_db: slope of the equaliser in dB an octave, 0 dB at 1 kHz.
+        low_cut_hz: lower end of the band that passes.
+        high_cut_hz: upper end of the band that passes.
         peak_hz: centres of the equaliser's peaks.
-        peak_db: their gains.
+        peak_db: gains of the peaks.
         reverb_seconds: time in which the reverberation falls by 60 dB.
-        reverb_share: reverberation's part in the sound, 0 to 1 (of amplitude).
-        drive_db: how far the music is pushed into saturation.
+        reverb_share: share of the reverberation in the sound, 0 to 1 (of amplitude).
+        drive_db: gain before the soft clipping.
         noise_db: level of the noise floor relative to the music.
-        noise_tilt_db: gain an octave of the noise's spectrum.
-        crackles_a_second: clicks of dust on vinyl.
+        noise_tilt_db: slope of the noise's spectrum in dB an octave.
+        crackles_a_second: mean number of clicks, as of dust on vinyl.
         level_db: root mean square of the result relative to full scale.
     """
 
@@ -56,7 +58,7 @@ class Production:
     level_db: float
 
     def columns(self) -> dict[str, object]:
-        """The parameters as columns of the manifest: `production` is the name, the others have it as prefix."""
+        """The parameters as columns of the manifest: `production`, `production_tilt_db`, ..."""
         values: dict[str, object] = {"production": self.name}
         for key, value in asdict(self).items():
             if isinstance(value, tuple):
@@ -71,11 +73,8 @@ def draw_production(seed: int, artist: int, album: int) -> Production:
     random = generator(seed, f"midiband/production/{artist}", album)
     name = NAMES[int(random.integers(len(NAMES)))]
     low_cut, high_cut = _log_uniform(random, 25, 160), _log_uniform(random, 4_500, 10_500)
-    reverb_share, noise_db, crackles = (
-        float(random.uniform(0.0, 0.25)),
-        float(random.uniform(-65, -40)),
-        0.0,
-    )
+    reverb_share = float(random.uniform(0.0, 0.25))
+    noise_db, crackles = float(random.uniform(-65, -40)), 0.0
     if name == "live":
         reverb_share = float(random.uniform(0.3, 0.5))
     elif name == "lofi":
@@ -104,19 +103,19 @@ def draw_production(seed: int, artist: int, album: int) -> Production:
 
 
 def _log_uniform(random: np.random.Generator, low: float, high: float) -> float:
-    """Uniform in octaves, for frequencies and times."""
+    """Draws a number from `low` to `high` whose logarithm is uniform, for frequencies and times."""
     return float(low * (high / low) ** random.random())
 
 
 def produce(audio: Audio, sample_rate: int, production: Production, seed: int, index: int) -> Audio:
-    """Applies a production.
+    """Applies a production to a track.
 
     Args:
         audio: the mix, (samples,).
         sample_rate: in Hz.
-        production: the album's.
-        seed: the data set's; the noise is drawn from it and `index`.
-        index: the track's number.
+        production: of the track's album.
+        seed: of the data set; the noise is drawn from it and `index`.
+        index: number of the track.
 
     Returns:
         (samples,) float32, within -LOUDEST_PEAK and LOUDEST_PEAK.
@@ -134,10 +133,7 @@ def produce(audio: Audio, sample_rate: int, production: Production, seed: int, i
 
 
 def _root_mean_square(audio: Audio) -> np.float32:
-    """Of the whole.
-
-    A silent input (which no band plays) counts as 1, so that nothing is divided by zero.
-    """
+    """Root mean square of the whole; 1 for silence, so that nothing is divided by zero."""
     return np.float32(np.sqrt(np.mean(np.square(audio, dtype=np.float64))) or 1.0)
 
 
@@ -148,9 +144,10 @@ def _saturate(audio: Audio, drive_db: float) -> Audio:
 
 
 def _colour(audio: Audio, sample_rate: int, production: Production) -> Audio:
-    """Equaliser and room in one multiplication of spectra.
+    """Applies the equaliser and the room, in one multiplication of spectra.
 
-    Padding keeps the end out of the beginning.
+    Zeros are appended for as long as the room sounds, so that the end does not wrap round into the
+    beginning.
     """
     tail = round(production.reverb_seconds * sample_rate)
     size = _transform_size(len(audio) + tail)
@@ -161,23 +158,23 @@ def _colour(audio: Audio, sample_rate: int, production: Production) -> Audio:
 
 
 def _transform_size(samples: int) -> int:
-    """A length of at least so many samples for which the Fourier transform is fast."""
+    """A length of at least so many samples that is fast to transform: 16 to 32 blocks of 2^n."""
     block = 1 << max(0, samples.bit_length() - 5)
     return -(-samples // block) * block
 
 
 def _gain(size: int, sample_rate: int, production: Production) -> Audio:
-    """The equaliser's amplitude at the frequencies of a transform of that size, (size // 2 + 1,)."""
+    """The equaliser's gain (a factor) at a transform's frequencies, (size // 2 + 1,)."""
     frequency = np.geomspace(10, sample_rate / 2, 512)
     octaves = np.log2(frequency / 1_000)
     gain_db = production.tilt_db * np.clip(octaves, -3, 3)
     for hertz, gain in zip(production.peak_hz, production.peak_db, strict=True):
         gain_db += gain * np.exp(-0.5 * (np.log2(frequency / hertz) / PEAK_OCTAVES) ** 2)
-    # Butterworth slopes of 12 dB an octave below and 24 above.
+    # Butterworth responses: 12 dB an octave below the band, 24 above it.
     low = 1 / np.sqrt(1 + (production.low_cut_hz / frequency) ** 4)
     high = 1 / np.sqrt(1 + (frequency / production.high_cut_hz) ** 8)
-    # The curve is smooth, so a few hundred points of it are enough; the whole grid would take
-    # longer than the transform.
+    # The curve is smooth: 512 points, interpolated, are enough. Computing it at every frequency
+    # would take longer than the transform.
     amplitude = np.interp(
         np.fft.rfftfreq(size, 1 / sample_rate), frequency, 10 ** (gain_db / 20) * low * high
     )
@@ -185,8 +182,8 @@ def _gain(size: int, sample_rate: int, production: Production) -> Audio:
 
 
 def _room(tail: int, production: Production) -> Audio:
-    """The room's response, (tail,): direct sound and a tail of noise that falls by 60 dB."""
-    # The noise is drawn from the room's length alone, so that it is one room for all tracks.
+    """The room's impulse response, (tail,): direct sound, and noise that falls by 60 dB."""
+    # The noise is drawn from the length alone, so that all tracks of an album are in the same room.
     random = generator(tail, "midiband/room")
     decay = random.standard_normal(tail, dtype=np.float32) * 10 ** (
         -3 * np.arange(tail, dtype=np.float32) / tail
@@ -199,11 +196,11 @@ def _room(tail: int, production: Production) -> Audio:
 def _make_noise(
     random: np.random.Generator, samples: int, sample_rate: int, tilt_db: float
 ) -> Audio:
-    """Noise of unit root mean square whose spectrum falls by so many dB an octave."""
+    """Noise of unit root mean square, with a spectrum of that slope in dB an octave, (samples,)."""
     size = _transform_size(samples)
     spectrum = np.fft.rfft(random.standard_normal(size, dtype=np.float32))
-    # x dB an octave is a power of the frequency; below 50 Hz the spectrum stays flat, so that
-    # nothing grows without end.
+    # A slope of so many dB an octave is a power of the frequency. Below 50 Hz the spectrum stays
+    # flat: a power would grow without bound there.
     exponent = tilt_db / (20 * np.log10(2))
     frequency = np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 50.0).astype(np.float32) / 1_000
     noise = np.asarray(
@@ -215,9 +212,10 @@ def _make_noise(
 def _make_crackles(
     random: np.random.Generator, samples: int, sample_rate: int, rate: float
 ) -> Audio:
-    """Clicks of a millisecond or less at random times, `rate` a second on average.
+    """Clicks of five samples at random times, `rate` a second on average, most of them soft.
 
-    Most are soft.
+    Returns:
+        (samples,) float32.
     """
     crackles = np.zeros(samples, dtype=np.float32)
     count = int(random.poisson(rate * samples / sample_rate))

@@ -1,17 +1,17 @@
-"""From notes to audio: every note is a General-MIDI sample, shaped, and added to its part's stem.
+"""From notes to audio: every note is a General-MIDI sound, shaped, and added to its part's stem.
 
-Three things about the synthesizer (symusic 0.5, measured over all programs and pitches) decide how
+Three properties of the synthesizer (symusic 0.5, measured over all programs and pitches) decide how
 this is done:
 
-- it never returns when a note's playback rate outruns its sample's loop: at 44.1 kHz some notes of
-  pitch 101 and above do that, at 22 050 Hz notes an octave lower. So sounds are made at 44.1 kHz,
-  keep to the instruments' natural ranges, none above HIGHEST_PITCH, and are then resampled; and
-  `workers.py` puts a time limit on it all the same;
-- it ignores velocity and cuts a note off in a millisecond, with a click. So each (sound, pitch) is
-  made once, and velocity and release are put on here. That also makes it fast: a track needs few
-  different sounds;
-- what it renders depends, for some instruments, on what it rendered before. So each sound has a
-  synthesizer of its own.
+- it never returns when a note's playback rate outruns the loop of its sample: at 44.1 kHz some
+  notes of pitch 101 and above do that, at 22 050 Hz notes an octave lower. So sounds are made at
+  44.1 kHz, within the instruments' natural ranges and not above HIGHEST_PITCH, and are then
+  resampled; and `workers` puts a time limit on a track all the same;
+- it ignores velocity and cuts a note off within a millisecond, with a click. So each (sound, pitch)
+  is made once, and velocity and release are applied here. That also makes it fast, since a track
+  needs few different sounds;
+- what it renders depends, for some instruments, on what it rendered before. So each sound is made
+  by a new synthesizer.
 """
 
 from collections import OrderedDict
@@ -31,49 +31,61 @@ try:
     import symusic
 except ImportError as error:  # pragma: no cover - depends on the environment
     raise InputError(
-        f"the data set 'midiband' needs the package '{error.name}': pip install 'symusic<0.6' pretty_midi soxr"
+        f"the data set 'midiband' needs the package '{error.name}': "
+        "pip install 'symusic<0.6' pretty_midi soxr"
     ) from error
 
 Audio = NDArray[np.float32]
 
 SAMPLE_RATE = 22_050
-"""Hz, of all audio here and of the files."""
+"""In Hz: of all audio here, and of the files."""
 RENDER_RATE = 44_100
-"""Hz, of the synthesizer; see above."""
+"""In Hz: of the synthesizer (see above)."""
 CACHE_BYTES = 256 * 2**20
+"""Memory that a process keeps sounds in."""
 
 KIT_SECONDS = 2.0
-"""Drums ring out whatever their written length; by then all but a crash is silent."""
+"""Length of every drum stroke, whatever its written length: by then all but a crash is silent."""
 PLUCKED_RELEASE_SECONDS = 0.25
+"""Time in which a note of an instrument whose notes decay fades out after its written end."""
 SUSTAINED_RELEASE_SECONDS = 0.08
+"""The same for instruments that sustain."""
 VELOCITY_EXPONENT = 1.6
-"""Amplitude is velocity to this power: about 10 dB from the loudest note to one of half its
-velocity.
-"""
+"""Amplitude is velocity to this power: half the velocity is about 10 dB less."""
 
 _TICKS_PER_QUARTER = 480
-_QUARTERS_A_MINUTE = 60
-"""A quarter is a second, so a tick is 1/480 s."""
+_QUARTERS_A_MINUTE = 60  # a quarter lasts a second, so a tick is 1/480 s
 
 
 class Sampler:
-    """Makes single notes, and keeps the latest in memory. One a process."""
+    """Makes the sounds of single notes, and keeps the latest in memory. One for each process."""
 
     def __init__(self) -> None:
-        """Finds the sounds."""
+        """Finds the file of General-MIDI samples, which comes with pretty_midi.
+
+        Raises:
+            InputError: the file is not there.
+        """
         self._sounds = Path(pretty_midi.__file__).with_name("TimGM6mb.sf2")
         if not self._sounds.is_file():
             raise InputError(
-                f"{self._sounds} is missing; 'pip install --force-reinstall pretty_midi' brings it back"
+                f"{self._sounds} is missing; 'pip install --force-reinstall pretty_midi' brings "
+                "it back"
             )
         self._kept: OrderedDict[tuple[int, bool, int, int], Audio] = OrderedDict()
         self._kept_bytes = 0
 
     def sound(self, instrument: Instrument, pitch: int, seconds: float) -> Audio:
-        """At least so many seconds of a held note, (samples,) at SAMPLE_RATE.
+        """A held note of at least so many seconds.
 
-        Lengths are rounded up to powers of two: few sounds are made, and none depends on what was
-        made before.
+        Lengths are rounded up to powers of two seconds: so few sounds are made, and none depends on
+        which were made before.
+
+        Returns:
+            (samples,) float32 at SAMPLE_RATE.
+
+        Raises:
+            ValueError: the pitch lies outside the instrument's range.
         """
         if not instrument.lowest <= pitch <= min(instrument.highest, HIGHEST_PITCH):
             raise ValueError(
@@ -95,8 +107,8 @@ class Sampler:
         track = symusic.Track("", instrument.program, instrument.is_kit)
         track.notes.append(symusic.Note(0, seconds * _TICKS_PER_QUARTER, pitch, 100))
         score.tracks.append(track)
-        # A new synthesizer takes 2 ms, and a reused one would make the sound depend on the tracks
-        # before (see above).
+        # A new synthesizer each time takes 2 ms; one that is used again would make the sound depend
+        # on the tracks before.
         synthesizer = symusic.Synthesizer(sf_path=str(self._sounds), sample_rate=RENDER_RATE)
         stereo = np.asarray(synthesizer.render(score, stereo=True), dtype=np.float32)
         mono = soxr.resample(0.5 * (stereo[0] + stereo[1]), RENDER_RATE, SAMPLE_RATE, quality="HQ")
@@ -104,7 +116,7 @@ class Sampler:
 
 
 def render_stem(sampler: Sampler, part: Part, samples: int) -> Audio:
-    """One part alone, (samples,), at the synthesizer's own loudness."""
+    """Renders one part alone, (samples,), at the synthesizer's own loudness."""
     instrument = INSTRUMENTS[part.seat.instrument]
     stem = np.zeros(samples, dtype=np.float32)
     for note in part.notes:
@@ -116,7 +128,7 @@ def render_stem(sampler: Sampler, part: Part, samples: int) -> Audio:
 
 
 def _shape(sampler: Sampler, instrument: Instrument, note: Note) -> Audio:
-    """A note with its velocity and its release, (samples,)."""
+    """A note's sound with its velocity and its release, (samples,)."""
     if instrument.is_kit:
         held, release = KIT_SECONDS - SUSTAINED_RELEASE_SECONDS, SUSTAINED_RELEASE_SECONDS
     else:
@@ -132,9 +144,9 @@ def _shape(sampler: Sampler, instrument: Instrument, note: Note) -> Audio:
 
 
 def loudness(audio: Audio) -> float:
-    """Root mean square of the part that sounds: the 50 ms frames within 20 dB of the loudest one.
+    """Root mean square of the 50 ms frames within 20 dB of the loudest one; 0 for silence.
 
-    0 for silence.
+    Rests of a part so do not count.
     """
     frame = SAMPLE_RATE // 20
     whole = audio[: len(audio) // frame * frame].reshape(-1, frame)
@@ -144,10 +156,13 @@ def loudness(audio: Audio) -> float:
 
 
 def mix(sampler: Sampler, piece: Piece) -> Audio:
-    """The whole band, (samples,), lead-in included.
+    """Mixes the whole band, the lead-in included.
 
-    Each stem is brought to its seat's level, so an instrument that is tagged can be heard whatever
-    its sample's loudness.
+    Each stem is brought to its seat's level first, so that an instrument that is tagged can be
+    heard, however loud its samples are.
+
+    Returns:
+        (samples,) float32 at SAMPLE_RATE.
     """
     samples = round((piece.plan.lead_in_seconds + piece.seconds) * SAMPLE_RATE)
     total = np.zeros(samples, dtype=np.float32)

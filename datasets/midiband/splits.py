@@ -1,4 +1,4 @@
-"""Splits by artist: whole artists are dealt to train, valid and test, evenly over styles, with every tag in each."""
+"""Splits by artist: whole artists are dealt to train, valid and test, evenly over the styles."""
 
 from collections.abc import Sequence
 
@@ -11,19 +11,23 @@ from .tagging import TAGS
 
 SHARES = {"train": 0.60, "valid": 0.15, "test": 0.25}
 DEALS = 64
-"""How many ways of dealing are compared; each takes about a millisecond."""
+"""How many random deals are compared; each takes about a millisecond."""
 
 
 def assign(tracks: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Adds the column `split`, after `path`.
 
-    Artists are sorted by main genre, shuffled within it, and dealt in turn to whichever split is
-    furthest behind its share. Of several such deals the one is kept in which the rarest (tag,
-    split), relative to the split's share, has most tracks.
+    Artists are sorted by their most frequent genre, shuffled within it, and dealt in turn to
+    whichever split is furthest behind its share. Of several such deals that one is kept in which
+    the rarest pair of a tag and a split, relative to the split's share, has most tracks: so every
+    split has tracks of every tag.
 
     Args:
         tracks: one row a track, with `artist`, `genre` and `tags`.
-        seed: the data set's.
+        seed: of the data set.
+
+    Returns:
+        A copy of the table with the new column.
     """
     artists = tracks.groupby("artist", sort=True)["genre"].agg(lambda genres: genres.mode()[0])
     counts = _count_tags(tracks, list(artists.index))
@@ -32,7 +36,7 @@ def assign(tracks: pd.DataFrame, seed: int) -> pd.DataFrame:
         random = generator(seed, "midiband/splits", deal)
         shuffled = random.permutation(len(artists))
         dealt = np.empty(len(artists), dtype=object)
-        # A stable sort of the shuffled artists: random within a style, styles together.
+        # A stable sort by genre of the shuffled artists leaves their order within a genre random.
         ranked = shuffled[np.argsort(artists.to_numpy(dtype=str)[shuffled], kind="stable")]
         dealt[ranked] = _deal(len(artists))
         rarest = min(
@@ -49,7 +53,7 @@ def assign(tracks: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def _deal(count: int) -> Sequence[str]:
-    """A sequence of splits in which each comes in its share, as evenly as can be."""
+    """So many names of splits, each as often as its share says, spread as evenly as can be."""
     dealt: list[str] = []
     for number in range(1, count + 1):
         dealt.append(max(SHARES, key=lambda name: SHARES[name] * number - dealt.count(name)))
@@ -57,7 +61,7 @@ def _deal(count: int) -> Sequence[str]:
 
 
 def _count_tags(tracks: pd.DataFrame, artists: list[str]) -> np.ndarray:
-    """How many tracks of each artist have each tag, (artists, tags)."""
+    """How many tracks of each artist have each tag: (artists, tags)."""
     place = {tag: column for column, tag in enumerate(TAGS)}
     row_of = {artist: row for row, artist in enumerate(artists)}
     counts = np.zeros((len(artists), len(TAGS)))

@@ -1,4 +1,4 @@
-"""Tags: genre from the plan, instruments from what sounds in the clip, moods from thresholds on what is heard.
+"""Tags of a clip: genres of the plan, instruments that sound, moods by thresholds on its traits.
 
 Names follow MTG-Jamendo: `family---tag`. The production is not looked at.
 """
@@ -23,7 +23,7 @@ TAGS = (
 """Every tag, in the order of a model's outputs."""
 
 AUDIBLE_SHARE = 0.2
-"""An instrument is tagged if it sounds in at least this share of the clip's seconds."""
+"""An instrument is tagged if it sounds in at least this share of the clip's whole seconds."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Traits:
     """What is heard in a clip, in numbers; all are columns of the manifest.
 
     Attributes:
-        onsets_a_second: different onsets (to 30 ms) of all parts together.
+        onsets_a_second: onsets of all parts together; those in one 30 ms bin count once.
         drum_strokes_a_second: strokes of drums and percussion.
         dynamics: mean velocity, 0 to 1.
-        register: mean pitch of the tuned parts, weighted by length (MIDI number).
+        register: mean pitch of the tuned notes, weighted by their length (MIDI number).
         held_seconds: mean length of the tuned notes.
-        syncopation: share of onsets off the eighths' grid, 0 to 1.
+        syncopation: share of the onsets that lie off the grid of eighths, 0 to 1.
         parts: how many instruments sound.
     """
 
@@ -49,12 +49,12 @@ class Traits:
     parts: int
 
     def columns(self) -> dict[str, float]:
-        """The numbers by their names."""
+        """Name of each trait -> its number."""
         return asdict(self)
 
 
 def clip_notes(piece: Piece) -> dict[int, list[Note]]:
-    """For every part (by its place), the notes that sound in the clip."""
+    """Place of each part in the piece -> its notes that sound in the clip."""
     start = piece.plan.lead_in_seconds
     end = start + piece.seconds
     return {
@@ -66,16 +66,14 @@ def clip_notes(piece: Piece) -> dict[int, list[Note]]:
 
 
 def audible(piece: Piece) -> tuple[str, ...]:
-    """Names of the instruments that sound in enough of the clip's seconds, in the order of the seats."""
+    """Names of the instruments that sound for long enough in the clip, in the seats' order."""
     start = piece.plan.lead_in_seconds
     names = []
     for place, notes in clip_notes(piece).items():
         sounding: set[int] = set()
         for note in notes:
-            first, last = (
-                max(note.start - start, 0),
-                min(note.start + note.length - start, piece.seconds),
-            )
+            first = max(note.start - start, 0)
+            last = min(note.start + note.length - start, piece.seconds)
             sounding.update(range(int(first), int(np.ceil(last))))
         if len(sounding) >= AUDIBLE_SHARE * piece.seconds:
             names.append(piece.parts[place].seat.instrument)
@@ -83,25 +81,17 @@ def audible(piece: Piece) -> tuple[str, ...]:
 
 
 def measure(piece: Piece) -> Traits:
-    """The clip's traits."""
-    notes = clip_notes(piece)
-    kits = [
-        note
-        for place, each in notes.items()
-        if INSTRUMENTS[piece.parts[place].seat.instrument].is_kit
-        for note in each
-    ]
-    tuned = [
-        note
-        for place, each in notes.items()
-        if not INSTRUMENTS[piece.parts[place].seat.instrument].is_kit
-        for note in each
-    ]
+    """Measures the clip's traits."""
+    kits: list[Note] = []
+    tuned: list[Note] = []
+    for place, notes in clip_notes(piece).items():
+        is_kit = INSTRUMENTS[piece.parts[place].seat.instrument].is_kit
+        (kits if is_kit else tuned).extend(notes)
     lengths = np.array([note.length for note in tuned])
     starts = np.array([note.start for note in kits + tuned])
     eighth = 60 / piece.plan.tempo_bpm / 2
-    # Half a sixteenth on either side of an eighth counts as on it, so swing and looseness do not
-    # make syncopation.
+    # An onset within 0.35 of an eighth counts as on the grid, so that swing and loose timing are
+    # not taken for syncopation.
     off_grid = np.abs((starts / eighth + 0.5) % 1 - 0.5) > 1 / STEPS_PER_QUARTER * 1.4
     return Traits(
         onsets_a_second=len({round(start / 0.03) for start in starts}) / piece.seconds,
@@ -135,7 +125,7 @@ def moods(piece: Piece, traits: Traits) -> tuple[str, ...]:
 def tags(piece: Piece, traits: Traits) -> tuple[str, ...]:
     """The clip's tags, in the order of TAGS."""
     families = {INSTRUMENTS[name].family for name in audible(piece)}
-    found = {f"genre---{name}" for name in piece.plan.genres}
-    found |= {f"instrument---{name}" for name in families}
-    found |= {f"mood/theme---{name}" for name in moods(piece, traits)}
-    return tuple(tag for tag in TAGS if tag in found)
+    names = {f"genre---{name}" for name in piece.plan.genres}
+    names |= {f"instrument---{name}" for name in families}
+    names |= {f"mood/theme---{name}" for name in moods(piece, traits)}
+    return tuple(tag for tag in TAGS if tag in names)

@@ -1,8 +1,9 @@
-"""Worker processes with a time limit that holds even where C code never returns and keeps the interpreter's lock.
+"""Worker processes with a time limit for each job, which holds even in C code that never returns.
 
-A pool of the standard library would wait for ever, so the parent watches each worker itself: one
-job at a time over a pipe, a deadline for each, and a kill when it passes. Workers are daemons, and
-carry an alarm of their own in case the parent is killed while they hang.
+Such code keeps the interpreter's lock, and a pool of the standard library would wait for it for
+ever. So the parent watches each worker itself: it sends one job at a time over a pipe, gives it a
+deadline, and kills the worker when that has passed. Workers are daemons, and have an alarm of their
+own in case the parent is killed while they hang.
 """
 
 import contextlib
@@ -19,15 +20,12 @@ from typing import Any
 from bench.data.manifest import InputError
 
 START_SECONDS = 120.0
-"""Limit for a worker to start and import its modules: long, since a busy machine's disk may be
-slow.
-"""
+"""Time limit for a worker to start and to import its modules; long, for a busy machine's disk."""
 ATTEMPTS = 2
-"""A job that ran into the limit is tried again once, in a new worker: the machine may just have
-been asleep.
-"""
+"""How often a job is tried that runs into its limit: the machine may just have been asleep."""
 
 Job = Callable[[int], Any]
+"""What is done for each number; its result is sent back to the parent."""
 
 
 def usable_cores() -> int:
@@ -38,7 +36,7 @@ def usable_cores() -> int:
 
 
 def _serve(connection: Connection, job: Job, limit_seconds: float) -> None:
-    """A worker's whole life: say that it is ready, then answer numbers with results until the pipe closes."""
+    """Runs in a worker: says that it is ready, then answers numbers until the pipe closes."""
     # Ctrl-C reaches the whole process group; the parent decides what happens, and kills the
     # workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -49,18 +47,16 @@ def _serve(connection: Connection, job: Job, limit_seconds: float) -> None:
         except EOFError:
             return
         if hasattr(signal, "setitimer"):
-            # The alarm's default action is taken by the kernel, so it ends this process even inside
-            # hung C code.
+            # The kernel itself ends the process when the alarm goes off, even inside C code that
+            # hangs.
             signal.setitimer(signal.ITIMER_REAL, 2 * limit_seconds + 5)
         try:
             answer: tuple[str, Any] = ("done", job(number))
         except InputError as error:
             answer = ("input error", str(error))
         except OSError as error:
-            answer = (
-                "system error",
-                (error.errno, error.strerror, error.filename and str(error.filename)),
-            )
+            parts = (error.errno, error.strerror, error.filename and str(error.filename))
+            answer = ("system error", parts)
         except Exception:
             answer = ("error", traceback.format_exc())
         if hasattr(signal, "setitimer"):
@@ -69,12 +65,20 @@ def _serve(connection: Connection, job: Job, limit_seconds: float) -> None:
 
 
 class _Worker:
-    """The parent's view of one worker: its process, its pipe, the job in hand and the time by which it must answer."""
+    """One worker as the parent sees it.
+
+    Attributes:
+        connection: the parent's end of the pipe.
+        process: the worker's process.
+        number: the job that it works on; None where it has none.
+        is_ready: whether it has started.
+        deadline: when it must have answered, on the clock `time.monotonic`.
+    """
 
     def __init__(self, job: Job, limit_seconds: float) -> None:
         """Starts the process."""
-        # A fork would copy the locks of threads that the parent may have (torch's), some of them
-        # held.
+        # A forked process would inherit locks that the parent's other threads (torch's) hold, and
+        # wait for them for ever.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
@@ -90,8 +94,8 @@ class _Worker:
         """Hands over a job."""
         self.number = number
         self.deadline = time.monotonic() + limit_seconds
-        # A worker that has just died is found by the end of its pipe, where the message for the
-        # user is made.
+        # That a worker has just died is noticed when its answer is received, where the message to
+        # the user is made.
         with contextlib.suppress(BrokenPipeError):
             self.connection.send(number)
 
@@ -108,18 +112,18 @@ def run(
     """Runs a job for each number, in worker processes.
 
     Args:
-        job: picklable, as is its result.
+        job: what is run; it and its result can be pickled.
         numbers: what it is called with.
-        describe: names a job for the user, as in "track 17".
+        describe: names the job of a number in messages, as in "track 17".
         limit_seconds: time limit of one job.
-        workers: how many processes, at most one a number.
+        workers: how many processes; no more are started than there are numbers.
 
     Yields:
         (number, result), in the order in which they are finished.
 
     Raises:
-        InputError: a job ran into the limit ATTEMPTS times, a worker died, or the job raised an
-            InputError.
+        InputError: a job ran into the limit ATTEMPTS times, a worker died or did not start, or the
+            job raised an InputError.
         OSError: the job raised one, such as for a full disk.
         RuntimeError: the job raised anything else; the message holds its traceback.
     """
@@ -163,9 +167,9 @@ def _receive(worker: _Worker, describe: Callable[[int], str]) -> tuple[str, Any]
         worker.process.join()
         doing = "starting" if worker.number is None else f"rendering {describe(worker.number)}"
         raise InputError(
-            f"a worker process ended while {doing} (exit code {worker.process.exitcode}); it may have run out of "
-            "memory. Call again: finished tracks are kept. A script that calls this must guard its main part with "
-            "'if __name__ == \"__main__\":'"
+            f"a worker process ended while {doing} (exit code {worker.process.exitcode}); it may "
+            "have run out of memory. Call again: finished tracks are kept. A script that calls "
+            "this must guard its main part with 'if __name__ == \"__main__\":'"
         ) from error
     if kind == "input error":
         raise InputError(value)
@@ -185,21 +189,29 @@ def _replace_late(
     attempts: dict[int, int],
     describe: Callable[[int], str],
 ) -> _Worker:
-    """The worker itself, or, where it is past its deadline, a new one in its place, with the job put back in front."""
+    """Replaces a worker that is past its deadline; its job is put back at the head of the queue.
+
+    Returns:
+        The worker itself where it is not late, else the new one.
+
+    Raises:
+        InputError: the worker never started, or its job has now run into the limit ATTEMPTS times.
+    """
     is_busy = worker.number is not None or not worker.is_ready
     if not is_busy or time.monotonic() < worker.deadline or worker.connection.poll():
         return worker
     number = worker.number
     if number is None:
         raise InputError(
-            f"a worker process did not start within {START_SECONDS:.0f} s; is the machine overloaded? Call again"
+            f"a worker process did not start within {START_SECONDS:.0f} s; is the machine "
+            "overloaded? Call again"
         )
     attempts[number] = attempts.get(number, 0) + 1
     if attempts[number] >= ATTEMPTS:
         raise InputError(
-            f"{describe(number)} was not rendered within {limit_seconds:.0f} s, {ATTEMPTS} times; the synthesizer "
-            "hangs on some notes. Check that symusic is of version 0.5 (pip install 'symusic<0.6'), or choose "
-            "another seed"
+            f"{describe(number)} was not rendered within {limit_seconds:.0f} s, {ATTEMPTS} times; "
+            "the synthesizer hangs on some notes. Check that symusic is of version 0.5 "
+            "(pip install 'symusic<0.6'), or choose another seed"
         )
     worker.kill()
     waiting.appendleft(number)
