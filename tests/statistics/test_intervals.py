@@ -1,41 +1,20 @@
-"""Intervals reflect, correct and cover as they say.
+"""Bootstrap intervals: their definitions, their limits, and how often they hold the truth."""
 
-The permutation test is the swap of two methods.
-"""
-
-import importlib.util
-import sys
 import warnings
-from functools import partial
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap, norm, rankdata
+from scipy.stats import bootstrap
 
 from bench.statistics.bootstrap import resample_counts
 from bench.statistics.influence import ranking_influence
 from bench.statistics.intervals import basic, bca, interval, percentile, standard_error
 from bench.statistics.metrics import ranking
-from bench.statistics.permutation import permutation_p
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def coverage() -> ModuleType:
-    """The benchmark's own simulations."""
-    path = Path(__file__).resolve().parents[1] / "benchmarks" / "bench_coverage.py"
-    spec = importlib.util.spec_from_file_location("coverage", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["coverage"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_percentiles_are_those_of_what_is_known() -> None:
@@ -139,74 +118,3 @@ def test_intervals_cover(coverage: ModuleType, name: str) -> None:
     assert held["percentile"][1] < 0.6, "the reason why average precision needs another interval"
     assert held["bca"][1] < 0.85
     assert held["basic"][1] < held["interval"][1]
-
-
-def test_methods_that_are_alike_rarely_differ_and_others_do(coverage: ModuleType) -> None:
-    found = {
-        title: np.mean(
-            [coverage.compare(title, "tags of 2-10 %", 1000, 20, k)[:, 0] for k in range(40)],
-            axis=0,
-        )
-        for title in ("alike, noise correlated 0.7", "second 20 % weaker, correlated")
-    }
-    assert (found["alike, noise correlated 0.7"] <= 0.15).all()
-    assert (found["second 20 % weaker, correlated"] >= 0.9).all()
-
-
-def test_p_is_that_of_all_sign_flips() -> None:
-    contributions = np.random.default_rng(3).normal(size=12) + 0.5
-    signs = 1 - 2 * ((np.arange(2**12)[:, None] >> np.arange(12)) & 1)
-    exact = (np.abs(signs @ contributions) >= abs(contributions.sum()) - 1e-12).mean()
-    assert permutation_p(contributions, 100_000) == pytest.approx(exact, abs=0.005)
-    assert permutation_p(contributions) == permutation_p(contributions)
-    assert permutation_p(contributions, seed=1) != permutation_p(contributions)
-    assert permutation_p(-contributions) == pytest.approx(permutation_p(contributions), abs=0.02)
-
-
-def test_p_has_its_bounds() -> None:
-    assert permutation_p(np.zeros(10)) == 1
-    assert permutation_p(np.ones(1000), 999) == 1 / 1000
-    assert permutation_p(np.array([0.3]), 99) == 1, "one track can only be swapped as a whole"
-    groups = np.repeat([0, 1], 50)
-    assert permutation_p(np.ones(100), 4000, groups=groups) == pytest.approx(0.5, abs=0.05)
-
-
-def test_p_is_uniform_where_nothing_differs() -> None:
-    values = [
-        permutation_p(np.random.default_rng(trial).normal(size=70), 400, trial)
-        for trial in range(500)
-    ]
-    for level in (0.05, 0.25, 0.5):
-        assert np.mean(np.array(values) <= level) == pytest.approx(
-            level, abs=4 * (level * (1 - level) / 500) ** 0.5
-        )
-
-
-@pytest.mark.parametrize(("gap", "metric"), [(0.0, 0), (0.25, 0), (0.0, 1), (0.25, 1)])
-def test_p_is_close_to_that_of_swapping_real_rankings(gap: float, metric: int) -> None:
-    """Scores become ranks within their method and tag, so that they can be swapped, and the metric is taken anew."""
-    random = np.random.default_rng(int(10 * gap))
-    labels = random.random((300, 5)) < 0.3
-    shared = random.normal(size=(300, 5)) + labels
-    first, second = (
-        shared + 0.7 * random.normal(size=(300, 5)) + extra * labels for extra in (gap, 0.0)
-    )
-    macro = partial(
-        lambda scores: ranking(scores, labels, np.ones((300, 1), dtype=np.int32))[metric].mean()
-    )
-    ranks = rankdata(first, axis=0), rankdata(second, axis=0)
-    observed = macro(first) - macro(second)
-    larger, permutations = 0, 1000
-    for swap in random.random((permutations, 300, 1)) < 0.5:
-        larger += (
-            abs(macro(np.where(swap, *ranks)) - macro(np.where(swap, *ranks[::-1])))
-            >= abs(observed) - 1e-12
-        )
-    influence = [
-        ranking_influence(scores, labels, left_out=True)[metric].mean(1)
-        for scores in (first, second)
-    ]
-    found = permutation_p(observed / 300 + influence[0] - influence[1])
-    expected = (larger + 1) / (permutations + 1)
-    # On the scale of a normal deviate, which is what a tail is about.
-    assert norm.isf(found / 2) == pytest.approx(norm.isf(expected / 2), abs=0.35)

@@ -1,31 +1,25 @@
-"""Metrics and scores beside scikit-learn's, with ties, and what happens where a tag has no positive."""
+"""Metrics equal scikit-learn's and torchmetrics', with ties, weights and absent classes."""
 
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import rankdata
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
-
-from bench.core.errors import InputError
-from bench.settings.specs import ScoreSpec
-from bench.stages.score.scores import HeldOut, Scores, score
-from bench.statistics.bootstrap import resample_counts
-from bench.statistics.influence import (
-    classification_influence,
-    precision_bias,
-    precision_micro_bias,
-    ranking_influence,
-    ranking_jackknife,
-    ranking_micro_influence,
-    ranking_micro_jackknife,
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_f1_score,
+    multiclass_stat_scores,
+    multilabel_average_precision,
 )
+
+from bench.statistics.bootstrap import resample_counts
 from bench.statistics.metrics import (
     classification,
     mean_average_precision,
@@ -33,34 +27,19 @@ from bench.statistics.metrics import (
     ranking,
     ranking_micro,
 )
-
-EXACT = {"rtol": 0, "atol": 1e-7}
-QUICK = settings(max_examples=60, deadline=None)
-
+from tests.statistics.problems import EXACT, QUICK, problem
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def expected(
-    score_of: object, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
+    score_of: Callable[..., float], labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
 ) -> float:
     """scikit-learn's value, NaN where it is not defined."""
     present = labels[weights > 0]
     if not present.any() or (score_of is roc_auc_score and present.all()):
         return float("nan")
-    return float(score_of(labels, scores, sample_weight=weights))  # type: ignore[operator]
-
-
-def problem(
-    seed: int, levels: int, tracks: int, tags: int = 3
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores with `levels` different values (0: no ties), labels from rare to frequent, and counts."""
-    random = np.random.default_rng(seed)
-    labels = random.random((tracks, tags)) < np.linspace(0.05, 0.9, tags)
-    scores = (random.normal(size=(tracks, tags)) + labels).astype(np.float32)
-    if levels:
-        scores = np.floor(scores * levels / 4).astype(np.float32)
-    return scores, labels, resample_counts(tracks, 4, seed, "test")
+    return float(score_of(labels, scores, sample_weight=weights))
 
 
 @QUICK
@@ -114,7 +93,11 @@ def test_order_counts_and_nothing_else() -> None:
 
 
 def test_many_resamples_are_worked_through_in_pieces_and_on_threads() -> None:
-    """Both pieces of resamples and of thresholds: 2000 tracks have some 900 positives of the last tag."""
+    """Neither pieces of resamples nor of thresholds change a value, and threads change no bit.
+
+    600 resamples are three pieces; the last tag has some 900 positives, which are two pieces of
+    thresholds.
+    """
     scores, labels, _ = problem(7, 0, 1000)
     counts = resample_counts(1000, 600, 0, "pieces")
     for function in (ranking, ranking_micro):
@@ -189,9 +172,9 @@ def test_perfect_scores_are_one_and_constant_ones_are_chance(seed: int, tracks: 
 
 
 def test_micro_memory_is_bounded() -> None:
-    """All pairs x resamples of this size would take 1 GB.
+    """All pairs times all resamples of this size would take 1 GB.
 
-    The peak is that of a process of its own.
+    The peak is measured in a process of its own.
     """
     code = """
 import resource
@@ -228,174 +211,45 @@ def test_classification_equals_scikit_learn_on_the_resampled_tracks(
         assert f1[resample] == pytest.approx(macro, abs=1e-12)
 
 
-def slope(function: Callable[[np.ndarray], float], tracks: int) -> np.ndarray:
-    """(tracks,) derivative of a function of the weights by each weight, at one, by central differences."""
-    step = 1e-5
-    moved = np.ones((tracks, tracks)) + step * np.eye(tracks)
-    back = np.ones((tracks, tracks)) - step * np.eye(tracks)
-    return np.array(
-        [function(up) - function(down) for up, down in zip(moved, back, strict=True)]
-    ) / (2 * step)
-
-
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 2, 5]), tracks=st.integers(3, 25))
-def test_influence_is_the_derivative_of_scikit_learns_metrics(
-    seed: int, levels: int, tracks: int
+@QUICK
+@given(seed=st.integers(0, 10_000), classes=st.integers(2, 8), tracks=st.integers(1, 40))
+def test_classification_equals_torchmetrics_on_the_resampled_tracks(
+    seed: int, classes: int, tracks: int
 ) -> None:
-    scores, labels, _ = problem(seed, levels, tracks)
-    labels[0], labels[1] = True, False
-    metrics = (roc_auc_score, average_precision_score)
-    for metric, found, micro in zip(
-        metrics,
-        ranking_influence(scores, labels),
-        ranking_micro_influence(scores, labels),
-        strict=True,
-    ):
-        for tag in range(labels.shape[1]):
-            case = partial(
-                lambda m, t, w: m(labels[:, t], scores[:, t], sample_weight=w), metric, tag
-            )
-            np.testing.assert_allclose(found[:, tag], slope(case, tracks), atol=1e-8)
-        pairs = partial(
-            lambda m, w: m(
-                labels.ravel(), scores.ravel(), sample_weight=np.repeat(w, labels.shape[1])
-            ),
-            metric,
-        )
-        np.testing.assert_allclose(micro, slope(pairs, tracks), atol=1e-8)
-        np.testing.assert_allclose([*found.sum(0), micro.sum()], 0, atol=1e-12)
-
-
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 2, 5]), tracks=st.integers(3, 25))
-def test_jackknife_is_what_is_lost_without_a_track(seed: int, levels: int, tracks: int) -> None:
-    scores, labels, _ = problem(seed, levels, tracks)
-    labels[0], labels[1] = True, False
-
-    def areas(label: np.ndarray, score_of: np.ndarray) -> np.ndarray:
-        corrected = average_precision_score(label, score_of) - slow_precision_bias(score_of, label)
-        return np.array([roc_auc_score(label, score_of), corrected])
-
-    found, micro = ranking_jackknife(scores, labels), ranking_micro_jackknife(scores, labels)
-    for tag in range(labels.shape[1]):
-        case = labels[:, tag], scores[:, tag]
-        for track in range(tracks):
-            label, score_of = (np.delete(values, track) for values in case)
-            lost = np.zeros(2)
-            if label.any() and not label.all():
-                lost = areas(*case) - areas(label, score_of)
-            elif label.any():  # the only negative is gone, and the area with it
-                lost[1] = (areas(*case) - [0, 1 - slow_precision_bias(score_of, label)])[1]
-            values = [metric[track, tag] for metric in found]
-            np.testing.assert_allclose(values, lost * (tracks - 1) / tracks, atol=1e-12)
-    assert np.isfinite(micro).all()
-
-
-def test_influence_and_jackknife_agree_where_tags_are_frequent_and_are_nan_where_the_metric_is() -> (
-    None
-):
-    scores, labels, _ = problem(4, 0, 2000)
-    both = (
-        (ranking_influence, ranking_jackknife),
-        (ranking_micro_influence, ranking_micro_jackknife),
-    )
-    for functions in both:
-        for influence, jackknife in zip(
-            *(function(scores, labels) for function in functions), strict=True
-        ):
-            np.testing.assert_allclose((influence**2).sum(0), (jackknife**2).sum(0), rtol=0.1)
-    labels[:, 0], labels[:, 1] = False, True
-    for function in both[0]:
-        auroc, precision = function(scores, labels)
-        assert np.isnan(auroc).all(0).tolist() == [True, True, False]
-        assert np.isnan(precision).all(0).tolist() == [True, False, False]
-        assert not np.isnan(auroc[:, 2]).any()
-
-
-def test_a_single_positive_takes_nothing_with_it() -> None:
-    scores, labels = np.arange(5.0)[:, None], np.arange(5)[:, None] == 2
-    auroc, precision = ranking_jackknife(scores, labels)
-    assert auroc[2, 0] == precision[2, 0] == 0
-    assert precision_bias(scores, labels)[0] == pytest.approx(1 / 3 - 0.5 / 2.5)
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10_000), tracks=st.integers(2, 20), classes=st.integers(2, 5))
-def test_influence_of_classes_is_the_derivative_of_scikit_learns_metrics(
-    seed: int, tracks: int, classes: int
-) -> None:
-    truth, predicted = np.random.default_rng(seed).integers(classes, size=(2, tracks))
-    accuracy, f1 = classification_influence(predicted, truth, classes)
-
-    def macro(weights: np.ndarray) -> float:
-        return float(
-            f1_score(truth, predicted, average="macro", sample_weight=weights, zero_division=0)
-        )
-
-    np.testing.assert_allclose(
-        accuracy,
-        slope(lambda w: accuracy_score(truth, predicted, sample_weight=w), tracks),
-        atol=1e-8,
-    )
-    np.testing.assert_allclose(f1, slope(macro, tracks), atol=1e-8)
-    np.testing.assert_allclose([accuracy.sum(), f1.sum()], 0, atol=1e-12)
-
-
-def slow_precision_bias(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Average precision less the mean of K' / (K' + N), written positive by positive."""
-    positives = int(labels.sum())
-    excess = 0.0
-    for track in np.flatnonzero(labels):
-        at_or_above = scores >= scores[track]
-        negatives = (at_or_above & ~labels).sum()
-        others = (at_or_above & labels).sum() - 1
-        scaled = others * positives / (positives - 1) if positives > 1 else 0.5
-        if others + negatives:
-            expected = scaled / (scaled + negatives)
-        elif positives == 1:
-            expected = (1 + 1 / 3) / 2
-        else:
-            second = np.sort(scores[labels])[-2]
-            scaled = ((scores >= second) & labels).sum() - 1
-            scaled = scaled * positives / (positives - 1)
-            expected = (1 + scaled / (scaled + ((scores >= second) & ~labels).sum())) / 2
-        excess += (others + 1) / (others + 1 + negatives) - expected
-    return excess / positives
+    """Exactly by torchmetrics' integer counts; its own ratios are in single precision."""
+    random = np.random.default_rng(seed)
+    occurring = random.integers(1, classes, endpoint=True)  # the other classes are absent
+    truth, predicted = random.integers(occurring, size=(2, tracks))
+    counts = resample_counts(tracks, 4, seed, "classes")
+    accuracy, f1 = classification(predicted, truth, classes, counts)
+    for resample in range(4):
+        drawn = np.repeat(np.arange(tracks), counts[:, resample])
+        case = torch.from_numpy(predicted[drawn]), torch.from_numpy(truth[drawn]), classes
+        found = multiclass_stat_scores(*case, average=None).double()
+        true_positive, false_positive, _, false_negative, _ = found.unbind(-1)
+        occurrences = 2 * true_positive + false_positive + false_negative
+        per_class = (2 * true_positive / occurrences)[occurrences > 0]
+        assert accuracy[resample] == pytest.approx(float(true_positive.sum()) / tracks, abs=1e-12)
+        assert f1[resample] == pytest.approx(float(per_class.mean()), abs=1e-12)
+        single = float(multiclass_accuracy(*case, average="micro"))
+        assert accuracy[resample] == pytest.approx(single, abs=1e-6)
+        assert f1[resample] == pytest.approx(float(multiclass_f1_score(*case)), abs=1e-6)
 
 
 @QUICK
-@given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 2, 5]), tracks=st.integers(3, 40))
-def test_bias_of_average_precision_is_its_definition(seed: int, levels: int, tracks: int) -> None:
+@given(seed=st.integers(0, 10_000), levels=st.sampled_from([0, 2, 5]), tracks=st.integers(2, 60))
+def test_mean_average_precision_equals_torchmetrics(seed: int, levels: int, tracks: int) -> None:
+    """To single precision, in which torchmetrics computes."""
     scores, labels, _ = problem(seed, levels, tracks)
-    labels[0], labels[1] = True, False
-    scores[:, 0] = scores[:, 0] + np.arange(tracks) * (levels == 0)
-    if all(len(np.unique(column)) > 1 for column in scores.T):
-        slow = [
-            slow_precision_bias(scores[:, tag], labels[:, tag]) for tag in range(labels.shape[1])
-        ]
-        np.testing.assert_allclose(precision_bias(scores, labels), slow, atol=1e-12)
-        assert precision_micro_bias(scores, labels) == pytest.approx(
-            slow_precision_bias(scores.ravel(), labels.ravel())
-        )
-
-
-def test_bias_of_average_precision_is_what_small_test_sets_have_too_much() -> None:
-    """500 test sets of 300 tracks; the truth is that of 400 000, the standard errors are 0.002."""
-    random = np.random.default_rng(0)
-
-    def draw(tracks: int) -> tuple[np.ndarray, np.ndarray]:
-        labels = random.random((tracks, 3)) < [0.02, 0.05, 0.2]
-        return random.normal(size=(tracks, 3)) + [0.5, 1.5, 2.0] * labels, labels
-
-    truth = ranking(*draw(400_000), np.ones((400_000, 1), dtype=np.int32))[1][0]
-    tests = [draw(300) for _ in range(500)]
-    values = np.array([ranking(*test, np.ones((300, 1)))[1][0] for test in tests])
-    uncorrected = np.nanmean(values, axis=0) - truth
-    corrected = np.nanmean(values - [precision_bias(*test) for test in tests], axis=0) - truth
-    assert (uncorrected[:2] > 0.02).all()
-    assert (np.abs(corrected[:2]) < 0.35 * uncorrected[:2]).all()
-    assert abs(corrected[2]) < 0.01
+    # Ranks from 0 to 1: torchmetrics squashes other scores by a sigmoid, which may tie them.
+    ranks = torch.from_numpy(rankdata(scores, axis=0) / tracks)
+    truth = torch.from_numpy(labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a tag without a positive
+        by_tag = multilabel_average_precision(ranks, truth.int(), labels.shape[1], average="none")
+    known = by_tag[truth.any(0)]
+    found = float(mean_average_precision(ranks, truth))
+    assert found == pytest.approx(float(known.mean()), abs=1e-6, nan_ok=True)
 
 
 @QUICK
@@ -419,112 +273,3 @@ def test_one_vs_rest_is_the_softmax_unsaturated() -> None:
     torch.testing.assert_close(one_vs_rest(logits), one_vs_rest(shifted))
     confident = one_vs_rest(torch.tensor([[100.0, 0.0], [200.0, 0.0]], dtype=torch.float64))
     assert confident[1, 0] > confident[0, 0]  # both are exactly 1 as probabilities
-
-
-def score_all(
-    logits: np.ndarray, labels: np.ndarray, kind: str, spec: ScoreSpec, purpose: str
-) -> Scores:
-    """All tracks scored, each a group of its own."""
-    test = HeldOut(labels, kind, np.arange(len(labels)).astype(str), purpose)  # type: ignore[arg-type]
-    return score(logits, test, spec, test.resamples(spec))
-
-
-def scored(
-    kind: str = "tags", resamples: int = 30, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray, Scores]:
-    """A small problem and its scores."""
-    random = np.random.default_rng(seed)
-    if kind == "classes":
-        labels = random.integers(4, size=80)
-        logits = (random.normal(size=(80, 5)) + 2 * np.eye(5)[labels]).astype(np.float32)
-    else:
-        labels = random.random((80, 5)) < 0.3
-        labels[:, 2], labels[:, 4] = False, True
-        logits = (random.normal(size=(80, 5)) + labels).astype(np.float32)
-    return logits, labels, score_all(logits, labels, kind, ScoreSpec(resamples=resamples), "a test")
-
-
-def test_scores_of_tags() -> None:
-    logits, labels, scores = scored()
-    valid = [0, 1, 3]
-    assert scores.valid.tolist() == [True, True, False, True, False]
-    assert np.isnan(scores.per_tag["average_precision"][[2, 4]]).all()
-    case = labels[:, valid], logits[:, valid]
-    for name, function in {"map": average_precision_score, "roc_auc": roc_auc_score}.items():
-        for average in ("macro", "micro"):
-            metric = scores.metrics[f"{name}_{average}"]
-            assert metric.value == pytest.approx(function(*case, average=average), abs=1e-7)
-            assert metric.low <= metric.value < metric.high
-            assert metric.resampled.shape == (30,)
-    np.testing.assert_allclose(
-        scores.per_tag["roc_auc"][valid], roc_auc_score(*case, average=None), **EXACT
-    )
-    assert set(scores.metrics) == {"map_macro", "map_micro", "roc_auc_macro", "roc_auc_micro"}
-    assert scores.tracks == 80
-
-
-def test_scores_of_classes() -> None:
-    logits, labels, scores = scored("classes")
-    odds = torch.from_numpy(logits).double().softmax(1).numpy()[:, :4]
-    hot = np.arange(4) == labels[:, None]
-    assert scores.valid.tolist() == [True] * 4 + [False]
-    assert scores.metrics["map_macro"].value == pytest.approx(
-        average_precision_score(hot, odds), abs=1e-7
-    )
-    assert scores.metrics["roc_auc_micro"].value == pytest.approx(
-        roc_auc_score(hot, odds, average="micro"), abs=1e-7
-    )
-    assert scores.metrics["accuracy"].value == pytest.approx(
-        accuracy_score(labels, logits.argmax(1))
-    )
-    expected_f1 = f1_score(labels, logits.argmax(1), average="macro", zero_division=0)
-    assert scores.metrics["f1_macro"].value == pytest.approx(expected_f1)
-
-
-def test_a_resample_without_a_tag_averages_the_others() -> None:
-    labels = np.zeros((20, 2), dtype=bool)
-    labels[:8, 0] = labels[0, 1] = (
-        True  # the second tag's only positive is missing from a third of the resamples
-    )
-    logits = np.random.default_rng(0).normal(size=(20, 2))
-    scores = score_all(logits, labels, "tags", ScoreSpec(resamples=200), "rare")
-    counts = resample_counts(20, 200, 0, "rare")
-    precision = ranking(logits, labels, counts)[1]
-    gone = np.isnan(precision[:, 1])
-    assert 0.2 < gone.mean() < 0.5
-    resampled = scores.metrics["map_macro"].resampled
-    np.testing.assert_allclose(resampled[gone], precision[gone, 0])
-    np.testing.assert_allclose(resampled[~gone], precision[~gone].mean(1))
-
-
-def test_a_resample_without_any_positive_is_left_out_of_the_interval() -> None:
-    labels = np.zeros((10, 1), dtype=bool)
-    labels[0] = True
-    metric = score_all(
-        np.arange(10.0)[:, None], labels, "tags", ScoreSpec(resamples=100), "one"
-    ).metrics["map_macro"]
-    assert 0.2 < np.isnan(metric.resampled).mean() < 0.5
-    assert np.isfinite([metric.low, metric.high]).all()
-
-
-def test_without_resamples_there_is_a_value_and_no_interval() -> None:
-    metric = scored(resamples=0)[2].metrics["map_macro"]
-    assert np.isfinite(metric.value)
-    assert np.isnan([metric.low, metric.high]).all()
-    assert metric.value == pytest.approx(scored()[2].metrics["map_macro"].value, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("logits", "labels", "words"),
-    [
-        (np.zeros((4, 2)), np.zeros((4, 2), dtype=bool), "no tag has a positive"),
-        (np.full((4, 2), np.nan), np.eye(4, 2, dtype=bool), "8 of 8 test logits are not finite"),
-        (np.zeros((3, 2)), np.eye(4, 2, dtype=bool), "3 rows of logits for 4 test tracks"),
-    ],
-)
-def test_what_cannot_be_scored_is_said_in_one_line(
-    logits: np.ndarray, labels: np.ndarray, words: str
-) -> None:
-    with pytest.raises(InputError, match=words) as caught:
-        score_all(logits, labels, "tags", ScoreSpec(resamples=5), "test")
-    assert "\n" not in str(caught.value)
