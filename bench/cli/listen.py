@@ -83,7 +83,7 @@ def _spec(name: str) -> "AugmentSpec":
 
     from bench.settings.augmentations import AugmentSpec, preset
     from bench.settings.recipes import merged
-    from bench.settings.resolve import setting_error
+    from bench.settings.plug_ins import setting_error
 
     for section in overrides:
         if section != "augment":

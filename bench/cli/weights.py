@@ -151,7 +151,7 @@ def _build(name: str, given: dict[str, Any]) -> "tuple[Encoder, dict[str, Any]]"
     """The encoder that weights are for, and all its settings: they must not move with a default of later."""
     from bench.core import registry
     from bench.settings.specs import PlugIn
-    from bench.stages.prepare.stage import validated
+    from bench.settings.plug_ins import validated
 
     module = registry.load("encoders", name)
     settings = validated(module.Settings, PlugIn(name=name, **given), "encoder")

@@ -8,7 +8,6 @@ lightly takes seconds.
 """
 
 import ast
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -164,82 +163,3 @@ def load(kind: str, name: str) -> ModuleType:
         if not hasattr(module, part):
             raise InputError(f"{found.path} has no '{part}'; the contract of {kind} asks for it")
     return module
-
-
-def code_digest(*modules: str) -> str:
-    """Digest of the code of modules, without comments and docstrings: part of the name of what that code produced.
-
-    Plug-ins that a plug-in imports count too (`resnet_small` is built from `resnet`).
-    """
-    files: set[Path] = set()
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
-        origin = _source(module)
-        for path in (
-            origin.parent.glob("*.py")
-            if origin.name == "__init__.py" and _is_plugin(module)
-            else [origin]
-        ):
-            if path not in files:
-                files.add(path)
-                waiting += _imported_plugins(path)
-    return hashlib.sha256("".join(sorted(map(_file_digest, files))).encode()).hexdigest()[:16]
-
-
-def _source(module: str) -> Path:
-    """The file of a module.
-
-    Those of the harness are found without importing their package, which may import torch.
-    """
-    parts = module.split(".")
-    for base in map(Path, bench.__path__) if parts[0] == "bench" else ():
-        place = base.joinpath(*parts[1:])
-        for path in (place.with_suffix(".py"), place / "__init__.py"):
-            if path.is_file():
-                return path
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise InputError(f"no source file for {module}")
-    return Path(spec.origin)
-
-
-def _is_plugin(module: str) -> bool:
-    return module.startswith(tuple(f"bench.{kind}." for kind in KINDS))
-
-
-@cache
-def _imported_plugins(path: Path) -> list[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    modules: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            modules += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            in_kind = node.module in {f"bench.{kind}" for kind in KINDS}
-            modules += (
-                [f"{node.module}.{alias.name}" for alias in node.names]
-                if in_kind
-                else [node.module]
-            )
-    # `from bench.encoders import Settings` names no file.
-    return [
-        module for module in modules if _is_plugin(module) and _has_file(*module.split(".")[1:3])
-    ]
-
-
-def _has_file(kind: str, name: str) -> bool:
-    """Whether that is a plug-in, or what plug-ins of a kind share (`_external`)."""
-    return name in _all(kind) or name.startswith("_")
-
-
-@cache
-def _file_digest(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-            and ast.get_docstring(node, clean=False) is not None
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()

@@ -10,10 +10,11 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -23,9 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import InputError
+from bench.core.versions import COMPUTING, DECODING, differing, library_versions, now
 
 PRODUCTS = {"prepare": "prepared", "pretrain": "pretrained", "embed": "embedded", "probe": "probed"}
 """Where in home the product of each stage lies."""
+STAMP = "made.json"
+"""In every product: under which versions of the libraries it was made."""
 _LOOK_AGAIN_SECONDS = 0.5
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {
@@ -126,12 +130,63 @@ def require_writable(*folders: Path) -> None:
             ) from error
 
 
+def _stamp(folder: Path, stage: str, sources: Sequence[Path]) -> None:
+    """Writes down under which versions of the libraries a product is made, and those it is made from were.
+
+    An attempt that goes on from what an earlier one left keeps the versions of that one beside its own.
+    """
+    lineage: dict[str, dict[str, str]] = {}
+    for source in sources:
+        lineage |= _lineage(source)
+    versions = library_versions()
+    begun = _lineage(folder).get(stage, versions)
+    if differing(begun, versions, _counted(stage)):
+        lineage[f"{stage}, begun"] = begun
+    write_json(folder / STAMP, {"lineage": {**lineage, stage: versions}, "created": now()})
+
+
+def _lineage(folder: Path) -> dict[str, dict[str, str]]:
+    """Stage -> versions of the libraries, of a product and of all that it was made from."""
+    path = folder / STAMP
+    lineage: dict[str, dict[str, str]] = read_json(path)["lineage"] if path.is_file() else {}
+    return lineage
+
+
+def _counted(stage: str) -> tuple[str, ...]:
+    """The libraries whose version can change the numbers of a stage's products."""
+    return DECODING if stage.startswith(("prepared", "datasets")) else COMPUTING
+
+
+def other_versions(folder: Path) -> dict[str, list[str]]:
+    """What of a product, or of those it was made from, was made under other versions than those here.
+
+    Only major and minor versions count.
+
+    Args:
+        folder: of the product.
+
+    Returns:
+        Stage -> such as ["torch 2.11.0 (here 2.14.1)"]; empty where all is of these versions.
+    """
+    here = library_versions()
+    found = {
+        stage: differing(then, here, _counted(stage)) for stage, then in _lineage(folder).items()
+    }
+    return {stage: libraries for stage, libraries in found.items() if libraries}
+
+
 class Store:
     """The home folder: `STAGE/KEY/` is a finished product, `STAGE/KEY.part/` one under way."""
 
-    def __init__(self, home: Path) -> None:
-        """Opens a home; nothing is created before something is produced."""
+    def __init__(self, home: Path, *, fresh: bool = False) -> None:
+        """Opens a home; nothing is created before something is produced.
+
+        Args:
+            home: the folder.
+            fresh: whether products that were made under other versions of the libraries are made again.
+        """
         self.home = home
+        self.fresh = fresh
 
     def folder(self, stage: str, key: str) -> Path:
         """Where the finished product lies, or will."""
@@ -141,25 +196,41 @@ class Store:
         """Whether the product is finished."""
         return self.folder(stage, key).is_dir()
 
+    def ready(self, stage: str, key: str) -> bool:
+        """Whether the product is finished, and `produce` would not make it again."""
+        return self.has(stage, key) and not self._outdated(self.folder(stage, key))
+
     def partial(self, stage: str, key: str) -> bool:
         """Whether a start has been made on the product."""
         return self.folder(stage, key).with_suffix(".part").is_dir()
 
-    def produce(self, stage: str, key: str, make: Callable[[Path], None]) -> Path:
+    def produce(
+        self, stage: str, key: str, make: Callable[[Path], None], sources: Sequence[Path] = ()
+    ) -> Path:
         """The product's folder, made by `make(folder)` if it is not there.
 
-        `make` gets a folder that holds whatever an earlier, killed attempt left in it.
+        With `fresh`, a product that was made under other versions of the libraries is made again.
+
+        Args:
+            stage: folder of home, such as "pretrained".
+            key: of the product.
+            make: fills a folder, which holds whatever an earlier, killed attempt left in it.
+            sources: folders of the products that this one is made from.
         """
         final = self.folder(stage, key)
-        if final.is_dir():
+        if final.is_dir() and not self._outdated(final):
             return final
         final.parent.mkdir(parents=True, exist_ok=True)
         with self._lock(final.with_suffix(".lock"), what=f"{stage} {key}") as locked:
-            # Without locks two processes must not share a folder: each starts from nothing in one
-            # of its own.
+            if final.is_dir() and self._outdated(final):
+                shutil.rmtree(final)
+            # Without locks two processes must not share a folder: each starts from nothing in one of its own.
             work = final.with_suffix(".part" if locked else f".{_this_process()}.part")
             if not final.is_dir():
+                if self._outdated(work):
+                    shutil.rmtree(work)
                 work.mkdir(exist_ok=True)
+                _stamp(work, stage, sources)
                 make(work)
                 for left in work.rglob(".*.tmp"):  # of a file that a killed attempt was writing
                     left.unlink()
@@ -167,6 +238,10 @@ class Store:
             # Only now: while the product is missing, every process must meet at the same lock file.
             final.with_suffix(".lock").unlink(missing_ok=True)
         return final
+
+    def _outdated(self, folder: Path) -> bool:
+        """Whether a product, or the start of one, is to be made again for the libraries it was made with."""
+        return self.fresh and bool(other_versions(folder))
 
     @property
     def worker(self) -> str:

@@ -14,11 +14,8 @@ from numpy.typing import NDArray
 from bench.data.audio_files import Source, UnreadableError, opened
 from bench.data.ending import cut_off
 
-VERSION = f"1 libsndfile {soundfile.__libsndfile_version__} soxr {soxr.__version__}"
-"""Names all that samples depend on besides the file: samples of another version are decoded again.
-
-Raise the number
-with any change of the samples."""
+LIBRARIES = f"libsndfile {soundfile.__libsndfile_version__} soxr {soxr.__version__}"
+"""The libraries that samples depend on besides the file and this code."""
 
 _SILENT_PEAK = 2.0**-15  # below one step of 16 bits nothing is left of the signal
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core import registry
+from bench.core.code import code_digest
 from bench.core.errors import UnplacedError
 from bench.core.store import Store, read_json, write_json
 from bench.data import tracks_csv
@@ -36,7 +37,7 @@ def identity(dataset: PlugIn, store: Store) -> str:
     """
     if is_csv(dataset.name):
         return digest(["csv", tracks_csv.fingerprint(Path(dataset.name)), dataset.settings])
-    code = registry.code_digest(registry.find("datasets", dataset.name).module)
+    code = code_digest(registry.find("datasets", dataset.name).module)
     if is_made(dataset):
         return digest([dataset, code])
     source = source_of(dataset, store)

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from bench.core.errors import InputError
+from bench.settings.identity import flat
 from bench.settings.resolve import Request, resolve
 from bench.settings.specs import RunSpec, canonical
 
@@ -141,18 +142,6 @@ def _differences(spec: RunSpec, base: RunSpec | None) -> Settings:
             continue  # where it is not named, it follows the data set that is probed
         if name not in known or known[name] != value:
             found[name] = value
-    return found
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every setting of a spec by its dotted name; what is in lists stays together."""
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        found |= (
-            flat(value, f"{prefix}{name}.")
-            if isinstance(value, dict) and value
-            else {prefix + name: value}
-        )
     return found
 
 

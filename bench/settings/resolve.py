@@ -6,9 +6,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.core import registry
-from bench.core.errors import InputError, unknown
-from bench.settings import recipes as recipes
+from bench.core.errors import InputError
+from bench.settings import recipes
 from bench.settings.augmentations import preset
+from bench.settings.plug_ins import setting_error
 from bench.settings.specs import RunSpec, is_csv
 from bench.settings.traits import traits
 
@@ -114,24 +115,3 @@ def untrained(request: Request) -> Request:
     own_encoder = traits(request.method).encoder is not None
     encoder = None if own_encoder else request.encoder
     return replace(request, method="random_init", overrides=overrides, encoder=encoder, weights="")
-
-
-def setting_error(error: ValidationError, prefix: str = "") -> InputError:
-    """The first complaint of pydantic as one line with the setting's dotted name."""
-    first = error.errors()[0]
-    name = prefix + ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        section = name.rpartition(".")[0]
-        return unknown("setting", name, [f"{section}.{key}" for key in known_settings(section)])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":  # of several settings together: the message names them
-        return InputError(f"{name.rstrip('.')}: {message}")
-    return InputError(f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}")
-
-
-def known_settings(section: str) -> list[str]:
-    """The settings of a section of the run's spec that is no plug-in."""
-    fields = RunSpec.model_fields
-    for part in section.split("."):
-        fields = getattr(fields[part].annotation, "model_fields", {}) if part in fields else {}
-    return sorted(fields)

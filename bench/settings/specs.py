@@ -7,6 +7,7 @@ is found again without torch.
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from bench.settings.augmentations import AugmentSpec
 from bench.settings.base import Spec as Spec
 
+_LONGEST_NAME = 80  # bytes of a CSV's name that go into file names
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -306,6 +308,13 @@ def canonical(value: Any) -> str:
 def digest(value: Any, length: int = 16) -> str:
     """Hexadecimal SHA-256 of the canonical JSON, cut to `length` characters."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
+
+
+def dataset_name(name: str) -> str:
+    """A short name of a data set: a CSV's file name without its ending, cut where it is very long."""
+    if not is_csv(name):
+        return name
+    return Path(name).stem.encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 
 def is_csv(name: str) -> bool:

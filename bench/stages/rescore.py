@@ -10,8 +10,9 @@ from bench import results
 from bench.core.errors import InputError
 from bench.core.progress import progress
 from bench.core.store import Store
+from bench.core.versions import code_version, library_versions, now
 from bench.data.prepared import Prepared, open_prepared
-from bench.settings.resolve import setting_error
+from bench.settings.plug_ins import setting_error
 from bench.settings.specs import ScoreSpec
 from bench.stages.keys import cell_key
 from bench.stages.score.stage import score_cell
@@ -47,13 +48,13 @@ def rescore(
     stored = results.preferred(stored)
     with progress("rescore", "cells") as report:
         for number, old in enumerate(stored):
-            result, why = _one(old, settings, session, opened, known)
+            result, why = _scored_anew(old, settings, session, opened, known)
             report(number + 1, len(stored), "")
             if result is not None or why:
                 yield result, why
 
 
-def _one(
+def _scored_anew(
     old: results.Result,
     settings: dict[str, Any],
     session: Session,
@@ -88,9 +89,9 @@ def _one(
         "spec": spec,
         "protocol": {**old.protocol, "interval": scored.interval, "untagged": spec.score.untagged},
         "counts": {**old.counts, **scored.counts},
-        "code": results.code_version(),
-        "versions": {**old.versions, **results.library_versions()},
-        "created": results.now(),
+        "code": code_version(),
+        "versions": {**old.versions, **library_versions()},
+        "created": now(),
         **scored.fields,
     }
     result = old.model_copy(update=update)

@@ -1,81 +1,38 @@
-"""Scores a cell's probe on test tracks that were made worse: the encoder and the probe stay those of clean tracks.
+"""Scores of a cell's probe on test tracks that were made worse, beside its clean score.
 
-The test tracks are degraded and embedded anew. The probe is fitted again on the clean labelled
-tracks, which gives the same weights, and scores every version of the test tracks; nothing is chosen
-by them. Results go beside the cells, into the folder `robustness` of the results, the clean score
-among them, and share the cells' resamples, so that each change of a score has a paired interval.
+Encoder and probe stay those of clean tracks (see `bench.stages.degraded`). Results go beside the
+cells, into the folder `robustness` of the results, the clean score among them, and share the cells'
+resamples, so that each change of a score has a paired interval. Clean and degraded tracks are
+embedded and scored by the same code: a cell that other code embedded is refused.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from bench import results
-from bench.core import registry
+from bench.core.code import code_digest
 from bench.core.errors import InputError
-from bench.core.progress import progress
-from bench.core.store import write_array, write_json
-from bench.data.degrade import KINDS, Degradation, DegradedAudio, usual
-from bench.data.prepared import Prepared, open_prepared
-from bench.method import Method
+from bench.core.versions import code_version, library_versions, now
+from bench.data.degrade import KINDS, Degradation, usual
+from bench.data.prepared import open_prepared
 from bench.results import CLEAN, Result
-from bench.settings.specs import RunSpec, digest
+from bench.settings.specs import digest
 from bench.settings.traits import sample_rate
-from bench.stages.embed.neighbours import RECALL_AT, nearest
-from bench.stages.embed.segments import Embeddings, embed, open_embeddings
-from bench.stages.parts import Parts, frontend_of, load
-from bench.stages.probe.aggregate import AGGREGATIONS
+from bench.stages.degraded import OpenedRun, embed_degraded, folder_name, probe_degraded
+from bench.stages.embed.segments import open_embeddings
+from bench.stages.keys import cell_key, embed_key, scoring_code
 from bench.stages.probe.labelled import labelled
-from bench.stages.probe.probes import Subset, fit_all
-from bench.stages.probe.stage import classified, read_logits
 from bench.stages.probe.subsets import stored
-from bench.stages.score.stage import score_cell
+from bench.stages.score.stage import Scored, score_cell
 from bench.stages.session import Place, Session, check, device_of
 
-_CODE = (
-    *("bench.stages.robustness", "bench.data.degrade", "bench.stages.embed.segments"),
-    *("bench.data.augment.level", "bench.data.augment.pitch", "bench.data.augment.fourier"),
-)
-# of logits: on a GPU, products of other shapes may round otherwise (see
-# `bench.stages.probe.probes`)
-_DIFFERENCE = 0.05
+_CODE = "bench.stages.degraded"
 Levels = Mapping[str, Sequence[float] | None]
 """Kind of `bench.data.degrade.KINDS` -> levels; None for the usual ones."""
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A cell, and what its score on other audio is computed from.
-
-    Attributes:
-        old: the stored result.
-        spec: of the cell.
-        parts: its plug-ins.
-        data: the probed data set.
-        folders: of its products, stage by stage.
-        rows: places of the test tracks.
-        device: where to embed.
-    """
-
-    old: Result
-    spec: RunSpec
-    parts: Parts
-    data: Prepared
-    folders: dict[str, Path]
-    rows: NDArray[np.int64]
-    device: torch.device
-
-    @cached_property
-    def method(self) -> Method:
-        """With the frozen encoder, and the classifier of one that learned from labels."""
-        data, folder = self.data, self.folders["pretrain"]
-        return load(self.parts, self.spec, len(data.tags), data.kind == "tags", folder, self.device)
 
 
 def robustness(
@@ -95,9 +52,7 @@ def robustness(
     Raises:
         InputError: a level that there is not, or a GPU is asked for where there is none.
     """
-    wanted = [
-        _degradations(old, levels) for old in runs
-    ]  # all of them, before anything is computed
+    wanted = [_degradations(old, levels) for old in runs]  # all, before anything is computed
     session, device = Session(place), device_of(place)
     for old, degradations in zip(runs, wanted, strict=True):
         name = results.file_stem(old.spec, old.cell)
@@ -109,188 +64,120 @@ def robustness(
 
 def _degradations(old: Result, levels: Levels) -> list[Degradation]:
     rate = sample_rate(old.spec.encoder)
-    found = []
+    wanted = []
     for kind, given in levels.items():
-        own = (
-            usual(kind, rate)
-            if given is None
-            else [Degradation(kind, level) for level in dict.fromkeys(given)]
-        )
-        for one in own:
-            one.check(rate)
-        found += own
-    return found
+        if given is None:
+            of_kind = usual(kind, rate)
+        else:
+            of_kind = [Degradation(kind, level) for level in dict.fromkeys(given)]
+        for degradation in of_kind:
+            degradation.check(rate)
+        wanted += of_kind
+    return wanted
 
 
 def _of_cell(
     old: Result, degradations: Sequence[Degradation], session: Session, device: torch.device
 ) -> list[Result]:
-    keys: dict[Degradation | None, str] = {None: digest([old.cell, CLEAN])}
-    keys |= {one: digest([_embed_key(old, one), old.cell]) for one in degradations}
-    place = session.place
-    found: dict[Degradation | None, Result] = {}
-    for one, key in keys.items():
+    """The results of a cell, the clean one first."""
+    place, scored_by = session.place, scoring_code()
+    keys: dict[Degradation | None, str] = {None: digest([old.cell, CLEAN, scored_by])}
+    keys |= {
+        degradation: digest([_embed_key(old, degradation), old.cell, scored_by])
+        for degradation in degradations
+    }
+    made: dict[Degradation | None, Result] = {}
+    for degradation, key in keys.items():
         if known := results.find(place.results, old.spec, key, "robustness"):
-            found[one] = known
-    if None not in found:
-        found[None] = _result(old, keys[None], None, {})
-        results.write(
-            place.results, found[None], results.read_values(results.path_of(place.results, old))
-        )
-    missing = [one for one in degradations if one not in found]
-    if missing:
-        cell = _open(old, session, device)
-        folder = _probed(cell, missing, place)
-        counts = session.counts(cell.data, cell.spec.score)
-        for one in missing:
-            embedded = place.store.folder("degraded", _embed_key(old, one))
-            scored = score_cell(cell.spec, cell.data, counts, embedded, folder / _name(one))
-            found[one] = _result(
-                old, keys[one], one, {**scored.fields, "counts": {**old.counts, **scored.counts}}
-            )
-            results.write(place.results, found[one], scored.values)
-    return [found[one] for one in keys]
+            made[degradation] = known
+    missing = [degradation for degradation in degradations if degradation not in made]
+    run = _open(old, session, device) if missing else None
+    if None not in made:
+        made[None] = _clean(old, keys[None], session, device)
+    if run is not None:
+        folder = _probed(old, run, missing, place)
+        for degradation in missing:
+            embedded = place.store.folder("degraded", _embed_key(old, degradation))
+            scored = _scored(run, session, embedded, folder / folder_name(degradation))
+            made[degradation] = _result(old, keys[degradation], degradation, _changes(old, scored))
+            results.write(place.results, made[degradation], scored.values)
+    return [made[degradation] for degradation in keys]
 
 
-def _open(old: Result, session: Session, device: torch.device) -> _Opened:
+def _clean(old: Result, key: str, session: Session, device: torch.device) -> Result:
+    """The cell's own score, scored anew where other code has scored it."""
+    place = session.place
+    if old.cell == cell_key(old.products["probe"], old.spec.score):
+        changes, values = {}, results.read_values(results.path_of(place.results, old))
+    else:
+        run = _open(old, session, device)
+        scored = _scored(run, session, run.folders["embed"], run.folders["probe"])
+        changes, values = _changes(old, scored), scored.values
+    clean = _result(old, key, None, changes)
+    results.write(place.results, clean, values)
+    return clean
+
+
+def _open(old: Result, session: Session, device: torch.device) -> OpenedRun:
     """Opens what a cell was made of.
 
     Raises:
-        InputError: it was fine-tuned, or a product is no longer in home.
+        InputError: it was fine-tuned, a product is no longer in home, or other code has embedded
+            the clean tracks.
     """
     if old.protocol["probe"] == "finetune":
         raise InputError(
             "fine-tuned encoders are not kept, so that there is nothing to score other audio with"
         )
-    folders = results.product_folders(old, session.place.store)
+    store, spec = session.place.store, old.spec
+    folders = results.product_folders(old, store)
     data = open_prepared(folders["prepare"])
-    return _Opened(old, old.spec, check(old.spec), data, folders, data.rows("test"), device)
+    made_now = embed_key(old.products["pretrain"], data.facts["data_hash"], spec.embed)
+    if made_now != old.products["embed"]:
+        raise InputError(
+            "other code than this has embedded its clean tracks, and the two cannot be compared; "
+            "`bench run` embeds them anew"
+        )
+    subset = stored(store.home, spec.labels.subset) if spec.labels.subset else []
+    labels = labelled(data, spec, subset)
+    return OpenedRun(spec, check(spec), data, labels, folders, data.rows("test"), device)
 
 
 def _embed_key(old: Result, degradation: Degradation) -> str:
-    code = registry.code_digest(*_CODE)
+    """Key of the embeddings of degraded test tracks."""
+    code = code_digest(_CODE)
     return digest([old.products["embed"], degradation.kind, degradation.level, code])
 
 
-def _name(degradation: Degradation) -> str:
-    return f"{degradation.kind}_{degradation.level:g}"
-
-
-def _probed(cell: _Opened, degradations: Sequence[Degradation], place: Place) -> Path:
+def _probed(old: Result, run: OpenedRun, degradations: Sequence[Degradation], place: Place) -> Path:
     """Makes, or finds, the logits of degraded test tracks: a folder for each degradation."""
-    versions = [_embedded(cell, one, place) for one in degradations]
-
-    def make(folder: Path) -> None:
-        if cell.parts.traits.uses_labels:
-            rows = np.arange(len(cell.rows))
-            logits = [
-                classified(cell.method, cell.data, one, rows, cell.device) for one in versions
-            ]
-        else:
-            logits = _refitted(cell, versions, place, folder)
-        for one, values in zip(degradations, logits, strict=True):
-            (folder / _name(one)).mkdir(exist_ok=True)
-            for aggregation, array in values.items():
-                write_array(folder / _name(one) / f"{aggregation}.npy", array)
-
-    parts = [cell.old.products["probe"], *(_embed_key(cell.old, one) for one in degradations)]
-    return place.store.produce("degraded_probed", digest(parts), make)
-
-
-def _embedded(cell: _Opened, degradation: Degradation, place: Place) -> Embeddings:
-    """Makes, or finds, the embeddings of the degraded test tracks, and which of them are nearest to each other."""
-
-    def make(folder: Path) -> None:
-        hashes = cell.data.tracks["audio_hash"].to_numpy(str)[cell.rows]
-        keys = [int(digest([one, "noise of robustness"]), 16) % 2**32 for one in hashes]
-        audio = DegradedAudio(cell.data.audio, cell.rows, keys, degradation)
-        frontend, seconds = (
-            frontend_of(cell.method).to(cell.device),
-            cell.parts.encoder_settings.seconds,
+    keys = [_embed_key(old, degradation) for degradation in degradations]
+    folders = [
+        place.store.produce(
+            "degraded", key, partial(embed_degraded, run, degradation), [run.folders["pretrain"]]
         )
-        rows = np.arange(len(cell.rows))
-        with progress(f"embed {cell.spec.method.name}, {degradation.words}", "tracks") as report:
-            made = embed(
-                cell.method.encoder,
-                frontend,
-                audio,
-                rows,
-                seconds,
-                cell.spec.embed,
-                cell.device,
-                report,
-            )
-        for name in ("segments", "first", "tracks"):
-            write_array(folder / f"{name}.npy", getattr(made, name))
-        write_array(folder / "nearest.npy", nearest(made.tracks, max(RECALL_AT)))
-        write_json(folder / "run.json", {"kind": degradation.kind, "level": degradation.level})
-
-    return open_embeddings(place.store.produce("degraded", _embed_key(cell.old, degradation), make))
-
-
-def _refitted(
-    cell: _Opened, versions: Sequence[Embeddings], place: Place, folder: Path
-) -> list[dict[str, NDArray[np.float32]]]:
-    """The logits of the cell's probe on other versions of the test tracks, which stand behind all clean tracks.
-
-    Raises:
-        InputError: the probe is not the stored one.
-    """
-    spec, data, tests = cell.spec, cell.data, len(cell.rows)
-    subset = stored(place.store.home, spec.labels.subset) if spec.labels.subset else []
-    labels = labelled(data, spec, subset)
-    path = folder / "segments.npy"
-    everything = _behind(open_embeddings(cell.folders["embed"]), versions, path)
-    behind = len(everything.tracks) - len(data.tracks)
-    targets = np.concatenate(
-        [labels.targets, np.zeros((behind, *labels.targets.shape[1:]), labels.targets.dtype)]
-    )
-    test = np.concatenate([cell.rows, np.arange(behind) + len(data.tracks)])
-    with progress(f"{spec.probe.kind} probe of {spec.method.name}", "steps") as report:
-        ((_, made),) = fit_all(
-            everything, targets, data.kind, len(data.tags), data.rows("valid"), test,
-            [Subset(labels.rows, spec.probe_seed)], spec.probe, str(cell.device), report,
-        )  # fmt: skip
-    path.unlink()
-    for aggregation, stored_logits in read_logits(cell.folders["probe"]).items():
-        difference = float(np.abs(made.logits[aggregation][:tests] - stored_logits).max())
-        if not difference <= _DIFFERENCE:
-            raise InputError(
-                f"the probe, fitted again, gives other logits than the stored ones (by {difference:.2g}): other code, "
-                "libraries or hardware; `bench run` scores the cell anew"
-            )
-    starts = range(tests, tests * (1 + len(versions)), tests)
-    return [
-        {name: made.logits[name][start : start + tests] for name in AGGREGATIONS}
-        for start in starts
+        for key, degradation in zip(keys, degradations, strict=True)
     ]
+    versions = [open_embeddings(folder) for folder in folders]
+    make = partial(probe_degraded, run, degradations, versions)
+    key = digest([old.products["probe"], *keys])
+    return place.store.produce("degraded_probed", key, make, [run.folders["probe"], *folders])
 
 
-def _behind(clean: Embeddings, versions: Sequence[Embeddings], path: Path) -> Embeddings:
-    """The tracks of all versions behind the clean ones.
+def _scored(run: OpenedRun, session: Session, embedded: Path, probed: Path) -> Scored:
+    counts = session.counts(run.data, run.spec.score)
+    return score_cell(run.spec, run.data, counts, embedded, probed)
 
-    The segments of a large data set do not fit into memory.
-    """
-    parts = [clean, *versions]
-    sizes = [len(one.segments) for one in parts]
-    shape = (sum(sizes), clean.segments.shape[1])
-    segments = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    first = [np.zeros(1, np.int64)]
-    for one, end in zip(parts, np.cumsum(sizes), strict=True):
-        segments[end - len(one.segments) : end] = one.segments
-        first.append(np.asarray(one.first[1:]) + end - len(one.segments))
-    return Embeddings(
-        segments, np.concatenate(first), np.concatenate([one.tracks for one in parts])
-    )
+
+def _changes(old: Result, scored: Scored) -> dict[str, Any]:
+    """What new scores change in a result."""
+    return {**scored.fields, "counts": {**old.counts, **scored.counts}}
 
 
 def _result(
     old: Result, key: str, degradation: Degradation | None, changes: dict[str, Any]
 ) -> Result:
-    """The cell's result on other audio.
-
-    What is the same as the cell's own and large is left to that.
-    """
+    """The cell's result on other audio; what is large and the cell's own is left to that."""
     audio: dict[str, Any] = {"kind": CLEAN, "level": 0.0, "unit": "", "of": old.cell}
     if degradation is not None:
         unit = KINDS[degradation.kind].unit
@@ -301,9 +188,9 @@ def _result(
             "protocol": {**old.protocol, "audio": audio},
             "training": {**old.training, "curve": [], "diagnostics": []},
             "probe": {**old.probe, "sweep": []},
-            "code": results.code_version(),
-            "versions": {**old.versions, **results.library_versions()},
-            "created": results.now(),
+            "code": code_version(),
+            "versions": {**old.versions, **library_versions()},
+            "created": now(),
             **changes,
         }
     )

@@ -1,4 +1,4 @@
-"""What cells share while they are computed: where, opened data sets, and the resamples of a test split."""
+"""What cells share while they are computed: opened data sets, and the resamples of a test split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +12,12 @@ from bench.core import registry
 from bench.core.errors import InputError
 from bench.core.store import Store
 from bench.data.prepared import Prepared
+from bench.settings.plug_ins import validated
 from bench.settings.specs import PlugIn, RunSpec, ScoreSpec, digest
 from bench.settings.traits import sample_rate, traits
-from bench.stages.keys import Keys, prepare_key
-from bench.stages.parts import Labelled, Parts, pick_device
-from bench.stages.prepare.stage import dataset_settings, prepared, validated
+from bench.stages.keys import Keys
+from bench.stages.parts import Cell, Parts
+from bench.stages.prepare.stage import dataset_settings, prepared
 from bench.stages.pretrain.processes import ALONE, Processes
 from bench.stages.pretrain.stage import pretraining_rows
 from bench.stages.probe.labelled import labelled
@@ -27,7 +28,7 @@ from bench.stages.score.stage import require_scorable
 
 @dataclass(frozen=True)
 class Place:
-    """Where a cell is computed and where its products go.
+    """Where cells are computed and where their products go.
 
     Attributes:
         store: home.
@@ -50,51 +51,23 @@ def check(spec: RunSpec) -> Parts:
     Raises:
         InputError: an unknown setting or a value out of range.
     """
-    method, encoder = (
-        registry.load("methods", spec.method.name),
-        registry.load("encoders", spec.encoder.name),
-    )
-    for section, dataset in (
-        ("dataset", spec.dataset),
-        ("pretrain_dataset", spec.pretrain_dataset),
-    ):
-        dataset_settings(dataset, section)
+    method = registry.load("methods", spec.method.name)
+    encoder = registry.load("encoders", spec.encoder.name)
+    probed = dataset_settings(spec.dataset, "dataset")
+    pretrained_on = dataset_settings(spec.pretrain_dataset, "pretrain_dataset")
     return Parts(
         method,
         validated(method.Settings, spec.method, "method"),
         encoder,
         validated(encoder.Settings, spec.encoder, "encoder"),
+        probed,
+        pretrained_on,
         traits(spec.method.name),
     )
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell with everything opened that it is computed from.
-
-    Attributes:
-        index: place among the cells asked for.
-        spec: the cell.
-        parts: its plug-ins.
-        data: the probed data set.
-        audio: the data set that is pretrained on.
-        rows: its tracks that are pretrained on.
-        keys: of its products.
-        labels: its labelled tracks.
-    """
-
-    index: int
-    spec: RunSpec
-    parts: Parts
-    data: Prepared
-    audio: Prepared
-    rows: NDArray[np.int64]
-    keys: Keys
-    labels: Labelled
-
-
 class Session:
-    """What several cells share while they are computed: opened data sets and the resamples of a test split."""
+    """What several cells share while they are computed."""
 
     def __init__(self, place: Place) -> None:
         """Opens nothing yet."""
@@ -108,49 +81,51 @@ class Session:
         Raises:
             InputError: a setting, the data or the labelled subset cannot be used.
         """
-        parts = check(spec)
-        data = self.prepared(spec.dataset, spec.encoder, "dataset")
-        same = spec.pretrain_dataset == spec.dataset or not parts.traits.trains
-        audio = (
-            data if same else self.prepared(spec.pretrain_dataset, spec.encoder, "pretrain_dataset")
-        )
+        parts, store = check(spec), self.place.store
+        keys = Keys(spec, store)
+        data = self._opened(spec.dataset, spec.encoder, keys.prepare, "dataset")
+        if spec.pretrain_dataset == spec.dataset or not parts.traits.trains:
+            audio = data
+        else:
+            section, key = "pretrain_dataset", keys.prepare_pretrain
+            audio = self._opened(spec.pretrain_dataset, spec.encoder, key, section)
+        keys.read_data(store)
         require_scorable(data, spec.score)
-        rows = pretraining_rows(audio, spec, self.place.store)
+        rows = pretraining_rows(audio, spec, store)
         if parts.traits.trains and len(rows) < 2:
-            raise InputError(
-                f"{spec.pretrain_dataset.name}: {len(rows)} tracks to pretrain on; at least 2 are needed"
-            )
-        imported = stored(self.place.store.home, spec.labels.subset) if spec.labels.subset else []
-        labels = labelled(data, spec, imported)
-        return Cell(index, spec, parts, data, audio, rows, Keys(spec, self.place.store), labels)
+            name = spec.pretrain_dataset.name
+            raise InputError(f"{name}: {len(rows)} tracks to pretrain on; at least 2 are needed")
+        imported = stored(store.home, spec.labels.subset) if spec.labels.subset else []
+        return Cell(index, spec, parts, data, audio, rows, keys, labelled(data, spec, imported))
 
-    def prepared(self, dataset: PlugIn, encoder: PlugIn, section: str) -> Prepared:
-        """The data set's PCM store, made if it is not there."""
-        key = prepare_key(dataset, encoder, self.place.store)
+    def _opened(self, dataset: PlugIn, encoder: PlugIn, key: str, section: str) -> Prepared:
+        """A data set's store of samples, made if it is not there."""
         if key not in self._prepared:
-            self._prepared[key] = prepared(dataset, sample_rate(encoder), self.place.store, section)
+            rate, store = sample_rate(encoder), self.place.store
+            self._prepared[key] = prepared(dataset, rate, store, section, key=key)
         return self._prepared[key]
 
     def counts(self, data: Prepared, spec: ScoreSpec) -> NDArray[np.int32]:
-        """The resamples of a test split."""
+        """The resamples of a test split, see `bench.stages.score.scores.HeldOut.resamples`."""
         key = digest([data.facts["tracks_hash"], spec])
         if key not in self._counts:
-            self._counts = {
-                key: test_split(data).resamples(spec)
-            }  # of one data set: 50 MB for 12 000 tracks
+            # Of one data set at a time: they take 50 MB for 12 000 tracks.
+            self._counts = {key: test_split(data).resamples(spec)}
         return self._counts[key]
 
 
 def device_of(place: Place) -> torch.device:
-    """Where to train.
+    """Where to compute; "auto" is a GPU where there is one.
 
     Raises:
         InputError: a GPU is asked for, and there is none.
     """
-    device = pick_device(place.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
+    gpu = torch.cuda.is_available()
+    device = torch.device(("cuda" if gpu else "cpu") if place.device == "auto" else place.device)
+    if device.type == "cuda" and not gpu:
         raise InputError(
-            "--device cuda: torch finds no GPU here; `bench doctor` says more, --device cpu runs without one"
+            "--device cuda: torch finds no GPU here; `bench doctor` says more, "
+            "--device cpu runs without one"
         )
     if device.type == "cuda" and place.processes.size > 1:
         return torch.device("cuda", torch.cuda.current_device())

@@ -1,7 +1,7 @@
-"""The grid of a sweep as cells: every combination of the axes that a recipe can make sense of, once.
+"""The grid of a sweep as cells: every combination of the axes that a recipe allows, once.
 
-What does not depend on the labelled tracks and seeds is resolved once for all cells that share it,
-so that thousands of cells cost little.
+What does not depend on the labelled tracks and the seeds is resolved once for all cells that share
+it, so that thousands of cells cost little time.
 """
 
 import itertools
@@ -13,28 +13,31 @@ from typing import Any
 
 from bench.core import registry
 from bench.core.errors import InputError, unknown
+from bench.settings.identity import pretraining_id
 from bench.settings.recipes import experiment
 from bench.settings.resolve import Request, resolve
-from bench.settings.specs import RunSpec, digest, is_csv
+from bench.settings.specs import ExperimentSpec, RunSpec, digest, is_csv
 from bench.settings.traits import Traits, traits
 from bench.sweep.read import Sweep
 from bench.sweep.spec import AXES, AxesSpec, ExcludeSpec
 
 MOST_CELLS = 100_000
-"""Of a sweep: a slip of the keyboard in the axes is not to fill the memory."""
+"""The most cells of a sweep: a slip of the keyboard in the axes must not fill the memory."""
+_OF_COMBINATION = AXES[:5]
+"""The axes that name a combination: method, encoder, recipe, data set, pretraining data set."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class SweepCell:
     """One cell of a sweep.
 
     Attributes:
-        id: digest of what is asked for, whatever the code.
-        base: digest of the combination that it is one of; cells of one combination differ in what
-            stands below.
+        id: digest of what is asked for, whatever code computes it.
+        base: digest of the combination that the cell belongs to. The cells of a combination differ
+            only in fraction, draw, seed and seed of the probe.
         spec: what is computed.
-        axes: its value on every axis of AXES, as the sweep file says it.
-        group: cells of one group share their pretraining.
+        axes: the cell's value on every axis of `AXES`, as the sweep file says it.
+        group: name of the pretraining; cells of one group share it.
     """
 
     id: str
@@ -45,31 +48,40 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """In words: what distinguishes it."""
+        """The cell in words, such as `vicreg resnet_small linear f0.1 d0 s0`."""
         spec = self.spec
-        named = f"{spec.method.name} {spec.encoder.name} {spec.probe.kind} f{spec.fraction:g} d{spec.draw} s{spec.seed}"
-        return named + (f" p{spec.probe_seed}" if spec.probe_seed else "")
+        label = (
+            f"{spec.method.name} {spec.encoder.name} {spec.probe.kind} "
+            f"f{spec.fraction:g} d{spec.draw} s{spec.seed}"
+        )
+        return label + (f" p{spec.probe_seed}" if spec.probe_seed else "")
 
 
-def cells(sweep: Sweep) -> list[Cell]:
-    """Every cell of a sweep, in the order of its axes; one that several grids have, once.
+def cells(sweep: Sweep) -> list[SweepCell]:
+    """Every cell of a sweep, in the order of its axes; a cell of several grids stands once.
+
+    Args:
+        sweep: the sweep as read from its file.
+
+    Returns:
+        The cells.
 
     Raises:
-        InputError: an unknown name, a setting that cannot be, or excludes that leave nothing or
-            meet nothing.
+        InputError: an unknown name, an impossible setting, too many cells, or excludes that leave
+            no cell or meet none.
     """
     spec = sweep.spec
     grids: list[tuple[tuple[str | int, ...], AxesSpec]] = [(("axes",), spec.axes)]
     for place, also in enumerate(spec.also):
         given = {name: getattr(also, name) for name in also.model_fields_set}
         grids.append((("also", place), spec.axes.model_copy(update=given)))
-    found: dict[str, Cell] = {}
+    by_id: dict[str, SweepCell] = {}
     used = [False] * len(spec.exclude)
     for where, axes in grids:
         _check_names(sweep, where, axes)
         for cell in _grid(sweep, axes, used):
-            found.setdefault(cell.id, cell)
-            if len(found) > MOST_CELLS:
+            by_id.setdefault(cell.id, cell)
+            if len(by_id) > MOST_CELLS:
                 raise sweep.error(
                     f"more than {MOST_CELLS} cells: make several sweeps of it, with fewer values",
                     *where,
@@ -79,12 +91,19 @@ def cells(sweep: Sweep) -> list[Cell]:
             raise sweep.error(
                 "this exclude meets no cell of the grid: which value has none?", "exclude", place
             )
-    if not found:
+    if not by_id:
         raise sweep.error("the excludes leave no cell: take one out", "exclude", 0)
-    return list(found.values())
+    return list(by_id.values())
 
 
 def _check_names(sweep: Sweep, where: tuple[str | int, ...], axes: AxesSpec) -> None:
+    """Checks that every plug-in and file that the axes name is there.
+
+    Args:
+        sweep: the sweep, for the place of an error.
+        where: section of the file that holds the axes.
+        axes: the axes.
+    """
     plugins = {"methods": "methods", "encoders": "encoders", "recipes": "recipes"}
     kinds = {**plugins, "datasets": "datasets", "pretrain_datasets": "datasets"}
     for axis, kind in kinds.items():
@@ -103,107 +122,160 @@ def _check_names(sweep: Sweep, where: tuple[str | int, ...], axes: AxesSpec) -> 
                 )
 
 
-def _grid(sweep: Sweep, axes: AxesSpec, used: list[bool]) -> Iterator[Cell]:
+def _grid(sweep: Sweep, axes: AxesSpec, used: list[bool]) -> Iterator[SweepCell]:
+    """The cells of one grid.
+
+    Args:
+        sweep: the sweep.
+        axes: axes of the grid.
+        used: for each exclude, whether it has met a cell; set here.
+    """
     for recipe, dataset in itertools.product(axes.recipes, axes.datasets):
         published = experiment(recipe)
         methods = axes.methods or published.methods
         if not methods:
             raise sweep.error(f"recipe {recipe} names no methods: give methods", "axes")
         for method, encoder in itertools.product(methods, axes.encoders or (None,)):
-            about = traits(method)
-            if (
-                about.encoder is not None
-            ):  # a method that is its own encoder has one cell, whatever the axis says
-                encoder = None
-            kinds = axes.probes or (
-                () if "kind" in sweep.spec.settings.get("probe", {}) else published.probes
-            )
-            for given, kind in itertools.product(axes.pretrain_datasets, (kinds or (None,))):
-                # Where nothing is pretrained on other data, or the probe is the method's own, one
-                # of an axis is all.
-                if about.uses_labels and kind != (kinds or (None,))[0]:
-                    continue
-                pretrain = (
-                    None
-                    if given in ("same", dataset) or about.uses_labels or not about.trains
-                    else given
-                )
-                if (
-                    pretrain is None
-                    and given not in ("same", dataset)
-                    and given != axes.pretrain_datasets[0]
-                ):
-                    continue
-                request = Request(
-                    method, 1.0, recipe=recipe, dataset=dataset, pretrain_dataset=pretrain,
-                    encoder=encoder, scale=sweep.spec.scale, overrides=_settings(sweep, kind),
-                )  # fmt: skip
-                try:
-                    spec = resolve(request)
-                except InputError as error:
-                    raise located(sweep, error) from error
-                shares = axes.fractions or published.fractions or (1.0,)
-                draws = axes.draws or (1 if axes.fractions else published.draws)
-                seeds = 1 if about.uses_labels else axes.probe_seeds
-                named = (method, spec.encoder.name, recipe, dataset, given)
-                yield from _points(
-                    sweep, spec, about, named, shares, draws, axes.seeds, seeds, used
-                )
+            yield from _of_method(sweep, axes, used, published, recipe, dataset, method, encoder)
+
+
+def _of_method(
+    sweep: Sweep,
+    axes: AxesSpec,
+    used: list[bool],
+    published: ExperimentSpec,
+    recipe: str,
+    dataset: str,
+    method: str,
+    encoder: str | None,
+) -> Iterator[SweepCell]:
+    """The cells of a grid with one recipe, data set, method and encoder.
+
+    Args:
+        sweep: the sweep.
+        axes: axes of the grid.
+        used: for each exclude, whether it has met a cell; set here.
+        published: the experiment of the recipe, for the axes that are left out.
+        recipe: name of the recipe.
+        dataset: the data set that is probed.
+        method: name of the method.
+        encoder: name of the encoder; None for the recipe's.
+    """
+    about = traits(method)
+    if about.encoder is not None:
+        encoder = None  # a method that is its own encoder has one cell, whatever the axis says
+    given_twice = "kind" in sweep.spec.settings.get("probe", {})
+    kinds = axes.probes or (() if given_twice else published.probes) or (None,)
+    for given, kind in itertools.product(axes.pretrain_datasets, kinds):
+        # A method that learns from labels is scored by its own classifier: one kind stands for all.
+        if about.uses_labels and kind != kinds[0]:
+            continue
+        same = given in ("same", dataset)
+        pretrain = None if same or about.uses_labels or not about.trains else given
+        # Where nothing is pretrained on other data, one value of the axis stands for all.
+        if pretrain is None and not same and given != axes.pretrain_datasets[0]:
+            continue
+        request = Request(
+            method,
+            1.0,
+            recipe=recipe,
+            dataset=dataset,
+            pretrain_dataset=pretrain,
+            encoder=encoder,
+            scale=sweep.spec.scale,
+            overrides=_settings(sweep, kind),
+        )
+        try:
+            spec = resolve(request)
+        except InputError as error:
+            raise located(sweep, error) from error
+        fractions = axes.fractions or published.fractions or (1.0,)
+        draws = axes.draws or (1 if axes.fractions else published.draws)
+        probe_seeds = 1 if about.uses_labels else axes.probe_seeds
+        named = (method, spec.encoder.name, recipe, dataset, given)
+        yield from _points(
+            sweep, spec, about, named, fractions, draws, axes.seeds, probe_seeds, used
+        )
 
 
 def _points(
-    sweep: Sweep, spec: RunSpec, about: Traits, named: tuple[str, ...], shares: tuple[float, ...],
-    draws: int, seeds: tuple[int, ...], probe_seeds: int, used: list[bool],
-) -> Iterator[Cell]:  # fmt: skip
-    """The cells of one combination."""
+    sweep: Sweep,
+    spec: RunSpec,
+    about: Traits,
+    named: tuple[str, ...],
+    fractions: tuple[float, ...],
+    draws: int,
+    seeds: tuple[int, ...],
+    probe_seeds: int,
+    used: list[bool],
+) -> Iterator[SweepCell]:
+    """The cells of one combination: every fraction, draw, seed and seed of the probe.
+
+    Args:
+        sweep: the sweep.
+        spec: what is computed, with any fraction, draw and seeds.
+        about: traits of the method.
+        named: values of the axes that the combination is made of (`_OF_COMBINATION`).
+        fractions: shares of the labels, or numbers of labelled tracks.
+        draws: how many draws of each fraction below 1.
+        seeds: seeds of pretraining.
+        probe_seeds: how many seeds of the probe.
+        used: for each exclude, whether it has met a cell; set here.
+    """
     base = digest(spec)
-    for share in shares:
-        if share > 1 and not share.is_integer():
+    for fraction in fractions:
+        if fraction > 1 and not fraction.is_integer():
             raise sweep.error(
-                f"fraction {share:g}: above 1 it must be a whole number of tracks",
+                f"fraction {fraction:g}: above 1 it must be a whole number of tracks",
                 "axes",
                 "fractions",
             )
-    exclude = sweep.spec.exclude
-    relevant = [(place, one) for place, one in enumerate(exclude) if _fits(one, named, AXES[:5])]
+    # Most excludes name other combinations; those are not asked again for every cell.
     relevant = [
-        (place, one) for place, one in relevant if one.probe is None or spec.probe.kind in one.probe
+        (place, exclude)
+        for place, exclude in enumerate(sweep.spec.exclude)
+        if _fits(exclude, named, _OF_COMBINATION)
+        and (exclude.probe is None or spec.probe.kind in exclude.probe)
     ]
     for seed in seeds:
-        shared = group_key(spec, seed) if not about.uses_labels else ""
-        for share in shares:
-            for draw in range(draws if share != 1 else 1):
-                group = shared or digest([base, seed, share, draw], 12)
+        shared = pretraining_id(spec.model_copy(update={"seed": seed}), uses_labels=False)
+        for fraction in fractions:
+            for draw in range(draws if fraction != 1 else 1):
+                group = shared
+                if about.uses_labels:
+                    labelled = {"seed": seed, "fraction": fraction, "draw": draw}
+                    group = pretraining_id(spec.model_copy(update=labelled), uses_labels=True)
                 for probe_seed in range(probe_seeds):
-                    axes = (*named, share, draw, seed, spec.probe.kind, probe_seed)
-                    out = [place for place, one in relevant if _fits(one, axes, AXES)]
+                    axes = (*named, fraction, draw, seed, spec.probe.kind, probe_seed)
+                    out = [place for place, exclude in relevant if _fits(exclude, axes, AXES)]
                     for place in out:
                         used[place] = True
                     if out:
                         continue
-                    update = {
-                        "fraction": share,
+                    point = {
+                        "fraction": fraction,
                         "draw": draw,
                         "seed": seed,
                         "probe_seed": probe_seed,
                     }
-                    id_ = digest([base, share, draw, seed, probe_seed], 12)
-                    yield Cell(id_, base, spec.model_copy(update=update), axes, group)
+                    id_ = digest([base, fraction, draw, seed, probe_seed], 12)
+                    yield SweepCell(id_, base, spec.model_copy(update=point), axes, group)
 
 
 def _fits(exclude: ExcludeSpec, axes: tuple[Any, ...], names: tuple[str, ...]) -> bool:
+    """Whether an exclude names a cell, as far as its values on some axes tell.
+
+    Args:
+        exclude: the exclude.
+        axes: values of the cell.
+        names: the axes that they are values on.
+    """
     wanted = ((getattr(exclude, name), value) for name, value in zip(names, axes, strict=True))
     return all(values is None or value in values for values, value in wanted)
 
 
-def group_key(spec: RunSpec, seed: int) -> str:
-    """Digest of what a pretraining without labels depends on, before its data are prepared."""
-    train = spec.train.model_dump(mode="json", exclude={"checkpoint_seconds"})
-    parts: list[Any] = [spec.method, spec.encoder, spec.weights, seed, spec.pretrain_dataset]
-    return digest([*parts, spec.views, spec.augment, train], 12)
-
-
 def _settings(sweep: Sweep, kind: str | None) -> dict[str, dict[str, Any]]:
+    """The fixed settings of a sweep, with the kind of the probe where the axes give one."""
     settings = {section: dict(values) for section, values in sweep.spec.settings.items()}
     if kind is None:
         return settings
@@ -215,10 +287,18 @@ def _settings(sweep: Sweep, kind: str | None) -> dict[str, dict[str, Any]]:
 
 
 def located(sweep: Sweep, error: InputError) -> InputError:
-    """An error of the settings with the line where the one it names stands."""
+    """Adds to an error of the settings the line of the sweep file where the setting stands.
+
+    Args:
+        sweep: the sweep.
+        error: the error; its message names the setting, such as `train.steps` or 'scale'.
+
+    Returns:
+        The error with file, line and column; with the file alone where no line is found.
+    """
     for name in re.findall(r"[a-z_]+(?:\.[a-z_]+)+|(?<=')[a-z_]+(?=')", str(error)):
         where = ("settings", *name.split("."))
-        located = sweep.error(str(error), *where)
-        if ", line " in str(located):
-            return located
+        placed = sweep.error(str(error), *where)
+        if ", line " in str(placed):
+            return placed
     return sweep.error(str(error))

@@ -1,4 +1,8 @@
-"""The embed stage: one vector a track of the probed data set, from the frozen encoder."""
+"""The embed stage: one vector a track of the probed data set, from the frozen encoder.
+
+Product: `segments.npy`, `first.npy`, `tracks.npy` (see `bench.stages.embed.segments.Embeddings`),
+`nearest.npy` (the test tracks nearest to each test track) and `run.json`.
+"""
 
 import time
 from pathlib import Path
@@ -9,50 +13,41 @@ from numpy.typing import NDArray
 
 from bench.core.progress import progress
 from bench.core.store import write_array, write_json
-from bench.data.prepared import Prepared
-from bench.method import Method
-from bench.settings.specs import RunSpec
+from bench.stages import words
 from bench.stages.embed.neighbours import RECALL_AT, nearest
 from bench.stages.embed.segments import embed
-from bench.stages.parts import Parts, frontend_of
+from bench.stages.parts import Cell, frontend_of
 
 
-def embed_all(
-    parts: Parts, spec: RunSpec, method: Method, data: Prepared, device: torch.device, folder: Path
-) -> None:
-    """Embeds every track of the probed data set, in the manifest's order, and finds the test tracks' neighbours.
+def embed_all(cell: Cell, pretrained: Path, device: torch.device, folder: Path) -> None:
+    """Embeds every track of the probed data set, in the manifest's order.
 
-    Leaves `segments.npy`, `first.npy`, `tracks.npy` (see `bench.stages.embed.segments.Embeddings`)
-    and `nearest.npy`, the test tracks' nearest test tracks.
+    Args:
+        cell: the cell.
+        pretrained: folder of the frozen encoder.
+        device: where to compute.
+        folder: of the product.
     """
     started = time.monotonic()
-    frontend = frontend_of(method).to(device)
+    method, data = cell.load(pretrained, device), cell.data
+    frontend, seconds = frontend_of(method).to(device), cell.parts.encoder_settings.seconds
 
     def allocate(shape: tuple[int, int]) -> NDArray[np.float32]:
-        # A large data set's segments do not fit into memory. What a killed attempt left is
+        # The segments of a large data set do not fit into memory. What a killed attempt left is
         # overwritten.
         return np.lib.format.open_memmap(
             folder / "segments.npy", mode="w+", dtype=np.float32, shape=shape
         )
 
-    with progress(f"embed {spec.method.name}", "tracks") as report:
-        seconds = parts.encoder_settings.seconds
+    with progress(words.embed_title(cell.spec.method.name), "tracks") as report:
         embedded = embed(
-            method.encoder,
-            frontend,
-            data.audio,
-            data.rows("all"),
-            seconds,
-            spec.embed,
-            device,
-            report,
-            allocate,
-        )
+            method.encoder, frontend, data.audio, data.rows("all"), seconds, cell.spec.embed,
+            device, report, allocate,
+        )  # fmt: skip
     embedded.segments.flush()  # type: ignore[attr-defined]  # a memory map
     write_array(folder / "first.npy", embedded.first)
     write_array(folder / "tracks.npy", embedded.tracks)
-    write_array(folder / "nearest.npy", nearest(embedded.tracks[data.rows("test")], max(RECALL_AT)))
-    write_json(
-        folder / "run.json",
-        {"seconds": time.monotonic() - started, "width": int(embedded.tracks.shape[1])},
-    )
+    test = embedded.tracks[data.rows("test")]
+    write_array(folder / "nearest.npy", nearest(test, max(RECALL_AT)))
+    run = {"seconds": time.monotonic() - started, "width": int(embedded.tracks.shape[1])}
+    write_json(folder / "run.json", run)

@@ -1,17 +1,29 @@
 """Taking tracks from an earlier store: only files that are new or have changed are decoded."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from bench.core.code import code_digest
 from bench.core.errors import InputError
 from bench.core.store import read_json
-from bench.data.decode import VERSION, file_status
+from bench.data.decode import LIBRARIES, file_status
 from bench.data.decoders import Answer, Outcome
 from bench.data.pcm import PcmStore
+from bench.settings.specs import digest
 
 _COLUMNS = ["path", "file_bytes", "file_mtime_ns", "audio_hash", "file_remark"]
+
+
+@cache
+def decoding() -> str:
+    """Digest of what turns files into samples: the code that decodes, and its libraries.
+
+    Samples that were made by another code or other libraries are never copied.
+    """
+    return digest([code_digest("bench.data.decoders"), LIBRARIES])
 
 
 class Finished:
@@ -32,7 +44,7 @@ class Finished:
             )
         self._store = PcmStore(folder, np.load(folder / "index.npy", mmap_mode="r"), sample_rate)
         # Other versions of the libraries may give other samples: then nothing is taken.
-        same = read_json(folder / "run.json").get("version") == VERSION
+        same = read_json(folder / "run.json").get("decoding") == decoding()
         self._tracks = pd.read_parquet(folder / "manifest.parquet", columns=_COLUMNS)
         self._rows = {path: row for row, path in enumerate(self._tracks["path"])} if same else {}
         self._seen = list(
@@ -74,9 +86,9 @@ def find_previous(products: Path, root: Path, sample_rate: int) -> Path | None:
         if folder.suffix or not (folder / "run.json").is_file():  # one that is under way
             continue
         run, facts = read_json(folder / "run.json"), read_json(folder / "data.json")
-        if (run.get("root"), run.get("version"), facts["sample_rate"]) == (
+        if (run.get("root"), run.get("decoding"), facts["sample_rate"]) == (
             str(root.resolve()),
-            VERSION,
+            decoding(),
             sample_rate,
         ):
             found.append((sum(facts["tracks"].values()), folder))

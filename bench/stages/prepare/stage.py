@@ -1,43 +1,45 @@
-"""A data set by name becomes a prepared one: its settings checked, its manifest read or made, its audio decoded."""
+"""The prepare stage: a data set by name becomes a store of samples with its manifest.
+
+Its settings are checked, its manifest is read or made, and its audio is decoded.
+"""
 
 from io import BytesIO
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import pandas as pd
-from pydantic import ValidationError
 
-from bench import results
 from bench.core import registry
-from bench.core.errors import InputError, unknown
-from bench.core.progress import progress, say
+from bench.core.errors import InputError
+from bench.core.progress import progress
 from bench.core.store import Store, read_json, write_atomically, write_json
 from bench.data import locations, tracks_csv
 from bench.data.locations import Source
 from bench.data.manifest import Manifest
 from bench.data.prepared import Prepared, open_prepared
 from bench.settings.base import Spec
-from bench.settings.resolve import setting_error
-from bench.settings.specs import PlugIn, is_csv
-from bench.stages.keys import prepared_key
+from bench.settings.plug_ins import validated
+from bench.settings.specs import PlugIn, dataset_name, is_csv
+from bench.stages.keys import prepare_key
 from bench.stages.prepare.reuse import find_previous
 from bench.stages.prepare.store import prepare
+from bench.stages.prepare.words import tell
 
-Validated = TypeVar("Validated", bound=Spec)
 OnBad = Literal["report", "fail"]
 
 
 def prepared(
-    dataset: PlugIn, rate: int, store: Store, section: str = "dataset", *, workers: int | None = None,
-    on_bad: OnBad = "report",
+    dataset: PlugIn, rate: int, store: Store, section: str = "dataset", *, key: str = "",
+    workers: int | None = None, on_bad: OnBad = "report",
 ) -> Prepared:  # fmt: skip
-    """A data set's PCM store at a sample rate, made if it is not there.
+    """A data set's store of samples at a sample rate, made if it is not there.
 
     Args:
         dataset: name and settings.
         rate: in Hz.
         store: home.
         section: of the spec, for messages.
+        key: of the store, where it is known already.
         workers: decoding at once; all cores where not given.
         on_bad: "report" leaves files that cannot be used out and says so; "fail" stops at the
             first.
@@ -46,19 +48,19 @@ def prepared(
         InputError: an unknown setting, nobody has said where the data set lies, or its files cannot
             be used.
     """
-    key = prepared_key(dataset, rate, store)
+    key = key or prepare_key(dataset, rate, store)
 
     def make(folder: Path) -> None:
         manifest, root = _manifest(dataset, store, section)
-        with progress(f"prepare {results.dataset_name(dataset.name)}", "tracks") as report:
+        with progress(f"prepare {dataset_name(dataset.name)}", "tracks") as report:
             previous = find_previous(store.home / "prepared", root, rate)
             prepare(manifest, root, rate, folder, report, workers, on_bad, previous)
 
-    fresh = not store.has("prepared", key)
+    new = not store.ready("prepared", key)
     folder = store.produce("prepared", key, make)
     found = open_prepared(folder)
-    if fresh:
-        _tell(found, dataset, folder)
+    if new:
+        tell(found, dataset, folder)
     if on_bad == "fail" and found.facts["left_out"]:
         raise InputError(
             f"{dataset.name}: {len(found.facts['left_out'])} files left out: {found.facts['left_out'][0]}"
@@ -94,30 +96,6 @@ def register(dataset: PlugIn, root: Path, store: Store) -> None:
     store.produce(
         "datasets", locations.identity(dataset, store), lambda folder: _write(found, folder)
     )
-
-
-def _tell(prepared: Prepared, dataset: PlugIn, folder: Path) -> None:
-    """Says what was left out or changed, by number and by name."""
-    facts = prepared.facts
-    counts = ", ".join(f"{number} {split}" for split, number in facts["tracks"].items())
-    about = f"{len(facts['tags'])} {facts['kind']}, split {facts['split_name']}"
-    say(f"{dataset.name}: {len(prepared.tracks)} tracks ({counts}), {about}")
-    for note in facts["notes"]:
-        say(f"{dataset.name}: {note}")
-    left_out = facts["left_out"]
-    if left_out:
-        some = "; ".join(left_out[:5]) + (
-            f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
-        )
-        say(
-            f"{dataset.name}: {len(left_out)} files left out, all in {folder / 'report.csv'}: {some}"
-        )
-    if facts["shorter"]:
-        say(
-            f"{dataset.name}: {facts['shorter']} files are shorter than their headers promise (see report.csv)"
-        )
-    if facts["lowered"]:
-        say(f"{dataset.name}: {facts['lowered']} files lowered in level so that no sample clips")
 
 
 def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Path]:
@@ -186,22 +164,3 @@ def dataset_settings(dataset: PlugIn, section: str) -> Spec:
         return validated(tracks_csv.CsvSettings, dataset, section)
     checked: Spec = validated(registry.load("datasets", dataset.name).Settings, dataset, section)
     return checked
-
-
-def validated(settings: type[Validated], plug_in: PlugIn, section: str) -> Validated:
-    """A plug-in's settings, checked.
-
-    Raises:
-        InputError: an unknown setting or a value out of range.
-    """
-    for name in plug_in.settings:
-        if name not in settings.model_fields:
-            raise unknown(
-                f"setting of {plug_in.name}",
-                f"{section}.{name}",
-                [f"{section}.{known}" for known in settings.model_fields],
-            )
-    try:
-        return settings.model_validate(plug_in.settings)
-    except ValidationError as error:
-        raise setting_error(error, prefix=f"{section}.") from error

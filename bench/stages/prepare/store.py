@@ -9,26 +9,23 @@ track in samples).
 """
 
 import hashlib
-import inspect
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from bench.core.store import write_array, write_json
-from bench.data.decode import VERSION
 from bench.data.decoders import Answer, Decoders, Outcome, cores, decoders
 from bench.data.manifest import InputError, Manifest, Progress
-from bench.data.prepared import Prepared as Prepared
-from bench.data.prepared import open_prepared as open_prepared
 from bench.stages.prepare import estimate
 from bench.stages.prepare.description import write_description
 from bench.stages.prepare.journal import Journal, take_up
-from bench.stages.prepare.reuse import Finished
+from bench.stages.prepare.reuse import Finished, decoding
 from bench.stages.prepare.shards import SHARD_BYTES, ShardWriter, lay_out
+from bench.stages.prepare.words import Teller
 
 _SYNC_SECONDS = 5.0  # between two times that the samples are forced to the disk
 
@@ -53,7 +50,7 @@ class _Order:
             str(self.sample_rate),
             str(self.shortest_seconds),
             str(self.shard_bytes),
-            VERSION,
+            decoding(),
         ]
         return hashlib.sha256("\0".join(what).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -100,10 +97,17 @@ def prepare(
             folder, root, paths, sample_rate, there=2 * sum(journal.frames), decoders=pool
         )
         _store_all(
-            order, journal, _answers(order, len(journal), finished, pool), _Teller(progress, order)
+            order,
+            journal,
+            _answers(order, len(journal), finished, pool),
+            Teller(progress, len(order.paths), order.sample_rate),
         )
     write_description(manifest, sample_rate, folder, journal)
-    run = {"seconds": time.monotonic() - started, "root": str(root.resolve()), "version": VERSION}
+    run = {
+        "seconds": time.monotonic() - started,
+        "root": str(root.resolve()),
+        "decoding": decoding(),
+    }
     write_json(folder / "run.json", run)
     frames = journal.lengths()
     write_array(folder / "index.npy", lay_out(frames[frames > 0], shard_bytes))
@@ -122,7 +126,7 @@ def _answers(
             yield next(decoded) if row is None or finished is None else finished.copy(row)
 
 
-def _store_all(order: _Order, journal: Journal, answers: Iterator[Answer], tell: "_Teller") -> None:
+def _store_all(order: _Order, journal: Journal, answers: Iterator[Answer], tell: Teller) -> None:
     """Appends each track's samples to the store, and its line to the journal."""
     if journal.reasons and order.on_bad == "fail":
         place = min(journal.reasons)
@@ -156,33 +160,3 @@ def _long_enough(outcome: Outcome, order: _Order) -> Outcome:
     seconds = outcome.frames / order.sample_rate
     reason = f"too short ({seconds:.2f} s; asked for at least {order.shortest_seconds:g} s)"
     return replace(outcome, frames=0, audio_hash="", reason=reason, remark="")
-
-
-class _Teller:
-    """Says how far the work is and, to a callback that takes it, how fast it goes."""
-
-    def __init__(self, progress: Progress, order: _Order) -> None:
-        """Starts the clock."""
-        self._progress: Any = progress
-        self._total, self._hour = len(order.paths), 3600 * order.sample_rate
-        kinds = [parameter.kind for parameter in inspect.signature(progress).parameters.values()]
-        self._takes_text = len(kinds) > 2 or inspect.Parameter.VAR_POSITIONAL in kinds
-        self._started = time.monotonic()
-        self._files = self._frames = self._left_out = 0
-
-    def __call__(self, done: int, outcome: Outcome) -> None:
-        """One more file."""
-        self._files += 1
-        self._frames += outcome.frames
-        self._left_out += not outcome.frames
-        if not self._takes_text:
-            self._progress(done, self._total)
-            return
-        seconds = max(time.monotonic() - self._started, 1e-3)
-        left_out = f", {self._left_out} left out" if self._left_out else ""
-        hours = self._frames / self._hour / seconds
-        self._progress(
-            done,
-            self._total,
-            f"{self._files / seconds:.0f} files/s, {hours:.2f} h of audio/s{left_out}",
-        )

@@ -1,4 +1,8 @@
-"""The pretrain stage: trains a method, or restores or fills its encoder, and stores the frozen encoder."""
+"""The pretrain stage: a method trains an encoder, or restores one, and the encoder is kept.
+
+Product: `weights.safetensors` (the frozen encoder, and the classifier of a method that learns one)
+and `run.json` (the training curve, diagnostics and what a reader asks of the training).
+"""
 
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
@@ -8,7 +12,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from bench.core.errors import InputError
 from bench.core.progress import Report, progress, silent
@@ -20,44 +24,40 @@ from bench.encoders import Encoder
 from bench.method import Method
 from bench.settings.augmentations import AugmentSpec
 from bench.settings.specs import RunSpec
-from bench.stages.embed.segments import embed
-from bench.stages.parts import Labelled, Parts, device_name, frontend_of
+from bench.stages import words
+from bench.stages.parts import Cell, Labelled, Parts, frontend_of
 from bench.stages.pretrain.batches import Batches
 from bench.stages.pretrain.loop import History, train, warning
 from bench.stages.pretrain.processes import ALONE, Processes
 from bench.stages.pretrain.schedule import budget
-from bench.statistics.metrics import mean_average_precision, one_vs_rest
+from bench.stages.pretrain.validation import valid_score
 
-_LOOKED_AT = 256  # views on which collapse is measured
+_INSPECTED = 256  # views on which the signs of collapse are measured
 
 
 def pretrain(
-    parts: Parts, spec: RunSpec, audio: Prepared, rows: NDArray[np.int64], labels: Labelled | None,
-    device: torch.device, folder: Path, start: Path | None = None, processes: Processes = ALONE,
-) -> None:  # fmt: skip
-    """Trains a method.
+    cell: Cell, device: torch.device, folder: Path, store: Store, processes: Processes = ALONE
+) -> None:
+    """Trains the method of a cell, and stores the frozen encoder.
 
-    Stores the frozen encoder (`weights.safetensors`) and what a reader asks of it (`run.json`). Of
-    several processes, process 0 stores, and the others take part in the training alone.
+    Of several processes, process 0 stores, and the others take part in the training alone.
 
     Args:
-        parts: the plug-ins.
-        spec: the cell.
-        audio: the data set that is pretrained on.
-        rows: its tracks that are pretrained on.
-        labels: for methods that use labels; they train on the labelled tracks of `audio` alone.
+        cell: the cell.
         device: where to train.
         folder: of the product; holds the checkpoint of an earlier attempt.
-        start: weights that the encoder starts from; None for those that the seed draws.
+        store: home, which holds imported weights.
         processes: that train together.
     """
-    multi_label = audio.kind == "tags"
-    rows = labels.rows if labels else rows
-    steps = budget(spec.train, len(rows)) if parts.traits.trains else 0
-    spec = spec.model_copy(
-        update={"train": spec.train.model_copy(update={"steps": max(1, steps), "epochs": 0.0})}
-    )
-    method = parts.build(spec, len(audio.tags) if labels else 0, multi_label, start)
+    parts, audio = cell.parts, cell.audio
+    labels = cell.labels if parts.traits.uses_labels else None
+    rows = labels.rows if labels else cell.rows
+    steps = budget(cell.spec.train, len(rows)) if parts.traits.trains else 0
+    counted = {"steps": max(1, steps), "epochs": 0.0}
+    spec = cell.spec.model_copy(update={"train": cell.spec.train.model_copy(update=counted)})
+    start = weights_path(store.home, spec.weights) if spec.weights else None
+    outputs = len(audio.tags) if labels else 0
+    method = parts.build(spec, outputs, audio.kind == "tags", start)
     if parts.traits.restores and start is None:
         assert isinstance(method.encoder, Encoder)
         method.encoder.restore()
@@ -65,41 +65,50 @@ def pretrain(
     notes: list[str] = []
     history = History()
     if parts.traits.trains:
-        title = f"pretrain {spec.method.name}" + (
-            f" on {len(rows)} labelled tracks" if labels else ""
-        )
+        title = words.pretrain_title(spec.method.name, len(rows) if labels else None)
         history, notes = train_method(
             parts, spec, audio, rows, labels, method, device, folder, title, processes
         )
     if not processes.first:
         return
-    kept = {
-        name: value
+    write_atomically(folder / "weights.safetensors", safetensors.torch.save(_kept(method)))
+    write_json(
+        folder / "run.json",
+        {
+            "seconds": history.seconds,
+            "curve": history.curve,
+            "diagnostics": history.diagnostics,
+            "best": history.best,
+            "warning": warning(history) if not labels else None,
+            "steps": steps,
+            "views": steps * batch_size(spec, len(rows), labels is not None) * parts.traits.views,
+            "parameters": sum(parameter.numel() for parameter in method.encoder.parameters()),
+            "device": words.device_name(device, processes.size),
+            "threads": torch.get_num_threads(),
+            "notes": notes,
+        },
+    )
+
+
+def _kept(method: Method) -> dict[str, Tensor]:
+    """The tensors of a method that later stages use: those of the encoder and the classifier."""
+    return {
+        name: value.cpu().contiguous()
         for name, value in method.state_dict().items()
         if name.startswith(("encoder.", "classifier."))
     }
-    content = safetensors.torch.save(
-        {name: value.cpu().contiguous() for name, value in kept.items()}
-    )
-    write_atomically(folder / "weights.safetensors", content)
-    run = {
-        "seconds": history.seconds,
-        "curve": history.curve,
-        "diagnostics": history.diagnostics,
-        "best": history.best,
-        "warning": warning(history) if not labels else None,
-        "steps": steps,
-        "views": steps * batch_size(spec, len(rows), labels is not None) * parts.traits.views,
-        "parameters": sum(parameter.numel() for parameter in method.encoder.parameters()),
-        "device": (f"{processes.size} x " if processes.size > 1 else "") + device_name(device),
-        "threads": torch.get_num_threads(),
-        "notes": notes,
-    }
-    write_json(folder / "run.json", run)
 
 
 def batch_size(spec: RunSpec, tracks: int, labelled: bool) -> int:
-    """Tracks a step, of all processes: no track stands twice in a batch, but for those of a small labelled subset."""
+    """Tracks a step, of all processes together.
+
+    No track stands twice in a batch, but for those of a small labelled subset.
+
+    Args:
+        spec: the cell.
+        tracks: how many there are to train on.
+        labelled: whether they are a labelled subset.
+    """
     return spec.train.batch_size if labelled else min(spec.train.batch_size, tracks)
 
 
@@ -122,60 +131,47 @@ def train_method(
         processes: that train together.
 
     Returns:
-        The run's history, and what had to be done otherwise than asked.
+        The history of the training, and notes on what had to be done otherwise than asked.
     """
     seconds = parts.encoder_settings.seconds
     notes = []
     size = batch_size(spec, len(rows), labels is not None)
     if size < spec.train.batch_size:
-        notes.append(
-            f"batch of {spec.train.batch_size} cut to {size}: there are no more tracks to pretrain on"
-        )
+        notes.append(words.batch_cut(spec.train.batch_size, size))
     sampler = ViewSampler(
         audio.audio, rows, seconds, parts.traits.views, size, spec.views, spec.seed
     )
     if sampler.tight:
-        apart = f"two segments {spec.views.min_gap_seconds:g} s apart"
-        notes.append(
-            f"{sampler.tight} of {len(rows)} tracks are too short for {apart}: taken as far apart as they go"
-        )
+        notes.append(words.too_short(sampler.tight, len(rows), spec.views.min_gap_seconds))
     frontend = frontend_of(method).to(device)
-    targets = None
-    if labels:
-        targets = (
-            labels.targets.astype(np.float32)
-            if audio.kind == "tags"
-            else labels.targets.astype(np.int64)
-        )
+    targets = _targets(labels, audio.kind) if labels else None
     batches = Batches(sampler, frontend, spec.augment, spec.seed, device, targets, processes)
-    looked_at = ViewSampler(
-        audio.audio,
-        rows,
-        seconds,
-        1,
-        min(_LOOKED_AT, len(rows)),
-        spec.views,
-        seed_for(spec.seed, "looked at"),
-    )
-    probe_inputs = Batches(looked_at, frontend, AugmentSpec(), spec.seed, device)
-    inputs = probe_inputs(0).views[0]
-    probe_inputs.close()
-
-    def validate(trained: nn.Module) -> float:
-        valid = audio.rows("valid")
-        assert isinstance(trained, Method)
-        assert labels is not None
-        embedded = embed(trained.encoder, frontend, audio.audio, valid, seconds, spec.embed, device)
-        return _valid_map(
-            classify(trained, embedded.tracks, device), labels.targets[valid], audio.kind
-        )
-
+    inspected = _inspected(audio, rows, seconds, spec, frontend, device)
+    judge = valid_score(audio, labels, frontend, seconds, spec.embed, device) if labels else None
     with closing(batches), _shown(title, processes) as report:
-        judge = validate if labels else None
         history = train(
-            method, batches, inputs, spec.train, spec.seed, folder, report, judge, processes
+            method, batches, inspected, spec.train, spec.seed, folder, report, judge, processes
         )
     return history, notes
+
+
+def _targets(labels: Labelled, kind: str) -> NDArray[Any]:
+    """What losses take: (tracks, tags) float32 for tags, (tracks,) int64 for classes."""
+    return labels.targets.astype(np.float32 if kind == "tags" else np.int64)
+
+
+def _inspected(
+    audio: Prepared, rows: NDArray[np.int64], seconds: float, spec: RunSpec, frontend: nn.Module,
+    device: torch.device,
+) -> Tensor:  # fmt: skip
+    """The inputs of the encoder on which the signs of collapse are measured: views as they are cut.
+
+    They are the same throughout a training, and no augmentation changes them.
+    """
+    number, seed = min(_INSPECTED, len(rows)), seed_for(spec.seed, "looked at")
+    sampler = ViewSampler(audio.audio, rows, seconds, 1, number, spec.views, seed)
+    with closing(Batches(sampler, frontend, AugmentSpec(), spec.seed, device)) as batches:
+        return batches(0).views[0]
 
 
 def _shown(title: str, processes: Processes) -> AbstractContextManager[Report]:
@@ -183,29 +179,17 @@ def _shown(title: str, processes: Processes) -> AbstractContextManager[Report]:
     return progress(title, "steps") if processes.first else nullcontext(silent())
 
 
-def _valid_map(logits: NDArray[np.float32], targets: NDArray[Any], kind: str) -> float:
-    """Macro average precision over the tags that the valid split has."""
-    scores, truth = torch.from_numpy(logits), torch.from_numpy(targets)
-    if kind == "classes":
-        scores, truth = (
-            one_vs_rest(scores),
-            torch.nn.functional.one_hot(truth, logits.shape[1]).bool(),
-        )
-    return float(mean_average_precision(scores, truth))
-
-
-@torch.no_grad()
-def classify(
-    method: Method, embedded: NDArray[np.float32], device: torch.device
-) -> NDArray[np.float32]:
-    """Logits (tracks, outputs) of a method's own classifier on track embeddings (tracks, width)."""
-    assert method.classifier is not None
-    logits = method.classifier.float()(torch.from_numpy(embedded).to(device))
-    return np.asarray(logits.cpu().numpy(), np.float32)
-
-
 def pretraining_rows(audio: Prepared, spec: RunSpec, store: Store) -> NDArray[np.int64]:
-    """The tracks that are pretrained on: of the splits asked for, without those of an exclusion list."""
+    """The tracks that are pretrained on: of the splits asked for, less those of an exclusion list.
+
+    Args:
+        audio: the data set.
+        spec: the cell.
+        store: home, which holds exclusion lists.
+
+    Raises:
+        InputError: the exclusion list is not known, or is one for another data set.
+    """
     rows = audio.rows(spec.views.splits)
     if not spec.views.exclude:
         return rows
@@ -216,9 +200,8 @@ def pretraining_rows(audio: Prepared, spec: RunSpec, store: Store) -> NDArray[np
         )
     content = read_json(path)
     if content["tracks_hash"] != audio.facts["tracks_hash"]:
-        raise InputError(
-            f"--exclude: made for another data set than {spec.pretrain_dataset.name}: `bench data leaks`"
-        )
+        name = spec.pretrain_dataset.name
+        raise InputError(f"--exclude: made for another data set than {name}: `bench data leaks`")
     excluded = content["track_ids"]
     return rows[~audio.tracks["track_id"].iloc[rows].isin(excluded).to_numpy()]
 

@@ -1,4 +1,4 @@
-"""What the score stage does: from stored logits to the part of a result that needs nothing but them."""
+"""The score stage: from stored logits to the part of a result that follows from them alone."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,11 @@ from bench.core.errors import InputError
 from bench.core.store import load_array
 from bench.data.prepared import Prepared
 from bench.settings.specs import RunSpec, ScoreSpec
-from bench.stages.probe.stage import read_logits
+from bench.stages.probe.logits import read_logits
 from bench.stages.score.scores import Metric, Scores, conventions, retrieval, test_split
 
-_COMPARED = (
-    "map_macro",
-    "roc_auc_macro",
-)  # of the other conventions, what is stored resample by resample
+_COMPARED = ("map_macro", "roc_auc_macro")
+"""Metrics that are stored resample by resample under the other conventions, too."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""Which stored result stands for a cell that was scored several times, and what it was made from."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench.core.errors import InputError
+from bench.core.store import PRODUCTS, Store
+from bench.results.schema import Result
+from bench.settings.specs import ScoreSpec, digest
+
+
+def preferred(found: Sequence[Result]) -> list[Result]:
+    """One result a cell where a cell was scored several times: that with the usual settings, then most resamples.
+
+    Settings count before resamples, so that what is compared does not change when a cell is scored
+    by group as well.
+    """
+    usual = ScoreSpec()
+    best: dict[str, tuple[tuple[int, int, str], Result]] = {}
+    for result in found:
+        score = result.spec.score
+        same = sum(
+            getattr(score, name) == getattr(usual, name)
+            for name in ("by", "untagged", "seed", "confidence")
+        )
+        rank = (same, score.resamples, result.created)
+        key = digest([result.spec.model_copy(update={"score": usual}), result.data["tracks_hash"]])
+        if key not in best or rank > best[key][0]:
+            best[key] = rank, result
+    return [result for _, result in best.values()]
+
+
+def product_folders(
+    result: Result, store: Store, stages: Iterable[str] = PRODUCTS
+) -> dict[str, Path]:
+    """Where the products of some stages lie that a cell was made from.
+
+    Raises:
+        InputError: one is no longer in home.
+    """
+    folders = {stage: store.folder(PRODUCTS[stage], result.products[stage]) for stage in stages}
+    for folder in folders.values():
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not there; `bench run` makes it")
+    return folders

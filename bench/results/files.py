@@ -1,0 +1,214 @@
+"""Results are read and written here: one JSON a cell, and its arrays beside it."""
+
+import gc
+import json
+import zlib
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile, is_zipfile
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from bench.core.errors import InputError
+from bench.core.progress import say
+from bench.core.store import write_atomically, write_json
+from bench.results.schema import SCHEMA, Part, Result, Values, cell_path, file_stem, path_of
+from bench.settings.specs import RunSpec
+
+_NPY_START = (
+    10  # bytes of a .npy file before its header: the magic word, the version, the header's length
+)
+
+
+_MANY = 2_000  # results
+
+
+def find(folder: Path, spec: RunSpec, cell: str, part: Part = "runs") -> Result | None:
+    """The stored result of a cell.
+
+    None when it is not there, cannot be read or was written in another form.
+    """
+    path = cell_path(folder, spec, cell, part)
+    if not path.is_file() or not path.with_suffix(".npz").is_file():
+        return None
+    try:
+        read_values(path)
+        return read(path)
+    except InputError as error:
+        say(f"{error}; it is made again")
+        return None
+
+
+def read(path: Path) -> Result:
+    """Reads one result.
+
+    Raises:
+        InputError: the file is not a result of this schema.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({(error.strerror or str(error)).lower()})"
+        ) from error
+    try:
+        content = _parsed(text)
+    except ValueError as error:
+        raise InputError(f"{path} is no whole JSON ({str(error).splitlines()[0]})") from error
+    found = content.get("schema_version") if isinstance(content, dict) else None
+    if found != SCHEMA:
+        what = (
+            f"a result of schema {found}" if isinstance(found, int) else "no result of this harness"
+        )
+        raise InputError(f"{path} is {what}; this version reads schema {SCHEMA}")
+    try:
+        return Result.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path} is no whole result ({where}: {first['msg'].lower()})") from error
+
+
+def _parsed(text: bytes) -> Any:
+    """JSON as Python's own reader understands it, which takes more than twice the time and more memory."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(
+            text.decode("utf-8")
+        )  # says what is wrong, or reads what Python alone writes
+
+
+def read_all(
+    folder: Path, part: Part = "runs", but: Set[str] = frozenset()
+) -> tuple[list[Result], list[str]]:
+    """All results of a part of a results folder, in the order of their names, and a line for each file left out.
+
+    Args:
+        folder: results folder.
+        part: of it.
+        but: file names, without their endings, that are not wanted.
+    """
+    found, left_out = [], []
+    with _no_collector():
+        for path in sorted((folder / part).glob("*.json")):
+            if path.stem in but:
+                continue
+            try:
+                result = read(path)
+            except InputError as error:
+                left_out.append(str(error))
+                continue
+            if not is_zipfile(path.with_suffix(".npz")):
+                left_out.append(
+                    f"{path} has lost its resampled values ({path.with_suffix('.npz').name} is gone or damaged)"
+                )
+            elif path != path_of(folder, result) and path.stem == file_stem(
+                result.spec, result.cell
+            ):
+                left_out.append(f"{path} belongs into {path_of(folder, result).parent}")
+            elif path.stem != file_stem(result.spec, result.cell):
+                left_out.append(
+                    f"{path} is a copy: its cell's file is {file_stem(result.spec, result.cell)}.json"
+                )
+            else:
+                found.append(result)
+        if len(found) > _MANY:
+            # else the first look for garbage, at all of them, takes as long as a quarter of the
+            # reading
+            gc.freeze()
+    return found, left_out
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keeps Python from looking for garbage among what is being read: of 10 000 results half the time went there."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def read_values(path: Path) -> Values:
+    """The stored arrays of a cell, from beside its JSON.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = path.with_suffix(".npz")
+    parts: dict[str, dict[str, NDArray[np.float64]]] = {
+        "resampled": {},
+        "influence": {},
+        "jackknife": {},
+    }
+    try:
+        with ZipFile(path) as stored:
+            arrays = {
+                info.filename.removesuffix(".npy"): _array(stored.read(info))
+                for info in stored.infolist()
+            }
+        for name, array in arrays.items():
+            part, _, metric = name.partition(".")
+            if part in parts:
+                parts[part][metric] = array.astype(np.float64)
+        return Values(**parts, groups=arrays["groups"])
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} cannot be read ({reason}): run the cell again") from error
+
+
+def _array(stored: bytes) -> NDArray[Any]:
+    """An array from the text of a .npy file.
+
+    `np.load` takes three times as long, for it parses each header anew.
+
+    Raises:
+        ValueError: it is none, of objects, or not whole.
+    """
+    length = _NPY_START + int.from_bytes(stored[_NPY_START - 2 : _NPY_START], "little")
+    shape, by_column, kind = _header(stored[:length])
+    return np.frombuffer(stored, kind, offset=length).reshape(
+        shape, order="F" if by_column else "C"
+    )
+
+
+@cache
+def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns lie together, and type, from the beginning of a .npy file (NEP 1, version 1.0)."""
+    text = BytesIO(start)
+    version = np.lib.format.read_magic(text)
+    if version != (1, 0):
+        raise ValueError(f"version {version} of .npy is none that is written here")
+    shape, by_column, kind = np.lib.format.read_array_header_1_0(text)
+    return shape, by_column, kind
+
+
+def write(folder: Path, result: Result, values: Values) -> Path:
+    """Writes a cell's files; the JSON last, since its presence says that the cell is done.
+
+    Returns the JSON's path.
+    """
+    path = path_of(folder, result)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = BytesIO()
+    # float32 halves the file; the metrics themselves stand in the JSON as they are.
+    arrays: dict[str, Any] = {}
+    for part in ("resampled", "influence", "jackknife"):
+        arrays |= {
+            f"{part}.{name}": column.astype(np.float32)
+            for name, column in getattr(values, part).items()
+        }
+    np.savez_compressed(buffer, **arrays, groups=values.groups.astype(np.int32))
+    write_atomically(path.with_suffix(".npz"), buffer.getvalue())
+    write_json(path, result.model_dump(mode="json"))
+    return path
