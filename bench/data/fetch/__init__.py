@@ -1,1 +1,1 @@
-"""Downloads: files fetched, checked and unpacked."""
+"""Fetching the files of a data set: download, check, join and unpack."""

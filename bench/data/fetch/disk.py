@@ -1,4 +1,4 @@
-"""What downloading and unpacking have in common: writing to a disk that may be full, and the error that halts all."""
+"""What downloading and unpacking share: writing to a disk that may be full, sizes, `HaltError`."""
 
 import errno
 import os
@@ -8,16 +8,17 @@ from pathlib import Path
 
 from bench.data.manifest import InputError
 
-CHUNK = 2**17  # bytes, also the most that an abrupt end of the connection can cost
+CHUNK = 2**17
+"""Bytes that are read at once; also the most that are lost when a connection drops."""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class HaltError(InputError):
-    """What would meet every other file as well: no network, no space, a folder that cannot be written."""
+    """An error that every other file would meet as well, such as no network or no space."""
 
 
 def part_path(path: Path) -> Path:
-    """Where a file lies until it is whole."""
+    """Path of a file until all of it is there."""
     return path.with_name(f"{path.name}.part")
 
 
@@ -43,7 +44,7 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Errors of the file system as one line."""
+    """Turns an error of the file system within the block into a one-line HaltError on `path`."""
     try:
         yield
     except OSError as error:
@@ -58,7 +59,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def human(size: float) -> str:
-    """A number of bytes in the unit that suits it."""
+    """A number of bytes in words, such as "1.5 GB"."""
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

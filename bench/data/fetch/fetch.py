@@ -1,9 +1,9 @@
-"""Fetch: downloads what a data set names as open to anyone, checks it, joins and unpacks it.
+"""Fetches the files of a data set that anyone may download: downloads, checks, joins, unpacks.
 
-A killed one goes on. Owns the plan: what is there, what is to be had, what of it is the published
-file, and the notes on all that. A file under its own name is whole and checked: it was renamed only
-then. Beside it, `NAME.bad` is what arrived and is not the published file. `download` and `unpack`
-say what else lies there meanwhile.
+A call after a killed one goes on where that ended. This module decides what is to be downloaded and
+whether what arrived is the published file. A file that has its own name is whole and checked, since
+it is renamed only then; `NAME.bad` is what arrived and is not the published file. `partial` and
+`unpack` say which other files lie in the folder meanwhile.
 """
 
 import errno
@@ -21,12 +21,14 @@ from pathlib import Path, PurePosixPath
 
 from bench.core.progress import say
 from bench.data.fetch.disk import HaltError, flush, human, part_path, size_of, writing
-from bench.data.fetch.download import Job, Meter, StoppedError, download, forget
-from bench.data.fetch.download import Patience as Patience
+from bench.data.fetch.download import download
+from bench.data.fetch.job import Job, Meter, StoppedError
+from bench.data.fetch.job import Patience as Patience
+from bench.data.fetch.partial import forget
 from bench.data.fetch.unpack import inside, is_out, join_and_unpack, tidy
 from bench.data.manifest import File, InputError, Progress, some
 
-_WORTH_A_LINE = 2**30  # bytes that take seconds to check
+_WORTH_A_LINE = 2**30  # bytes from which a check, which takes seconds, is announced
 _DIGESTS = {"md5": 32, "sha1": 40, "sha256": 64}  # hexadecimal digits
 
 
@@ -39,25 +41,25 @@ def fetch(
     patience: Patience | None = None,
     keep_archives: bool = True,
 ) -> list[str]:
-    """Makes every file be in `folder`, whole, checked and unpacked; does only what is left to do.
+    """Gets every file into `folder`, checked and unpacked; does only what is left to do.
 
     Args:
-        files: of the data set, or of those of its settings.
+        files: the data set's files, or those that its settings need.
         folder: the data set's root; made where it is missing.
         workers: how many files arrive at the same time.
-        progress: called with (done, total) bytes, from several threads but never at once; the total
-            grows as servers say how large their files are.
-        patience: with servers and networks.
-        keep_archives: whether archives stay when they are unpacked; a later call does not miss
-            them.
+        progress: called with (done, total) bytes, from several threads but never from two at once;
+            the total grows as servers say how large their files are.
+        patience: how long to wait for servers and networks.
+        keep_archives: whether archives stay when they are unpacked; a later call does not fetch
+            them again.
 
     Returns:
         Notes: what was there, what could not be checked, what was unpacked.
 
     Raises:
         InputError: a file cannot be had, or is not the published one, or an archive cannot be
-            unpacked safely. The other files have been fetched all the same, unless the reason would
-            have met them too.
+            unpacked safely. The other files have been fetched all the same, unless every one of
+            them would have met the same error.
     """
     _require_sound(files)
     with writing(folder):
@@ -81,7 +83,7 @@ def fetch(
         arrived: dict[str, int] = Counter()
 
         def finish(file: File) -> None:
-            """Joins and unpacks when the last part is there: meanwhile the other files go on arriving."""
+            """Joins and unpacks an archive when its last part is there; other downloads go on."""
             whole = file.part_of or file.name
             arrived[whole] += 1
             if arrived[whole] == len(wholes.get(whole, ())):
@@ -93,7 +95,7 @@ def fetch(
 
 
 def _require_sound(files: Sequence[File]) -> None:
-    """Refuses names that lead out of the folder or stand twice: two threads would write the same file."""
+    """Refuses names that lead out of the folder, or that two files share."""
     for file in files:
         for name in filter(None, (file.name, file.part_of, file.listed_in)):
             inside(name, "the data set's list of files")
@@ -103,7 +105,7 @@ def _require_sound(files: Sequence[File]) -> None:
 
 
 def _wholes(files: Iterable[File]) -> dict[str, list[File]]:
-    """The files that become something else: name of the whole archive -> its parts in order."""
+    """Name of each archive to be joined or unpacked -> the files it is made of, in order."""
     wholes = defaultdict(list)
     for file in files:
         if file.unpack or file.part_of:
@@ -112,12 +114,18 @@ def _wholes(files: Iterable[File]) -> dict[str, list[File]]:
 
 
 def _version(parts: Iterable[File], checksums: Mapping[str, str]) -> str:
-    """What is published of an archive: when that changes, what was unpacked is out of date."""
+    """Names the published version of an archive: of another one, everything is unpacked anew."""
     return " ".join(checksums[file.name] or f"bytes:{file.bytes}" for file in parts)
 
 
 def _listed(file: File, folder: Path) -> str:
-    """The checksum that a list gives for a file; "" where there is no list."""
+    """The checksum that the list of checksums gives for a file, such as "sha256:…".
+
+    "" for a file that is not `listed_in` one.
+
+    Raises:
+        InputError: the list cannot be read, or does not name the file.
+    """
     if not file.listed_in:
         return ""
     path = folder / file.listed_in
@@ -135,27 +143,32 @@ def _listed(file: File, folder: Path) -> str:
             if kind:
                 return f"{kind}:{digest.lower()}"
     raise InputError(
-        f"{path}: no checksum of {wanted}; lines 'digest name' are needed: delete it, then fetch again"
+        f"{path}: no checksum of {wanted}; lines 'digest name' are needed: delete it, then fetch "
+        "again"
     )
 
 
 def _require_space(files: Sequence[File], job: Job, *, keep_archives: bool) -> None:
-    """Compares what is known of the sizes with the free space, before hours are spent."""
+    """Compares the sizes that are known with the free space, before hours are spent.
+
+    Raises:
+        HaltError: there is not enough space.
+    """
     missing = [file for file in files if not (job.folder / file.name).exists()]
     arriving = sorted(
         max(0, (file.bytes or 0) - size_of(part_path(job.folder / file.name))) for file in missing
     )
     if not keep_archives:
-        arriving = arriving[
-            -job.workers - 1 :
-        ]  # those on their way, and one that is being unpacked
-    # What is in it is at least as large as an archive; pieces are joined before they are unpacked.
+        # At any time, those that arrive and one that is being unpacked; at worst, the largest.
+        arriving = arriving[-job.workers - 1 :]
+    # The content of an archive is at least as large as itself, and parts are joined beforehand.
     unpacking = sum((file.bytes or 0) * (file.unpack + bool(file.part_of)) for file in files)
     free = shutil.disk_usage(job.folder).free
     if sum(arriving) + unpacking > free:
         raise HaltError(
-            f"{job.folder}: {human(free)} free on its disk; at least {human(sum(arriving) + unpacking)} needed "
-            f"({human(sum(arriving))} to fetch, the rest to unpack): free some, or choose another disk"
+            f"{job.folder}: {human(free)} free on its disk; at least "
+            f"{human(sum(arriving) + unpacking)} needed ({human(sum(arriving))} to fetch, the rest "
+            "to unpack): free some, or choose another disk"
         )
 
 
@@ -165,9 +178,19 @@ def _obtain_all(
     job: Job,
     finish: Callable[[File], None] = lambda file: None,
 ) -> list[str]:
-    """Obtains files side by side and calls `finish` for each that is there.
+    """Obtains several files at the same time.
 
-    Returns the names of those fetched.
+    Args:
+        files: the files.
+        checksums: name of each file -> its checksum, or "".
+        job: what the downloads share.
+        finish: called in this thread for each file that is there.
+
+    Returns:
+        Names of the files that had to be downloaded.
+
+    Raises:
+        InputError: some files could not be had; names the first error and the other files.
     """
     fetched: list[str] = []
     errors: list[InputError] = []
@@ -191,7 +214,7 @@ def _obtain_all(
             job.stop.set()
             raise
     if errors:
-        # One that halted the work is what to mend first.
+        # An error that ended the work for all files is the one to mend first.
         first = next((error for error in errors if isinstance(error, HaltError)), errors[0])
         others = [str(error).partition(": ")[0] for error in errors if error is not first]
         raise InputError(
@@ -201,7 +224,7 @@ def _obtain_all(
 
 
 def _obtain(file: File, checksum: str, job: Job) -> bool:
-    """Makes one file be there; returns whether it had to be fetched."""
+    """Checks a file that is there, or downloads it; returns whether it was downloaded."""
     job.go_on()
     path = job.folder / file.name
     part = part_path(path)
@@ -221,8 +244,8 @@ def _obtain(file: File, checksum: str, job: Job) -> bool:
             part.replace(bad := path.with_name(f"{path.name}.bad"))
             forget(part)
             raise InputError(
-                f"{path}: what {file.url} sent is {problem}; kept as {bad.name}: fetch again, and if that ends the "
-                "same, the file on the server is no longer the published one"
+                f"{path}: what {file.url} sent is {problem}; kept as {bad.name}: fetch again, and "
+                "if that ends the same, the file on the server is no longer the published one"
             )
         flush(part)
         part.replace(path)
@@ -232,43 +255,40 @@ def _obtain(file: File, checksum: str, job: Job) -> bool:
 
 
 def _problem(path: Path, file: File, checksum: str) -> str:
-    """Why a file is not the published one; "" where nothing speaks against it."""
+    """Why a file is not the published one, by size, checksum or look; "" where it may be."""
     if file.bytes is not None and size_of(path) != file.bytes:
         return f"of {size_of(path)} bytes where {file.bytes} are published"
     if checksum:
         kind, _, digest = checksum.partition(":")
         if len(digest) != _DIGESTS.get(kind):
             raise InputError(
-                f"{file.name}: no checksum {checksum!r}; known: {', '.join(_DIGESTS)}, as in 'md5:…'"
+                f"{file.name}: no checksum {checksum!r}; known: {', '.join(_DIGESTS)}, as in "
+                "'md5:…'"
             )
         if size_of(path) > _WORTH_A_LINE:
             say(f"checking the {kind} of {file.name}")
         with open(path, "rb") as content:
-            found = hashlib.file_digest(
-                content, partial(hashlib.new, kind, usedforsecurity=False)
-            ).hexdigest()
-        if found != digest.lower():
-            return f"with {kind} {found} where {digest} is published"
+            method = partial(hashlib.new, kind, usedforsecurity=False)
+            actual = hashlib.file_digest(content, method).hexdigest()
+        if actual != digest.lower():
+            return f"with {kind} {actual} where {digest} is published"
     elif not file.name.endswith((".html", ".htm")) and _looks_like_a_page(path):
         return "a web page"
     return ""
 
 
 def _looks_like_a_page(path: Path) -> bool:
+    """Whether a file begins as HTML does, after a byte order mark and white space."""
     with open(path, "rb") as content:
-        return (
-            content.read(512)
-            .lstrip(b"\xef\xbb\xbf \t\r\n")
-            .lower()
-            .startswith((b"<!doctype html", b"<html"))
-        )
+        start = content.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return start.startswith((b"<!doctype html", b"<html"))
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keeps a second process out: both would write the same `.part`.
+    """Keeps other processes from fetching into the folder: they would write the same `.part`.
 
-    The system drops the lock of a killed one.
+    The system drops the lock of a process that is killed.
     """
     with writing(folder):
         lock = open(folder / ".fetch.lock", "a")  # noqa: SIM115
@@ -280,7 +300,7 @@ def _alone(folder: Path) -> Iterator[None]:
                 f"{folder}: another process is fetching into it: let it end, or end it"
             ) from None
         except OSError:
-            pass  # a file system without locks
+            pass  # the file system has no locks: go on without one
         yield
 
 
@@ -291,20 +311,27 @@ def _notes(
     wholes: Mapping[str, list[File]],
     out: set[str],
 ) -> list[str]:
+    """What a user should know of a call: what was there, fetched, checked and unpacked.
+
+    Args:
+        files: all files.
+        checksums: name of each file -> its checksum, or "".
+        fetched: names of the files that were downloaded.
+        wholes: see `_wholes`.
+        out: names of the archives that an earlier call had unpacked.
+    """
     unpacked = [whole for whole, parts in wholes.items() if any(file.unpack for file in parts)]
     looked_at = [file for file in files if (file.part_of or file.name) not in out]
     unchecked = [file for file in looked_at if not checksums[file.name]]
     by_size = [file.name for file in unchecked if file.bytes is not None]
-    taken = [file.name for file in unchecked if file.bytes is None]
+    unknown = [file.name for file in unchecked if file.bytes is None]
     there = [file.name for file in looked_at if file.name not in fetched]
-    notes = [
-        f"fetched: {some(fetched)}" if fetched else "",
-        f"there already: {some(there)}" if there else "",
-        f"checked by size alone, no checksum is published: {some(by_size)}" if by_size else "",
-        f"not checked, neither checksum nor size is published: {some(taken)}" if taken else "",
-        f"unpacked: {some([whole for whole in unpacked if whole not in out])}"
-        if set(unpacked) - out
-        else "",
-        f"unpacked by an earlier fetch: {some(sorted(out))}" if out else "",
-    ]
-    return [note for note in notes if note]
+    lists = {
+        "fetched": fetched,
+        "there already": there,
+        "checked by size alone, no checksum is published": by_size,
+        "not checked, neither checksum nor size is published": unknown,
+        "unpacked": [whole for whole in unpacked if whole not in out],
+        "unpacked by an earlier fetch": sorted(out),
+    }
+    return [f"{what}: {some(names)}" for what, names in lists.items() if names]
