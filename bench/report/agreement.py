@@ -1,41 +1,38 @@
-"""How stored scores agree with published ones: reproduced, within the interval, off, or missing, and why."""
+"""How stored scores agree with published ones: reproduced, within the interval, off or missing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isclose
 from typing import Literal
 
+from bench.report.groups import grouped
+from bench.report.places import place_of
 from bench.report.reference import Published, read_papers
-from bench.report.stock import (
-    Score,
-    Stock,
-    flattened,
-    is_trained,
-    place_of,
-    pretrain_of,
-    probe_of,
-    uses_labels,
-)
+from bench.report.series import settings_of
+from bench.report.setting import is_trained, pretrain_of, probe_of, uses_labels
+from bench.report.stock import Score, Stock
 from bench.results import Result
 
 Mark = Literal["reproduced", "within", "off", "missing"]
 
 SIGNS: dict[Mark, str] = {"reproduced": "=", "within": "≈", "off": "≠", "missing": "-"}
-"""What stands for each mark in figures and tables."""
+"""Mark -> its sign in figures and tables."""
 
 KEY = "   ".join(f"{sign} {mark}" for mark, sign in SIGNS.items())
-"""The marks as a figure's legend explains them, in a line."""
+"""The signs and their marks in one line, for the legend of a figure."""
 
 DEFINITIONS = (
-    "Marks: = reproduced, our score differs from the published one by no more than that number's own tolerance (half a "
-    "unit of its last digit, or the error with which it was read off a figure); ≈ within, the published score, give or "
-    "take that tolerance, lies in the interval of ours; ≠ off, neither; - missing, no stored cell of that data set, "
-    "split, method, probe and fraction. Our interval is over the choice of test tracks, with our mean over draws and "
-    "seeds in the middle."
+    "Marks: = reproduced, our score differs from the published one by no more than that number's "
+    "own tolerance (half a unit of its last digit, or the error with which it was read off a "
+    "figure); ≈ within, the published score, give or take that tolerance, lies in the interval of "
+    "ours; ≠ off, neither; - missing, no stored cell of that data set, split, method, probe and "
+    "fraction. Our interval is over the choice of test tracks, with our mean over draws and seeds "
+    "in the middle."
 )
-"""As captions say it."""
+"""What the marks mean, as captions print it."""
 
 _ENOUGH_BUDGET = 0.5
+"""Share of a paper's tracks drawn in pretraining below which a budget is named as a reason."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +41,10 @@ class Match:
 
     Attributes:
         published: the number.
-        mark: see `DEFINITIONS`.
+        mark: how ours agrees with it (see `DEFINITIONS`).
         ours: our score; None where it is missing.
-        cells: the results that it is the mean of.
-        reasons: what is missing, or in what the protocols differ as far as that is known.
+        cells: the results that our score is the mean of.
+        reasons: what is missing, or in what the protocols are known to differ.
     """
 
     published: Published
@@ -58,15 +55,13 @@ class Match:
 
 
 def agree(published: Sequence[Published], stock: Stock) -> list[Match]:
-    """Compares each published number with the stored cells of the same data set, split, method, probe and fraction.
+    """Compares each published number with the stored cells that correspond to it.
 
-    Where cells of several protocols fit, those nearest to the paper's are taken: its encoder, its
-    way to draw labels, its recipe, then most draws and seeds. Where an exhibit compares encoders,
-    only cells of the same encoder fit.
+    These are the cells of the same data set, split, method, probe and fraction. Where cells of
+    several protocols fit, those nearest to the paper's are taken (see `_nearest`). Where an exhibit
+    compares encoders, only cells of the same encoder fit.
     """
-    by_dataset: dict[str, list[Result]] = {}
-    for result in stock.results:
-        by_dataset.setdefault(result.dataset, []).append(result)
+    by_dataset = grouped(stock.results, lambda result: result.dataset)
     encoders: dict[tuple[str, str, str], set[str]] = {}
     for row in published:
         encoders.setdefault((row.paper, row.exhibit, row.method), set()).add(row.encoder)
@@ -90,13 +85,8 @@ def _match(
     nearest = _nearest(row, cells)
     ours = stock.score(nearest, row.metric)
     if ours is None:
-        return Match(
-            row,
-            "missing",
-            None,
-            (),
-            (f"stored cells have no {row.metric}, or their arrays are damaged",),
-        )
+        reason = f"stored cells have no {row.metric}, or their arrays are damaged"
+        return Match(row, "missing", None, (), (reason,))
     return Match(row, _mark(row, ours), ours, tuple(nearest), differences(row, nearest))
 
 
@@ -157,26 +147,23 @@ def _fitting(
 
 
 def _pretrained_alike(row: Published, cell: Result) -> bool:
-    """Whether a cell was pretrained on the data set of a number.
-
-    Data that nobody has is no reason to leave it out.
-    """
+    """Whether a cell was pretrained on the data set of a number, or the nearest that there is."""
     if not is_trained(cell) or uses_labels(cell):
         return True
     mine = pretrain_of(cell) or cell.dataset
     if row.pretrain:
         return mine == row.pretrain
-    # Data that only the authors have: ours is the nearest there is. A public set that is not here
-    # (Billboard) is not.
+    # The pretraining data of this paper are its authors' own, so that any other set is the nearest
+    # that there is. A public set that is missing here (Billboard) must not be replaced.
     return row.paper == "icassp2024"
 
 
 def _nearest(row: Published, cells: Sequence[Result]) -> list[Result]:
-    """The cells of the one protocol that is nearest to the paper's."""
-    groups: dict[tuple[tuple[str, str], ...], list[Result]] = {}
-    for cell in cells:
-        key = tuple((name, str(value)) for name, value in sorted(flattened(cell).items()))
-        groups.setdefault((*key, ("tracks", place_of(cell).tracks)), []).append(cell)
+    """The cells of the one protocol that is nearest to the paper's.
+
+    The same encoder counts most, then the way to draw labels, the recipe, the number of tracks
+    drawn in pretraining, and the number of draws and seeds.
+    """
     paper = read_papers().get(row.paper)
     recipe = paper.recipe if paper else ""
 
@@ -193,35 +180,46 @@ def _nearest(row: Published, cells: Sequence[Result]) -> list[Result]:
             group[0].cell,
         )
 
-    return max(groups.values(), key=nearness)
+    return max(grouped(cells, _protocol).values(), key=nearness)
+
+
+def _protocol(cell: Result) -> tuple[tuple[str, str], ...]:
+    """Everything that was asked for and the tracks, as one key."""
+    settings = sorted(settings_of(cell).items())
+    return *((name, str(value)) for name, value in settings), ("tracks", place_of(cell).tracks)
 
 
 def differences(row: Published, cells: Sequence[Result]) -> tuple[str, ...]:
-    """In what the protocol of our cells is known to differ from that of a published number."""
+    """In what the protocol of our cells is known to differ from that of a published number.
+
+    Args:
+        row: the published number.
+        cells: cells of one protocol.
+    """
     result = cells[0]
     spec = result.spec
-    found = []
+    reasons = []
     if spec.encoder.name != row.encoder:
-        found.append(f"encoder {spec.encoder.name} in place of {row.encoder}")
+        reasons.append(f"encoder {spec.encoder.name} in place of {row.encoder}")
     if is_trained(result) and not uses_labels(result):
-        mine = pretrain_of(result) or result.dataset
+        pretrained_on = pretrain_of(result) or result.dataset
         if not row.pretrain:
-            found.append(f"pretrained on {mine} in place of {row.pretrain_as}")
-        found += _budget(row, result)
+            reasons.append(f"pretrained on {pretrained_on} in place of {row.pretrain_as}")
+        reasons += _budget(row, result)
         if spec.views.mode == "same" and row.paper in ("icassp2024", "clmr", "tune"):
-            found.append("both views are one segment")
+            reasons.append("both views are one segment")
     if row.labels and spec.labels.scheme != row.labels:
-        found.append(f"labels drawn {spec.labels.scheme}, not {row.labels}")
+        reasons.append(f"labels drawn {spec.labels.scheme}, not {row.labels}")
     if not isclose(float(getattr(spec, "scale", 1.0)), 1.0):
-        found.append(f"scale {spec.scale:g} of the recipe's budget")
+        reasons.append(f"scale {spec.scale:g} of the recipe's budget")
     leaked = result.counts.get("leaked_tracks", 0)
     if leaked:
-        found.append(f"pretrained on {leaked} of the valid and test tracks")
-    return tuple(found)
+        reasons.append(f"pretrained on {leaked} of the valid and test tracks")
+    return tuple(reasons)
 
 
 def _budget(row: Published, result: Result) -> list[str]:
-    """Whether pretraining saw fewer tracks than the paper's."""
+    """A line where pretraining drew less than half as many tracks as the paper's."""
     drawn = int(result.protocol["steps"]) * result.spec.train.batch_size
     paper = read_papers().get(row.paper)
     if row.epochs:

@@ -1,74 +1,85 @@
-"""What stands below a figure: data, split, probe, resamples, seeds, commit."""
+"""What the caption of a figure or table says of its cells: data, protocol, seeds and code."""
 
 from collections.abc import Iterable, Sequence
 
-from bench.report.stock import Stock, flattened, place_names, place_of, places, probe_of
+from bench.report.places import place_names, places
+from bench.report.series import settings_of
+from bench.report.setting import probe_of
+from bench.report.stock import Stock
 from bench.results import Result
 
 _SHOWN = 12  # of a list in one sentence
 
 
 def protocol(results: Sequence[Result]) -> list[str]:
-    """Paragraphs on the cells that a figure was drawn from."""
+    """Paragraphs on the cells that a figure was drawn from.
+
+    They say: data, protocol, cells, budget, code, and warnings where there are any.
+    """
     if not results:
         return ["No stored cell of ours is drawn."]
-    paragraphs = ["Data: " + "; ".join(_data(results)) + "."]
-    probes = _listed(probe_of(result) for result in results)
-    aggregations = _listed(str(result.protocol.get("aggregation", "?")) for result in results)
-    intervals = _listed(str(result.protocol.get("interval", "?")) for result in results)
-    labels = _listed(str(result.protocol.get("labels", "?")) for result in results)
+    return [
+        "Data: " + "; ".join(_data(results)) + ".",
+        _protocol(results),
+        _cells(results),
+        _budget(results),
+        _code(results),
+        *_warnings(results),
+    ]
+
+
+def _data(results: Sequence[Result]) -> list[str]:
+    """One line for each place: its test tracks, and the tags that macro averages are over."""
+    by_place = places(results)
+    names = place_names(by_place)
+    lines = []
+    for place, cells in by_place.items():
+        counts, kind = cells[0].counts, cells[0].data.get("kind", "tags")
+        scored = f"{counts.get('scored_tags', '?')} of {counts.get('all_tags', '?')} {kind}"
+        untagged = str(cells[0].protocol.get("untagged", "kept"))
+        lines.append(
+            f"{names[place]}, {counts.get('test_tracks', '?')} test tracks (untagged {untagged}), "
+            f"macro over {scored}, tracks {place.tracks[:12]}"
+        )
+    return lines
+
+
+def _protocol(results: Sequence[Result]) -> str:
     encoders = _listed(result.spec.encoder.name for result in results)
     recipes = _listed(result.spec.recipe for result in results)
-    paragraphs.append(
-        f"Protocol: encoder {encoders}; recipe {recipes}; probe {probes}, chosen on the valid split; {aggregations}; "
-        f"labels {labels}; {intervals}."
+    probes = _listed(probe_of(result) for result in results)
+    aggregations, labels, intervals = (
+        _listed(str(result.protocol.get(name, "?")) for result in results)
+        for name in ("aggregation", "labels", "interval")
     )
+    return (
+        f"Protocol: encoder {encoders}; recipe {recipes}; probe {probes}, chosen on the valid "
+        f"split; {aggregations}; labels {labels}; {intervals}."
+    )
+
+
+def _cells(results: Sequence[Result]) -> str:
     methods = _listed(result.spec.method.name for result in results)
     fractions = _listed(
         f"{fraction:g}" for fraction in sorted({result.spec.fraction for result in results})
     )
-    counts = {
-        name: sorted({getattr(r.spec, name) for r in results})
+    draws, seeds, probe_seeds = (
+        _numbers(sorted({getattr(result.spec, name) for result in results}))
         for name in ("draw", "seed", "probe_seed")
-    }
-    paragraphs.append(
-        f"Cells: {len(results)}, of {methods}; fractions {fractions}; draws {_numbers(counts['draw'])}; pretraining "
-        f"seeds {_numbers(counts['seed'])}; probe seeds {_numbers(counts['probe_seed'])}."
     )
-    paragraphs.append(_budget(results))
-    codes = _listed(
-        f"{r.code.get('version', '?')} commit {str(r.code.get('commit') or 'not known')[:12]}"
-        + (" with changes" if r.code.get("changed") else "")
-        for r in results
+    return (
+        f"Cells: {len(results)}, of {methods}; fractions {fractions}; draws {draws}; pretraining "
+        f"seeds {seeds}; probe seeds {probe_seeds}."
     )
-    days = sorted({result.created[:10] for result in results})
-    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    paragraphs.append(f"Code: {codes}; computed {when}.")
-    warnings = sorted(
-        {
-            f"{r.spec.method.name}: {r.training['warning']}"
-            for r in results
-            if (r.training or {}).get("warning")
-        }
-    )
-    leaks = sorted(
-        {
-            f"{r.spec.method.name} was pretrained on {r.counts['leaked_tracks']} valid and test tracks of {r.dataset}"
-            for r in results
-            if r.counts.get("leaked_tracks")
-        }
-    )
-    if warnings or leaks:
-        paragraphs.append("Warnings: " + "; ".join([*warnings, *leaks]) + ".")
-    return paragraphs
 
 
 def _budget(results: Sequence[Result]) -> str:
+    """The pretraining budgets that occur, each with its methods; "" without any pretraining."""
     budgets: dict[str, set[str]] = {}
     for result in results:
         steps = int(result.protocol.get("steps") or 0)
         if steps:
-            scale = float(flattened(result).get("scale", 1.0))
+            scale = float(settings_of(result).get("scale", 1.0))
             trial = f", scale {scale:g} of the recipe: a trial" if scale != 1 else ""
             words = f"{steps} steps of {result.spec.train.batch_size} tracks{trial}"
             budgets.setdefault(words, set()).add(result.spec.method.name)
@@ -76,26 +87,39 @@ def _budget(results: Sequence[Result]) -> str:
         return ""
     if len(budgets) == 1:
         return f"Budget: {next(iter(budgets))}."
-    return (
-        "Budget: "
-        + "; ".join(f"{words} ({_listed(sorted(who))})" for words, who in sorted(budgets.items()))
-        + "."
-    )
+    lines = [f"{words} ({_listed(sorted(methods))})" for words, methods in sorted(budgets.items())]
+    return f"Budget: {'; '.join(lines)}."
 
 
-def _data(results: Sequence[Result]) -> list[str]:
-    found = places(results)
-    names = place_names(found)
-    lines = []
-    for place, cells in found.items():
-        counts, kind = cells[0].counts, cells[0].data.get("kind", "tags")
-        scored = f"{counts.get('scored_tags', '?')} of {counts.get('all_tags', '?')} {kind}"
-        untagged = str(cells[0].protocol.get("untagged", "kept"))
-        lines.append(
-            f"{names[place]}, {counts.get('test_tracks', '?')} test tracks (untagged {untagged}), macro over {scored}, "
-            f"tracks {place.tracks[:12]}"
-        )
-    return lines
+def _code(results: Sequence[Result]) -> str:
+    codes = _listed(_version(result) for result in results)
+    days = sorted({result.created[:10] for result in results})
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    return f"Code: {codes}; computed {when}."
+
+
+def _version(result: Result) -> str:
+    code = result.code
+    commit = str(code.get("commit") or "not known")[:12]
+    changed = " with changes" if code.get("changed") else ""
+    return f"{code.get('version', '?')} commit {commit}{changed}"
+
+
+def _warnings(results: Sequence[Result]) -> list[str]:
+    """A paragraph on collapse and on pretraining on test tracks; empty where there is neither."""
+    warnings = {
+        f"{result.spec.method.name}: {result.training['warning']}"
+        for result in results
+        if (result.training or {}).get("warning")
+    }
+    leaks = {
+        f"{result.spec.method.name} was pretrained on {result.counts['leaked_tracks']} valid and "
+        f"test tracks of {result.dataset}"
+        for result in results
+        if result.counts.get("leaked_tracks")
+    }
+    lines = [*sorted(warnings), *sorted(leaks)]
+    return [f"Warnings: {'; '.join(lines)}."] if lines else []
 
 
 def left_out(stock: Stock) -> list[str]:
@@ -107,24 +131,15 @@ def left_out(stock: Stock) -> list[str]:
     return [f"Left out ({len(lines)}): " + "; ".join(lines[:_SHOWN]) + more + "."]
 
 
-def cells_used(stock: Stock, results: Iterable[Result]) -> list[Result]:
-    """Those of the results whose arrays can be read."""
-    return [result for result in results if stock.cell(result)]
-
-
 def _listed(texts: Iterable[str]) -> str:
-    found = list(dict.fromkeys(texts))
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(found[:_SHOWN]) + more
+    """Texts with commas, each once; of many the first, and how many more there are."""
+    unique = list(dict.fromkeys(texts))
+    more = f" and {len(unique) - _SHOWN} more" if len(unique) > _SHOWN else ""
+    return ", ".join(unique[:_SHOWN]) + more
 
 
 def _numbers(values: Sequence[int]) -> str:
+    """Ascending numbers with commas, or as "0 to 3" where none is missing between."""
     if len(values) > 2 and values == list(range(values[0], values[-1] + 1)):
         return f"{values[0]} to {values[-1]}"
     return ", ".join(map(str, values))
-
-
-def where(results: Sequence[Result]) -> str:
-    """Data set and split of cells of one place."""
-    place = place_of(results[0])
-    return f"{place.dataset} ({place.split})"

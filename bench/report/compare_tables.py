@@ -1,66 +1,75 @@
-"""A comparison as tables and as JSON."""
+"""A comparison as tables of text and as JSON."""
 
 import math
 from typing import Any
 
 from bench.core.table import Table
-from bench.report.compare import Comparison, Stratum
+from bench.report.comparison import Comparison, Stratum
 from bench.statistics.variance import SOURCES, VarianceComponents
 
-_SHORT = dict(
+_TITLES = dict(
     zip(
         SOURCES,
         ("pretraining seed", "label draw", "seed x draw", "probe seed", "test sample"),
         strict=True,
     )
 )
+"""Source of variance -> its column."""
 
 
-def pairs_table(found: Comparison, alpha: float) -> Table:
-    """One row a pair and stratum."""
+def pairs_table(comparison: Comparison, alpha: float) -> Table:
+    """The differences and their tests, one row for each pair and stratum.
+
+    Args:
+        comparison: what is shown.
+        alpha: level below which a p-value after Holm's adjustment gets a star.
+    """
     columns = [
         "A",
         "B",
         "data set",
         "fraction",
         "cells",
-        f"{found.metric}: A - B",
+        f"{comparison.metric}: A - B",
         "p",
         "p (Holm)",
         "detectable",
         "known sources",
     ]
-    rows = []
-    for pair in found.pairs:
-        rows.append(
-            [
-                pair.first,
-                pair.second,
-                _where(pair.stratum, found),
-                f"{pair.stratum.fraction:g}",
-                str(pair.cells),
-                signed(pair.found.difference, pair.found.low, pair.found.high),
-                _p(pair.p_value),
-                _p(pair.adjusted) + ("*" if pair.adjusted < alpha else ""),
-                _number(pair.detectable),
-                signed(pair.variance.mean, pair.variance.low, pair.variance.high),
-            ]
-        )
-    first = found.pairs[0]
+    rows = [
+        [
+            pair.first,
+            pair.second,
+            _where(pair.stratum, comparison),
+            f"{pair.stratum.fraction:g}",
+            str(pair.cells),
+            signed(pair.found.difference, pair.found.low, pair.found.high),
+            _p(pair.p_value),
+            _p(pair.adjusted) + ("*" if pair.adjusted < alpha else ""),
+            _number(pair.detectable),
+            signed(pair.variance.mean, pair.variance.low, pair.variance.high),
+        ]
+        for pair in comparison.pairs
+    ]
     notes = [
-        f"A - B: mean over matched cells, {first.found.resamples} shared resamples of the test tracks, 95 % percentile "
-        "interval; p: sign-flip permutation test of the tracks; Holm over all rows (* below "
-        f"{alpha:g}); detectable: smallest true difference found with 80 % power at {alpha:g} over all rows; known "
-        "sources: the same difference with a t interval that counts seeds and draws too, where there are several",
-        *_protocols(found),
-        *found.notes,
+        f"A - B: mean over matched cells, {comparison.pairs[0].found.resamples} shared resamples "
+        "of the test tracks, 95 % percentile interval; p: sign-flip permutation test of the "
+        f"tracks; Holm over all rows (* below {alpha:g}); detectable: smallest true difference "
+        f"found with 80 % power at {alpha:g} over all rows; known sources: the same difference "
+        "with a t interval that counts seeds and draws too, where there are several",
+        *_protocols(comparison),
+        *comparison.notes,
     ]
     return Table(columns, rows, notes)
 
 
-def _where(stratum: Stratum, found: Comparison) -> str:
+def _where(stratum: Stratum, comparison: Comparison) -> str:
     """The data set's name, with split and tracks where it occurs with several."""
-    same = {(one.split, one.tracks) for one, _ in found.scores if one.dataset == stratum.dataset}
+    same = {
+        (other.split, other.tracks)
+        for other, _ in comparison.scores
+        if other.dataset == stratum.dataset
+    }
     return (
         stratum.dataset
         if len(same) == 1
@@ -68,53 +77,58 @@ def _where(stratum: Stratum, found: Comparison) -> str:
     )
 
 
-def _protocols(found: Comparison) -> list[str]:
-    """Split, tracks and labels of each stratum, once."""
+def _protocols(comparison: Comparison) -> list[str]:
+    """Split, tracks, labels and probe of each stratum; lines that are the same stand once."""
     lines = []
-    for pair in found.pairs:
-        stratum = pair.stratum
+    for stratum in (pair.stratum for pair in comparison.pairs):
         probe = f"probe {stratum.probe}" if stratum.probe else "probes as named"
-        line = f"{stratum.dataset}: split {stratum.split}, tracks {stratum.tracks}, labels {stratum.labels}, {probe}"
-        if line not in lines:
-            lines.append(line)
-    return lines
+        lines.append(
+            f"{stratum.dataset}: split {stratum.split}, tracks {stratum.tracks}, "
+            f"labels {stratum.labels}, {probe}"
+        )
+    return list(dict.fromkeys(lines))
 
 
-def variance_table(found: Comparison) -> Table:
-    """One row a method and stratum: the deviation that each source gives a single score, and which one rules."""
+def variance_table(comparison: Comparison) -> Table:
+    """The sources of variance of single scores, one row for each method and stratum.
+
+    Each source has the standard deviation that it gives a single score; the last column names the
+    largest.
+    """
     columns = [
         "method",
         "data set",
         "fraction",
         "seeds x draws x probe seeds",
-        *(_SHORT[name] for name in SOURCES),
+        *(_TITLES[name] for name in SOURCES),
         "rules",
     ]
-    rows, unknown = [], []
-    for (stratum, name), components in found.scores.items():
+    rows = []
+    unknown: dict[str, None] = {}
+    for (stratum, name), components in comparison.scores.items():
         rows.append(
             [
                 name,
-                _where(stratum, found),
+                _where(stratum, comparison),
                 f"{stratum.fraction:g}",
                 " x ".join(map(str, components.shape)),
                 *(_deviation(source.deviation, source.share) for source in components.sources),
-                _SHORT.get(components.largest, ""),
+                _TITLES.get(components.largest, ""),
             ]
         )
-        unknown += [line for line in components.unknown if line not in unknown]
+        unknown |= dict.fromkeys(components.unknown)
     notes = [
-        f"standard deviation that a source gives a single {found.metric}, and its share of the known variance; "
-        "a source with one level is not known (?)",
+        f"standard deviation that a source gives a single {comparison.metric}, and its share of "
+        "the known variance; a source with one level is not known (?)",
         *unknown,
     ]
     return Table(columns, rows, notes, words=3)
 
 
-def ranks_tables(found: Comparison) -> list[Table]:
-    """Average ranks over data sets, one table a fraction and probe."""
+def ranks_tables(comparison: Comparison) -> list[Table]:
+    """Average ranks over data sets, one table for each fraction and probe."""
     tables = []
-    for (fraction, probe), (datasets, names, test) in found.ranks.items():
+    for (fraction, probe), (datasets, names, test) in comparison.ranks.items():
         order = sorted(range(len(names)), key=lambda index: (test.average_ranks[index], index))
         groups = {
             index: [str(number + 1) for number, group in enumerate(test.groups) if index in group]
@@ -125,26 +139,20 @@ def ranks_tables(found: Comparison) -> list[Table]:
             for index in order
         ]
         which = f"fraction {fraction:g}" + (f", probe {probe}" if probe else "")
-        notes = [
+        note = (
             f"{which}, over {', '.join(datasets)}: Friedman p {_p(test.p_value)}, "
-            f"Iman-Davenport p {_p(test.f_p_value)}; Nemenyi's critical difference {test.critical_difference:.2f} at "
-            f"{test.alpha:g}; methods of one group do not differ",
-        ]
-        tables.append(
-            Table(
-                ["method", "average rank", "group"],
-                rows,
-                notes + ([test.weak] if test.weak else []),
-                words=1,
-            )
+            f"Iman-Davenport p {_p(test.f_p_value)}; Nemenyi's critical difference "
+            f"{test.critical_difference:.2f} at {test.alpha:g}; methods of one group do not differ"
         )
+        notes = [note, test.weak] if test.weak else [note]
+        tables.append(Table(["method", "average rank", "group"], rows, notes, words=1))
     return tables
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
-    """Everything in the comparison; what is not known is null."""
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Everything in the comparison, ready for JSON; what is not known is null."""
     return {
-        "metric": found.metric,
+        "metric": comparison.metric,
         "pairs": [
             {
                 **_stratum(pair.stratum),
@@ -162,11 +170,11 @@ def as_json(found: Comparison) -> dict[str, Any]:
                 "smallest_detectable": _known(pair.detectable),
                 "all_known_sources": _components(pair.variance),
             }
-            for pair in found.pairs
+            for pair in comparison.pairs
         ],
         "scores": [
             {**_stratum(stratum), "method": name, **_components(components)}
-            for (stratum, name), components in found.scores.items()
+            for (stratum, name), components in comparison.scores.items()
         ],
         "ranks": [
             {
@@ -182,9 +190,9 @@ def as_json(found: Comparison) -> dict[str, Any]:
                 "groups": [[names[index] for index in group] for group in test.groups],
                 "weak": test.weak,
             }
-            for (fraction, probe), (datasets, names, test) in found.ranks.items()
+            for (fraction, probe), (datasets, names, test) in comparison.ranks.items()
         ],
-        "notes": found.notes,
+        "notes": comparison.notes,
     }
 
 
@@ -236,7 +244,7 @@ def _deviation(deviation: float, share: float) -> str:
 
 
 def signed(value: float, low: float, high: float) -> str:
-    """A difference with its interval, where it has one."""
+    """A difference with its sign, and its interval in brackets where it has one."""
     text = f"{value:+.3f}"
     return text if math.isnan(low) else f"{text} [{low:+.3f}, {high:+.3f}]"
 

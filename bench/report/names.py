@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from bench.report.stock import method_of
-
 METRICS = {
     "map_macro": "mAP",
     "roc_auc_macro": "ROC-AUC",
@@ -12,27 +10,29 @@ METRICS = {
     "accuracy": "Accuracy",
     "f1_macro": "F1 (macro)",
 }
-"""Metrics as figures and tables call them."""
+"""Titles of the metrics in figures and tables."""
+_FIRST = ("simclr", "clustering", "barlow_twins", "byol", "vicreg")  # as in the ICASSP poster
+_LAST = ("supervised", "mfcc", "random_init")  # baselines
+_LONGEST_LABEL = 40  # characters of a name in a figure
 
 
 def metric_title(metric: str) -> str:
-    """A metric's name as figures show it."""
+    """A metric's title; its own name where it has none."""
     return METRICS.get(metric, metric)
 
 
-_ORDER = ("simclr", "clustering", "barlow_twins", "byol", "vicreg")
-
-
-_LAST = ("supervised", "mfcc", "random_init")
+def method_of(name: str) -> str:
+    """The method of a series: its name up to the parenthesis with the settings that differ."""
+    return name.partition(" (")[0]
 
 
 def ordered(names: Sequence[str]) -> list[str]:
-    """Series in the order of the ICASSP poster, then others by name, then baselines."""
+    """Series in the order of the ICASSP poster, then other methods by name, then baselines."""
 
     def place(name: str) -> tuple[int, int, str]:
         method = method_of(name)
-        if method in _ORDER:
-            return 0, _ORDER.index(method), name
+        if method in _FIRST:
+            return 0, _FIRST.index(method), name
         if method in _LAST:
             return 2, _LAST.index(method), name
         return 1, 0, name
@@ -41,5 +41,17 @@ def ordered(names: Sequence[str]) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """A share as figures print it."""
+    """A share between 0 and 1 in per cent, with three significant digits."""
     return f"{100 * share:.3g}%"
+
+
+def shortened(name: str, longest: int = _LONGEST_LABEL) -> str:
+    """A name on one line, its middle replaced by an ellipsis where it is too long.
+
+    Args:
+        name: any text.
+        longest: the most characters.
+    """
+    name = " ".join(name.split())
+    half = longest // 2
+    return name if len(name) <= longest else f"{name[: half - 1]}…{name[-half:]}"

@@ -23,7 +23,7 @@ MEANING: dict[str, str] = {
     "derived": "follows from a sentence of the work",
     "unsure": "printed, but what it belongs to is from memory",
 }
-"""What each kind of certainty means."""
+"""Kind of certainty -> what it means, as notes of tables print it."""
 
 _OPTIONAL = ("epochs", "sd")
 
@@ -33,31 +33,32 @@ class Published(Spec):
 
     Attributes:
         paper: short name of the work, as `--paper` takes it.
-        work: name of the work.
-        year: of the work.
-        exhibit: figure or table of the work.
+        work: full name of the work.
+        year: year of the work.
+        exhibit: figure or table of the work that has the number.
         method: our name of the method; empty where no method here corresponds.
-        published_as: the work's own name of it.
+        published_as: the work's name of the method.
         encoder: our name of the encoder; empty where no encoder here corresponds.
-        encoder_as: the work's encoder.
-        pretrain: our name of the data set that was pretrained on; empty where there is none.
-        pretrain_as: the work's.
-        dataset: our name of the data set that was scored; empty where there is none.
+        encoder_as: the work's name of the encoder.
+        pretrain: our name of the pretraining data set; empty where none here corresponds.
+        pretrain_as: the work's name of the pretraining data set.
+        dataset: our name of the data set that was scored; empty where none here corresponds.
         split: our name of its split; empty where the work does not say.
         evaluated_on: the work's name of data set and split.
-        probe: our name of the probe, as `protocol.probe` of a result; empty where none corresponds.
-        probe_as: the work's.
-        label_fraction: of the labels, above 0 and at most 1.
+        probe: our name of the probe, as `protocol.probe` of a result; empty where none here
+            corresponds.
+        probe_as: the work's name of the probe.
+        label_fraction: fraction of the labels, above 0 and at most 1.
         labels: how labelled subsets were drawn below a fraction of 1.
-        epochs: of pretraining; None where it is not known.
-        metric: such as "map_macro".
+        epochs: epochs of pretraining; None where that is not known.
+        metric: name of the metric.
         value: the number, as a fraction.
         tolerance: how far the number that the work had may lie from `value`: half a unit of the
             last digit printed, 0.0005 for coordinates of the ICASSP poster (their extraction's
             error), 0.005 for what was read by eye and 0.003 for what was derived.
         sd: standard deviation over the work's bootstrap resamples; None where it is not known.
-        certainty: how the number was come by.
-        source: where it stands.
+        certainty: how the number was obtained (see `MEANING`).
+        source: where the number stands.
     """
 
     paper: str = Field(min_length=1)
@@ -95,11 +96,11 @@ class Paper(Spec):
     """What is known of how a paper's numbers were made.
 
     Attributes:
-        title: of the work.
-        authors: their names.
-        venue: where it appeared.
+        title: title of the work.
+        authors: names of the authors.
+        venue: where the work appeared.
         recipe: our recipe of its protocol.
-        views: tracks drawn in pretraining; None where it is not known.
+        views: number of tracks drawn in pretraining; None where that is not known.
         views_source: where that number comes from.
     """
 
@@ -112,7 +113,10 @@ class Paper(Spec):
 
 
 def folder() -> Path:
-    """Where the published numbers lie: inside the package in a wheel, in `results/reference` in a checkout."""
+    """The folder of the published numbers.
+
+    It lies inside the package in a wheel, and is `results/reference` in a checkout.
+    """
     inside = Path(bench.report.__path__[0]).resolve() / "published"
     return inside if inside.is_dir() else inside.parents[2] / "results" / "reference"
 
@@ -124,7 +128,7 @@ def read_published(path: Path | None = None) -> tuple[Published, ...]:
         path: another file of the same columns; the project's own where None.
 
     Raises:
-        InputError: the file cannot be read, or a row is not as it should be: names row and column.
+        InputError: the file cannot be read, or a row is wrong (the message names row and column).
     """
     return _read(path or folder() / "published.csv")
 
@@ -147,14 +151,14 @@ def _read(path: Path) -> tuple[Published, ...]:
     return tuple(rows)
 
 
-def _check_columns(path: Path, found: Sequence[str]) -> None:
-    wanted = list(Published.model_fields)
-    for column in wanted:
-        if column not in found:
-            raise InputError(f"{path}: column '{column}' is missing; expected: {', '.join(wanted)}")
-    for column in found:
-        if column not in wanted:
-            raise unknown(f"column of {path}", column, wanted)
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    needed = list(Published.model_fields)
+    for column in needed:
+        if column not in columns:
+            raise InputError(f"{path}: column '{column}' is missing; expected: {', '.join(needed)}")
+    for column in columns:
+        if column not in needed:
+            raise unknown(f"column of {path}", column, needed)
 
 
 def _row(path: Path, line: int, row: dict[str | None, str | list[str] | None]) -> Published:
@@ -168,19 +172,24 @@ def _row(path: Path, line: int, row: dict[str | None, str | list[str] | None]) -
         first = error.errors()[0]
         column = str(first["loc"][0]) if first["loc"] else "row"
         raise InputError(
-            f"{path}, line {line}, column {column}: {first['msg'].lower()}, found {first['input']!r}"
-        ) from (error)
+            f"{path}, line {line}, column {column}: {first['msg'].lower()}, "
+            f"found {first['input']!r}"
+        ) from error
 
 
 @cache
 def read_papers() -> dict[str, Paper]:
-    """What is known of each paper, by its short name."""
+    """What is known of how each paper's numbers were made, by the paper's short name."""
     content = tomllib.loads((folder() / "papers.toml").read_text(encoding="utf-8"))
     return {name: Paper.model_validate(facts) for name, facts in content.items()}
 
 
 def of_paper(name: str, rows: Sequence[Published] | None = None) -> list[Published]:
     """The numbers of one paper.
+
+    Args:
+        name: short name of the paper.
+        rows: numbers to choose from; the project's own where None.
 
     Raises:
         InputError: no such paper.

@@ -1,6 +1,6 @@
-"""Tables as Markdown, LaTeX, CSV, HTML and terminal text.
+"""Tables of scores as Markdown, LaTeX, CSV, HTML and terminal text.
 
-Every name is escaped, and so printed as it stands.
+Every name is escaped, so that it is printed as it stands.
 """
 
 import csv
@@ -16,7 +16,7 @@ from bench.report.tables import Number, ScoreTable
 
 
 def as_markdown(tables: Iterable[ScoreTable]) -> str:
-    """Tables of GitHub's Markdown; names are escaped, so that none of them is read as markup."""
+    """The tables in GitHub's Markdown, one below the other."""
     parts = []
     for table in tables:
         lines = [f"### {_md(table.title)}", "", "| " + " | ".join(map(_md, table.columns)) + " |"]
@@ -49,20 +49,21 @@ def _md(text: str) -> str:
 
 
 _LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "±": r"$\pm$", "≈": r"$\approx$", "≠": r"$\neq$", "…": r"\ldots{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "≈": r"$\approx$",
+    "≠": r"$\neq$", "…": r"\ldots{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
 }  # fmt: skip
 
 
 def latex(text: str) -> str:
-    """Text that LaTeX prints as it stands."""
+    """Escapes text so that LaTeX prints it as it stands."""
     escaped = "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
     return re.sub("-(?=-)", "-{}", escaped)  # hyphens in a row would become a dash
 
 
 def as_latex(tables: Iterable[ScoreTable]) -> str:
-    """Tables of LaTeX for the package booktabs; notes stand in their captions."""
+    """The tables in LaTeX, for the package booktabs; notes stand in their captions."""
     parts = ["% \\usepackage{booktabs}; \\usepackage[T1]{fontenc} for the quotes"]
     for table in tables:
         aligned = "".join(
@@ -99,9 +100,9 @@ def _latex_cell(cell: str | Number) -> str:
 
 
 def as_csv(tables: Iterable[ScoreTable]) -> str:
-    """All tables as one CSV, with a column for the table.
+    """The tables as one CSV, with the title of the table in the first column.
 
-    A score takes six columns, in full digits.
+    Each score has a row of its own, with metric, value, interval, rank and p-value in full digits.
     """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -120,7 +121,7 @@ def as_csv(tables: Iterable[ScoreTable]) -> str:
                 number = row[place]
                 assert isinstance(number, Number)
                 values = [number.value, number.low, number.high]
-                numbers = ["" if one is None or np.isnan(one) else one for one in values]
+                numbers = ["" if value is None or np.isnan(value) else value for value in values]
                 p_value = "" if np.isnan(number.p_value) else number.p_value
                 writer.writerow([*words, table.columns[place], *numbers, number.rank, p_value])
             if not scores:
@@ -133,7 +134,7 @@ def _is_number(table: ScoreTable, place: int) -> bool:
 
 
 def as_html(tables: Iterable[ScoreTable]) -> str:
-    """Tables of HTML, without a page around them; everything is escaped."""
+    """The tables in HTML, without a page around them."""
     parts = []
     for table in tables:
         lines = ["<table>", f"<caption>{html.escape(table.title)}</caption>", "<thead><tr>"]
@@ -164,13 +165,13 @@ def _html_cell(cell: str | Number, *, header: bool) -> str:
 
 
 def plain(cell: str | Number) -> str:
-    """A cell as the terminal shows it."""
+    """A cell as text for the terminal."""
     if isinstance(cell, str):
         return cell
     return cell.text + {"best": " *", "tie": " ~"}.get(cell.rank, "")
 
 
 def as_table(table: ScoreTable) -> Table:
-    """As the terminal shows it: * behind the best, ~ behind what is not told from it."""
+    """A table for the terminal: * follows the best score, ~ one that is not told from the best."""
     rows = [[plain(cell) for cell in row] for row in table.rows]
     return Table(table.columns, rows, table.notes, words=table.words)

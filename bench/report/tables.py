@@ -1,8 +1,7 @@
-"""Tables of scores with intervals and protocol; never of mixed splits.
+"""Tables of scores with intervals and protocol, one table for each data set, split and setting.
 
-`bench.report.table_formats` writes them. There is one table a data set, split and protocol. In each
-column the best of every share of the labels is marked, and what the paired test of `bench compare`
-cannot tell from it.
+In each column the best score at every share of the labels is marked, and so are the scores that the
+paired test of `bench compare` cannot tell from it. `bench.report.table_formats` writes the tables.
 """
 
 from collections.abc import Sequence
@@ -12,17 +11,21 @@ import numpy as np
 
 from bench.core.errors import InputError, unknown
 from bench.report.captions import left_out, protocol
-from bench.report.compare import Entry, compare
+from bench.report.compare import compare
+from bench.report.comparison import Entry
+from bench.report.groups import grouped
 from bench.report.names import METRICS, metric_title, ordered, percent
 from bench.report.reference import MEANING, Published
-from bench.report.stock import Setting, Stock, fits, place_names, places, series
+from bench.report.series import series
+from bench.report.setting import Setting
+from bench.report.stock import Stock
 from bench.results import Result, path_of
 from bench.statistics.multiple import holm
 
 ALPHA = 0.05
 """Level of the test for ties, after Holm over what is compared with the best."""
 PERMUTATIONS = 2000
-"""Of the test for ties; the smallest p is 1 in 2001."""
+"""Permutations of the test for ties; the smallest p-value is 1 in 2001."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,11 @@ class Number:
 
     Attributes:
         value: the score; None where there is none.
-        low: lower end of its interval; NaN for none.
-        high: upper end.
+        low: lower end of its interval; NaN without an interval.
+        high: upper end of the interval.
         rank: "best", "tie" (not told from the best) or "".
-        p_value: of the difference to the best, after Holm; NaN for the best, and where nothing was
-            tested.
+        p_value: p-value of the difference to the best, after Holm's adjustment; NaN for the best,
+            and where nothing was tested.
     """
 
     value: float | None
@@ -46,7 +49,7 @@ class Number:
 
     @property
     def text(self) -> str:
-        """With its interval."""
+        """The score with its interval, to three decimals."""
         if self.value is None:
             return "-"
         text = f"{self.value:.3f}"
@@ -59,10 +62,10 @@ class ScoreTable:
 
     Attributes:
         title: what all its rows share.
-        columns: headings.
-        rows: texts and numbers.
-        notes: protocol, tests, what is left out.
-        words: how many of the first columns are texts.
+        columns: headings of the columns.
+        rows: texts and numbers, one for each column.
+        notes: protocol, tests, and what is left out.
+        words: how many of the first columns hold text, and are set to the left.
     """
 
     title: str
@@ -73,11 +76,12 @@ class ScoreTable:
 
 
 def score_tables(stock: Stock, metrics: Sequence[str] | None = None) -> list[ScoreTable]:
-    """A table for each data set, split and protocol of the stored cells.
+    """A table for each data set, split and setting of the stored cells.
 
     Args:
-        stock: the cells.
-        metrics: columns; macro mAP and ROC-AUC, and for classes accuracy and F1, where None.
+        stock: the stored cells.
+        metrics: the metrics that are columns; macro mAP and ROC-AUC, and for classes accuracy and
+            F1, where None.
 
     Raises:
         InputError: nothing is stored, or no cell has a metric.
@@ -89,7 +93,8 @@ def score_tables(stock: Stock, metrics: Sequence[str] | None = None) -> list[Sco
             else ""
         )
         raise InputError(
-            f"no results in {stock.folder}{reason}: `bench run` computes them, --results names another"
+            f"no results in {stock.folder}{reason}: `bench run` computes them, "
+            "--results names another"
         )
     known = sorted({metric for result in stock.results for metric in result.metrics})
     for metric in metrics or ():
@@ -97,33 +102,36 @@ def score_tables(stock: Stock, metrics: Sequence[str] | None = None) -> list[Sco
             raise unknown("metric", metric, known)
     tables = []
     for setting in stock.settings:
-        found = places(result for result in stock.results if fits(result, setting))
-        names = place_names(stock.places)
         tables += [
-            _table(stock, names[place], setting, own, metrics) for place, own in found.items()
+            _table(stock, stock.titles[place], setting, cells, metrics)
+            for place, cells in stock.fitting(setting).items()
         ]
     tables[-1].notes += left_out(stock)
     return tables
 
 
 def _table(
-    stock: Stock, where: str, setting: Setting, own: Sequence[Result], metrics: Sequence[str] | None
+    stock: Stock,
+    where: str,
+    setting: Setting,
+    results: Sequence[Result],
+    metrics: Sequence[str] | None,
 ) -> ScoreTable:
     named = list(metrics or [name for name in METRICS if "micro" not in name])
-    shown = [metric for metric in named if any(metric in result.metrics for result in own)]
-    by_series = series(own)
+    shown = [metric for metric in named if any(metric in result.metrics for result in results)]
+    by_series = series(results)
     fractions = sorted({fraction for row in by_series.values() for fraction in row})
     rows: list[list[str | Number]] = []
     notes: list[str] = []
     for fraction in fractions:
-        at = {
+        cells_of = {
             name: by_series[name][fraction]
             for name in ordered(list(by_series))
             if fraction in by_series[name]
         }
-        absent = [name for name in by_series if name not in at]
-        numbers = {metric: _numbers(stock, at, metric, notes) for metric in shown}
-        for name, cells in at.items():
+        absent = [name for name in by_series if name not in cells_of]
+        numbers = {metric: _numbers(stock, cells_of, metric, notes) for metric in shown}
+        for name, cells in cells_of.items():
             draws, seeds = (
                 {getattr(cell.spec, what) for cell in cells} for what in ("draw", "seed")
             )
@@ -133,16 +141,17 @@ def _table(
             [name, _fraction(fraction), "0", "0", *(Number(None) for _ in shown)]
             for name in ordered(absent)
         ]
-    notes = [*protocol(own), _TEST_WORDS, *dict.fromkeys(notes)]
+    notes = [*protocol(results), _TEST_WORDS, *dict.fromkeys(notes)]
     columns = ["method", "labels", "draws", "seeds", *(metric_title(metric) for metric in shown)]
     return ScoreTable(f"{where}: {setting.words}", columns, rows, notes, words=1)
 
 
 _TEST_WORDS = (
-    "Scores are means over draws and seeds, with their interval over the choice of test tracks. At each share of the "
-    "labels the best is marked (bold; * in the terminal), and what is not told from it (underlined; ~): sign-flip "
-    f"permutation test of the test tracks on matched cells, {PERMUTATIONS} permutations, p of {ALPHA:g} or more after "
-    "Holm over all that is compared with the best. Seeds of pretraining are no part of this test."
+    "Scores are means over draws and seeds, with their interval over the choice of test tracks. "
+    "At each share of the labels the best is marked (bold; * in the terminal), and what is not "
+    "told from it (underlined; ~): sign-flip permutation test of the test tracks on matched cells, "
+    f"{PERMUTATIONS} permutations, p of {ALPHA:g} or more after Holm over all that is compared "
+    "with the best. Seeds of pretraining are no part of this test."
 )
 
 
@@ -151,17 +160,25 @@ def _fraction(fraction: float) -> str:
 
 
 def _numbers(
-    stock: Stock, at: dict[str, list[Result]], metric: str, notes: list[str]
+    stock: Stock, cells_of: dict[str, list[Result]], metric: str, notes: list[str]
 ) -> dict[str, Number]:
-    """The scores of one column at one share of the labels, ranked."""
-    scores = {name: stock.score(cells, metric) for name, cells in at.items()}
+    """The scores of one column at one share of the labels, with rank and p-value.
+
+    Args:
+        stock: the stored cells.
+        cells_of: series -> its cells at that share.
+        metric: name of the metric.
+        notes: gets a line for each series that cannot be compared with the best.
+    """
+    scores = {name: stock.score(cells, metric) for name, cells in cells_of.items()}
     known = {name: score for name, score in scores.items() if score is not None}
     if not known:
-        return {name: Number(None) for name in at}
+        return {name: Number(None) for name in cells_of}
     best = max(known, key=lambda name: known[name].value)
     others = [name for name in known if name != best]
     tested = {
-        name: _p_value(stock, at[best], at[name], best, name, metric, notes) for name in others
+        name: _p_value(stock, cells_of[best], cells_of[name], best, name, metric, notes)
+        for name in others
     }
     certain = [name for name in others if not np.isnan(tested[name])]
     adjusted = (
@@ -169,22 +186,22 @@ def _numbers(
         if certain
         else {}
     )
-    found = {}
+    numbers = {}
     for name, score in scores.items():
         if score is None:
-            found[name] = Number(None)
+            numbers[name] = Number(None)
             continue
         p_value = float(adjusted.get(name, np.nan))
         rank = "best" if name == best else "tie" if p_value >= ALPHA else ""
-        found[name] = Number(score.value, score.low, score.high, rank if others else "", p_value)
-    return found
+        numbers[name] = Number(score.value, score.low, score.high, rank if others else "", p_value)
+    return numbers
 
 
 def _p_value(
     stock: Stock, best: Sequence[Result], other: Sequence[Result], first: str, second: str,
     metric: str, notes: list[str],
 ) -> float:  # fmt: skip
-    """Of the difference to the best; NaN, with a note, where the two cannot be compared."""
+    """P-value of the difference to the best; NaN, with a note, where it cannot be tested."""
     sides = (first, stock.cells(best)), (second, stock.cells(other))
     entries = [
         Entry(
@@ -204,13 +221,11 @@ def _p_value(
 
 
 def reference_tables(rows: Sequence[Published]) -> list[ScoreTable]:
-    """Published numbers, one table a paper and test set.
+    """Published numbers, one table for each paper and test set.
 
-    What all rows of a table share stands below it.
+    A column that is the same in all rows stands below the table instead.
     """
-    groups: dict[tuple[str, str, str], list[Published]] = {}
-    for row in rows:
-        groups.setdefault((row.paper, row.evaluated_on, row.split), []).append(row)
+    groups = grouped(rows, lambda row: (row.paper, row.evaluated_on, row.split))
     return [_reference_table(several) for several in groups.values()]
 
 
@@ -276,6 +291,6 @@ def _reference_table(rows: Sequence[Published]) -> ScoreTable:
 
 
 def _published(row: Published) -> str:
-    # As many digits as the work gives.
+    """A number with as many digits as the work gives, and its standard deviation."""
     digits = 4 if row.tolerance < 0.0005 or row.certainty == "measured" else 3
     return f"{row.value:.{digits}f}" + (f" ± {row.sd:.4f}" if row.sd is not None else "")

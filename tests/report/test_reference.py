@@ -7,6 +7,7 @@ import pytest
 
 from bench import results
 from bench.core.errors import InputError
+from bench.core.store import write_json
 from bench.report import reference
 from bench.report.agreement import agree
 from bench.report.stock import read_stock
@@ -103,7 +104,7 @@ def set_score(path: Path, metric: str, value: float, low: float, high: float) ->
     """Changes one number of a stored result, as an editor would."""
     result = results.read(path)
     metrics = {**result.metrics, metric: results.Metric(value=value, low=low, high=high)}
-    results.write_json(path, result.model_copy(update={"metrics": metrics}).model_dump(mode="json"))
+    write_json(path, result.model_copy(update={"metrics": metrics}).model_dump(mode="json"))
 
 
 def test_marks_follow_their_definition(tmp_path):

@@ -16,9 +16,11 @@ from cyclopts import App
 from bench import results
 from bench.cli import figures
 from bench.core.errors import InputError
-from bench.report.compare import Entry, compare
+from bench.report.compare import compare
+from bench.report.comparison import Entry
 from bench.report.reference import of_paper
-from bench.report.stock import read_stock, settings
+from bench.report.setting import settings
+from bench.report.stock import read_stock
 from bench.report.table_formats import as_csv, as_html, as_latex, as_markdown, as_table, latex
 from bench.report.tables import ALPHA, Number, reference_tables, score_tables
 from bench.statistics.multiple import holm

@@ -15,12 +15,13 @@ from bench.report.figures.layout import (
     style_handles,
 )
 from bench.report.figures.names import places_by_setting
-from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, styles
 from bench.report.names import metric_title, ordered, percent
-from bench.report.stock import Setting, Stock, is_trained
+from bench.report.series import at_largest_share
+from bench.report.setting import Setting, is_trained
+from bench.report.stock import Stock
 from bench.results import Result
 
 _METRIC = "map_macro"

@@ -15,12 +15,13 @@ from bench.core.store import load_array, read_json
 from bench.report.captions import left_out, protocol
 from bench.report.figures.layout import grid, legend, legend_rows, set_title
 from bench.report.figures.names import places_by_setting
-from bench.report.figures.own import at_largest_share
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, title
 from bench.report.figures.tags import plain_names
-from bench.report.names import ordered
-from bench.report.stock import Setting, Stock, shortened
+from bench.report.names import ordered, shortened
+from bench.report.series import at_largest_share
+from bench.report.setting import Setting
+from bench.report.stock import Stock
 from bench.results import Result
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")

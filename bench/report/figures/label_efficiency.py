@@ -5,13 +5,15 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from bench.report.captions import left_out, protocol
-from bench.report.figures.curves import Point, points, share_of
+from bench.report.figures.curves import Point, points
 from bench.report.figures.names import places_by_setting
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import COLUMN, PAGE, title
-from bench.report.names import metric_title, ordered, percent
-from bench.report.stock import Setting, Stock, series, shortened
+from bench.report.names import metric_title, ordered, percent, shortened
+from bench.report.series import series, share_of
+from bench.report.setting import Setting
+from bench.report.stock import Stock
 from bench.results import Result
 
 _METRIC = "map_macro"

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bench.report.figures.layout import slug
-from bench.report.stock import Place, Setting, Stock, fits, place_names, places
+from bench.report.places import Place, place_names, places
+from bench.report.setting import Setting, fits
+from bench.report.stock import Stock
 from bench.results import Result
 
 

@@ -14,7 +14,10 @@ from bench.report.figures.own import (
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import styles
 from bench.report.names import ordered
-from bench.report.stock import Stock, fits, place_names, places
+from bench.report.places import place_names, places
+from bench.report.series import share_of
+from bench.report.setting import fits
+from bench.report.stock import Stock
 from bench.results import Result
 
 METRICS = ("map_macro", "roc_auc_macro")
@@ -60,7 +63,7 @@ def draw_fractions(stock: Stock) -> Iterator[Drawing]:
         for place, own in places(
             result for result in stock.results if fits(result, setting)
         ).items():
-            if len({curves.share_of(result) for result in own}) > 1:
+            if len({share_of(result) for result in own}) > 1:
                 panels.append(panel_of_curves(stock, own, METRICS, titles[place]))
                 used += own
         if not panels:

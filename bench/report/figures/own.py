@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench.report.agreement import Mark, Match
-from bench.report.figures.curves import Curves, Point, points, share_of
+from bench.report.figures.curves import Curves, Point, points
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.strips import Panel, Strip
 from bench.report.figures.style import published_series
 from bench.report.names import percent
 from bench.report.reference import Published
-from bench.report.stock import Stock, series
+from bench.report.series import series, share_of
+from bench.report.stock import Stock
 from bench.results import Result
 
 

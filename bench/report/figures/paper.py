@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench.report.agreement import DEFINITIONS, SIGNS, Match
 from bench.report.reference import MEANING, Published
-from bench.report.stock import Setting, fits, settings
+from bench.report.setting import Setting, fits, settings
 from bench.results import Result
 
 Mode = Literal["published", "ours", "both"]

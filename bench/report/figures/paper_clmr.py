@@ -28,18 +28,11 @@ from bench.report.figures.paper import (
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, Style, published_series, styles
 from bench.report.names import metric_title, ordered
+from bench.report.places import place_names, place_of
 from bench.report.reference import Published, of_paper, read_papers
-from bench.report.stock import (
-    Score,
-    Stock,
-    fits,
-    is_trained,
-    place_names,
-    place_of,
-    pretrain_of,
-    probe_of,
-    uses_labels,
-)
+from bench.report.series import share_of
+from bench.report.setting import fits, is_trained, pretrain_of, probe_of, uses_labels
+from bench.report.stock import Score, Stock
 from bench.results import Result
 
 _LABELS_METRICS = ("map_macro",)
@@ -183,9 +176,9 @@ def _own_transfer(stock: Stock) -> tuple[_Points, list[Result], str]:
     best: tuple[int, list[Result], str] = (1, [], "")
     names = place_names(stock.places)
     for place, own in stock.places.items():
-        largest = max(curves.share_of(result) for result in own)
+        largest = max(share_of(result) for result in own)
         trained = [
-            r for r in own if is_trained(r) and not uses_labels(r) and curves.share_of(r) == largest
+            r for r in own if is_trained(r) and not uses_labels(r) and share_of(r) == largest
         ]
         kinds = {pretrain_of(result) for result in trained}
         if len(kinds) > best[0]:

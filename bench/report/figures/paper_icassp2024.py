@@ -22,8 +22,10 @@ from bench.report.figures.paper import (
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import styles
 from bench.report.names import ordered
+from bench.report.places import Place, place_names
 from bench.report.reference import Published, of_paper, read_papers
-from bench.report.stock import Place, Stock, fits, place_names
+from bench.report.setting import fits
+from bench.report.stock import Stock
 from bench.results import Result
 
 METRICS = ("map_macro", "roc_auc_macro")

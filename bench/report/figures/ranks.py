@@ -8,12 +8,14 @@ import numpy as np
 from bench.report.captions import left_out, protocol
 from bench.report.figures.layout import slug
 from bench.report.figures.names import file_name
-from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import COLUMN, styles, title
-from bench.report.names import metric_title, ordered, percent
-from bench.report.stock import Place, Setting, Stock, fits, place_names, places, shortened
+from bench.report.names import metric_title, ordered, percent, shortened
+from bench.report.places import Place, place_names, places
+from bench.report.series import at_largest_share
+from bench.report.setting import Setting, fits
+from bench.report.stock import Stock
 from bench.results import Result
 from bench.statistics.ranks import Friedman, friedman
 

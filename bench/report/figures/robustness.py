@@ -18,12 +18,13 @@ from bench.report.figures.layout import (
     style_handles,
 )
 from bench.report.figures.names import places_by_setting
-from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import COLUMN, PAGE, Style, styles
 from bench.report.names import metric_title, ordered, percent
-from bench.report.stock import Score, Setting, Stock
+from bench.report.series import at_largest_share
+from bench.report.setting import Setting
+from bench.report.stock import Score, Stock
 from bench.results import CLEAN, Result, preferred
 
 _MOST_BANDS = 4  # more of them hide each other

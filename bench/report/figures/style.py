@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from bench.report.names import method_of
 from bench.report.reference import Published
-from bench.report.stock import method_of
 
 COLUMN = 3.4
 """Width of one column of a paper, in inches."""

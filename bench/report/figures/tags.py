@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 from bench.report.captions import left_out, protocol
 from bench.report.figures.names import file_name
-from bench.report.figures.own import at_largest_share
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import COLUMN, PAGE, styles, title
-from bench.report.names import metric_title, ordered, percent
-from bench.report.stock import Setting, Stock, fits, place_names, places, shortened
+from bench.report.names import metric_title, ordered, percent, shortened
+from bench.report.places import place_names, places
+from bench.report.series import at_largest_share
+from bench.report.setting import Setting, fits
+from bench.report.stock import Stock
 from bench.results import Result
 
 COLUMN_OF = {"map_macro": "average_precision", "roc_auc_macro": "roc_auc"}

@@ -18,7 +18,9 @@ from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, Style, styles, title
 from bench.report.names import ordered
-from bench.report.stock import Stock, is_trained, pretrain_of, series_names
+from bench.report.series import series_names
+from bench.report.setting import is_trained, pretrain_of
+from bench.report.stock import Stock
 from bench.results import Result
 
 _SIGNS = {

@@ -7,7 +7,6 @@ import numpy as np
 
 from bench.core.errors import InputError
 from bench.report.captions import left_out, protocol
-from bench.report.figures.curves import share_of
 from bench.report.figures.layout import (
     columns_of,
     grid,
@@ -20,8 +19,10 @@ from bench.report.figures.names import places_by_setting
 from bench.report.figures.paper import bands_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import PAGE, title
-from bench.report.names import metric_title, ordered, percent
-from bench.report.stock import Setting, Stock, series, shortened
+from bench.report.names import metric_title, ordered, percent, shortened
+from bench.report.series import series, share_of
+from bench.report.setting import Setting
+from bench.report.stock import Stock
 from bench.results import Result
 from bench.statistics.grid import balanced_grid
 from bench.statistics.variance import SOURCES, VarianceComponents, variance_components

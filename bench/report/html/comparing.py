@@ -8,9 +8,11 @@ import numpy as np
 
 from bench.core.errors import InputError
 from bench.core.table import Table
-from bench.report.compare import Comparison, Entry, Pair, among_all, compare
+from bench.report.compare import compare
 from bench.report.compare_tables import ranks_tables
+from bench.report.comparison import Comparison, Entry, Pair
 from bench.report.html.strata import Configuration, Stratum
+from bench.report.pairs import among_all
 from bench.statistics.ranks import friedman
 
 METRICS = ("map_macro", "roc_auc_macro")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bench.core.table import Table
-from bench.report.compare import Pair
 from bench.report.compare_tables import variance_table
+from bench.report.comparison import Pair
 from bench.report.html.charts import Scale, interval, scale
 from bench.report.html.collect import slug
 from bench.report.html.comparing import ALPHA, Compared

@@ -9,7 +9,7 @@ from bench.core.errors import InputError
 from bench.report.html.collect import Arena, Run, values_of
 from bench.report.summary import Cell, difference, mean_interval
 from bench.results import Values, dataset_name
-from bench.settings.command import flat
+from bench.settings.identity import flat
 from bench.settings.specs import canonical
 from bench.settings.traits import traits
 from bench.statistics.paired import Paired
