@@ -6,10 +6,7 @@ import torch
 from torch import Tensor
 
 _LARGE = 2**20
-"""Products of numbers above which oneDNN's kernel is the faster one (measured.
-
-Below, its call costs more).
-"""
+"""Multiplications from which oneDNN's kernel is the faster one (measured); its call costs more."""
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
@@ -31,11 +28,13 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     if left.is_cpu and rows * right.shape[1] * inner >= _LARGE and _onednn():
         if stack == 1:
             return _linear(left[0], right[0]).unsqueeze(0)
-        return torch.stack([_linear(one, other) for one, other in zip(left, right, strict=True)])
+        pairs = zip(left, right, strict=True)
+        return torch.stack([_linear(first, second) for first, second in pairs])
     return torch.bmm(left, right.transpose(1, 2))
 
 
 def _linear(left: Tensor, right: Tensor) -> Tensor:
+    """The product left @ right^T of two matrices by oneDNN."""
     result: Tensor = torch.ops.mkldnn._linear_pointwise(left, right, None, "none", [], "")
     return result
 
@@ -48,9 +47,6 @@ def _onednn() -> bool:
     left, right = torch.arange(6.0).view(2, 3), torch.arange(12.0).view(3, 4).T
     try:
         return bool(torch.equal(_linear(left, right), left @ right.T))
-    except (
-        AttributeError,
-        RuntimeError,
-        TypeError,
-    ):  # not part of torch's public interface, so it may go
+    except (AttributeError, RuntimeError, TypeError):
+        # The operator is not part of torch's public interface, so a release may take it away.
         return False

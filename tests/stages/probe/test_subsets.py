@@ -1,4 +1,4 @@
-"""Labelled subsets: nested, balanced or uniform, group-pure, the same on every machine, to and from files."""
+"""Labelled subsets: nested, of whole groups, the same on every machine, to and from files."""
 
 import json
 import time
@@ -14,29 +14,14 @@ from bench.settings.specs import LabelsSpec
 from bench.stages.probe import subsets
 from bench.stages.probe.subsets import (
     PRESETS,
-    Pool,
     labelled_order,
     labelled_subset,
     tags_without_positive,
 )
+from tests.stages.probe.pools import labels_of, pool_of
 
 QUICK = settings(max_examples=80, deadline=None)
 BALANCED, UNIFORM = LabelsSpec(scheme="balanced"), LabelsSpec(scheme="uniform")
-
-
-def labels_of(tracks: int, tags: int, seed: int) -> np.ndarray:
-    """Multi-hot labels with tags from rare to frequent, some of them without a positive."""
-    random = np.random.default_rng(seed)
-    return random.random((tracks, tags)) < np.geomspace(0.005, 0.5, tags)
-
-
-def pool_of(labels: np.ndarray, groups: np.ndarray | None = None, purpose: str = "x") -> Pool:
-    """A pool with ids and, where not given, a group a track.
-
-    The data set has a third more tracks.
-    """
-    ids = np.array([f"track {number:06}" for number in range(len(labels))])
-    return Pool(ids, labels, ids if groups is None else groups, len(labels) * 4 // 3, purpose)
 
 
 @QUICK
@@ -100,44 +85,6 @@ def test_by_group_whole_groups_are_taken_and_nested(
         assert len(subset) > size - smallest  # the next group would not have fitted
 
 
-@QUICK
-@given(tracks=st.integers(1, 120), tags=st.integers(1, 12), seed=st.integers(0, 5000))
-def test_balanced_covers_every_tag_first(tracks: int, tags: int, seed: int) -> None:
-    labels = labels_of(tracks, tags, seed)
-    possible = labels.any(0)
-    open_tags = possible.copy()
-    order = labelled_order(labels, "balanced", 0, seed, "x")
-    for track in order:
-        if not open_tags.any():
-            break
-        rarest = np.flatnonzero(open_tags)[labels[:, open_tags].sum(0).argmin()]
-        new = labels[:, open_tags].sum(1)
-        assert labels[track, rarest]
-        assert new[track] == new[labels[:, rarest]].max()
-        open_tags &= ~labels[track]
-    assert not open_tags.any()
-    assert tags_without_positive(labels, order[:tags]) == (~possible).sum()
-
-
-@QUICK
-@given(tracks=st.integers(1, 120), tags=st.integers(1, 8), seed=st.integers(0, 5000))
-def test_balanced_goes_on_with_the_tag_that_has_fewest(tracks: int, tags: int, seed: int) -> None:
-    labels = labels_of(tracks, tags, seed)
-    order = labelled_order(labels, "balanced", 0, seed, "x")
-    frequency = labels.sum(0)
-    for size in range(tracks):
-        had, left = labels[order[:size]].sum(0), np.setdiff1d(np.arange(tracks), order[:size])
-        wanting = labels[left].any(0)
-        if not wanting.any():
-            assert not labels[order[size:]].any()
-            break
-        if (had[wanting] == 0).any():
-            continue  # still covering
-        fewest = had[wanting].min()
-        rarest = frequency[wanting & (had == fewest)].min()
-        assert labels[order[size]][wanting & (had == fewest) & (frequency == rarest)].any()
-
-
 def test_at_one_percent_of_mtat_every_tag_has_a_positive_and_tags_are_even() -> None:
     labels = np.random.default_rng(0).random((15_244, 50)) < np.geomspace(0.005, 0.3, 50)
     pool = pool_of(labels)
@@ -155,14 +102,6 @@ def test_uniform_is_uniform() -> None:
     assert abs(np.mean(firsts) - 24.5) < 5 * 14.4 / 300**0.5
 
 
-def test_classes_are_covered_by_one_track_each() -> None:
-    labels = np.eye(7, dtype=bool)[np.random.default_rng(0).integers(7, size=200)]
-    order = labelled_order(labels, "balanced", 0, 0, "x")
-    assert tags_without_positive(labels, order[:7]) == 0
-    assert tags_without_positive(labels, order[:6]) == 1
-    assert np.ptp(labels[order[:70]].sum(0)) <= 1
-
-
 def test_draws_seeds_and_purposes_differ_and_repeat() -> None:
     labels = labels_of(400, 5, 0)
     for spec in (BALANCED, UNIFORM):
@@ -177,13 +116,13 @@ def test_draws_seeds_and_purposes_differ_and_repeat() -> None:
 
 
 def test_the_same_on_every_machine_and_version() -> None:
-    """Pinned: a change here would make old and new scores incomparable.
+    """Pinned: a change of these subsets would make old and new scores incomparable.
 
-    Labels come from no random generator.
+    The labels come from no random generator, so that it cannot change them.
     """
     number = np.arange(2000)[:, None]
     labels = (number * 7919 + np.arange(12) * 104729) % 1009 < np.arange(8, 128, 10)
-    pool = pool_of(labels, np.array([f"artist {one % 97}" for one in range(2000)]))
+    pool = pool_of(labels, np.array([f"artist {track % 97}" for track in range(2000)]))
     hashes = [
         subsets.subset_hash(
             [str(name) for name in pool.ids[labelled_subset(pool, fraction, 1, spec)]]
@@ -213,7 +152,8 @@ def test_sizes() -> None:
     assert len(labelled_subset(pool, 1.0, 0, of_all)) == 300
     for fraction, spec, words in (
         (0.0, UNIFORM, "fraction"), (-0.1, UNIFORM, "fraction"), (1.5, UNIFORM, "whole number"),
-        (float("nan"), UNIFORM, "fraction"), (301.0, UNIFORM, "301 labelled tracks are asked for; the training"),
+        (float("nan"), UNIFORM, "fraction"),
+        (301.0, UNIFORM, "301 labelled tracks are asked for; the training"),
         (0.9, of_all, "360 labelled tracks .0.9 of the data set's 400. are asked for"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=words):
