@@ -164,7 +164,7 @@ def logs(
         How many.
     """
     from bench.sweep.state import SweepFolder
-    from bench.sweep.status import log_of
+    from bench.sweep.logs import log_of
 
     if lines < 1:
         raise InputError(f"--lines {lines}: give 1 or more")
@@ -319,7 +319,8 @@ def _print_status(
     import json as json_module
 
     from bench.sweep.queue import silence
-    from bench.sweep.status import ACTIVE, STATES, log_end
+    from bench.sweep.logs import log_end
+    from bench.sweep.status import ACTIVE, STATES
 
     counts = {one: state.counts[one] for one in STATES if state.counts[one]}
     if as_json:

@@ -11,7 +11,7 @@ from bench.cli.flags import Flag, Home, Plugins, Results, begin
 from bench.core.errors import InputError
 
 if TYPE_CHECKING:
-    from bench.tracking.runs import Experiment
+    from bench.tracking.cells import Experiment
     from bench.tracking.writer import Synced
 
 _WATCH_SECONDS = 30.0

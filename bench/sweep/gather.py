@@ -1,4 +1,4 @@
-"""What of sweeps and stored results MLflow is to show: cells with their states and results, as plain values."""
+"""What MLflow is to show of sweeps and stored results: cells with states and results as values."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -12,10 +12,11 @@ from bench.settings.specs import RunSpec, digest
 from bench.sweep.cells import cells as cells_of
 from bench.sweep.read import Sweep, read_sweep
 from bench.sweep.state import SweepFolder, Tree, folder_of
-from bench.sweep.status import ACTIVE, STATES, JobState, read_status
-from bench.tracking.runs import Cell, Experiment, of_result
+from bench.sweep.status import ACTIVE, STATES, CellState, JobState, read_status
+from bench.tracking.cells import Experiment, TrackedCell, of_result
 
-_KEPT = ("done", *ACTIVE)  # states that a later launch of a changed sweep file does not take back
+# States of a cell that a later launch of a changed sweep file does not put back to an earlier one.
+_KEPT = ("done", *ACTIVE)
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,9 @@ class Gathered:
     """What is to be shown.
 
     Attributes:
-        experiments: of sweeps, and of the results that stand in none.
+        experiments: one for each sweep, and one for the results that belong to no sweep.
         left_out: a line for each file that cannot be used.
-        active: how many cells are waiting or at work.
+        active: number of cells that wait or are at work.
     """
 
     experiments: list[Experiment]
@@ -33,87 +34,92 @@ class Gathered:
     active: int
 
 
-class _Stored:
-    """The stored results, to be found by name or by what was asked for."""
+class _StoredResults:
+    """The stored results, which can be found by name or by what was asked for.
+
+    Attributes:
+        folder: folder of the results.
+        left_out: a line for each file that cannot be used.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.left_out: list[str] = []
-        self.by_stem: dict[str, Result] = {}
-        self.taken: set[str] = set()
+        self._by_stem: dict[str, Result] = {}
+        self._taken: set[str] = set()
         self._alike: dict[str, list[Result]] = {}
         self._seen: set[str] = set()
         self.look()
 
     def look(self) -> None:
-        """Reads what has been stored since the last look."""
+        """Reads the results that were stored since the last look."""
         names = {path.stem for path in (self.folder / "runs").glob("*.json")}
-        found, left_out = results.read_all(self.folder, but=self._seen)
+        new, left_out = results.read_all(self.folder, but=self._seen)
         self._seen |= names
         self.left_out += left_out
-        for result in found:
-            self.by_stem[file_stem(result.spec, result.cell)] = result
+        for result in new:
+            self._by_stem[file_stem(result.spec, result.cell)] = result
             self._alike.setdefault(file_stem(result.spec, ""), []).append(result)
 
     def of_stem(self, stem: str) -> Result | None:
-        return self._take(self.by_stem.get(stem))
+        """The result whose files have this name."""
+        return self._take(self._by_stem.get(stem))
 
     def of_spec(self, spec: RunSpec) -> Result | None:
-        """The latest result of a cell, whatever code made it."""
+        """The latest result of a spec, whatever code made it."""
         wanted = digest(spec)
-        alike = [
-            one for one in self._alike.get(file_stem(spec, ""), ()) if digest(one.spec) == wanted
-        ]
-        return self._take(max(alike, key=lambda one: one.created, default=None))
+        candidates = self._alike.get(file_stem(spec, ""), ())
+        same = [result for result in candidates if digest(result.spec) == wanted]
+        return self._take(max(same, key=lambda result: result.created, default=None))
 
     def rest(self) -> list[Result]:
-        return [result for stem, result in self.by_stem.items() if stem not in self.taken]
+        """The results that have not been asked for."""
+        return [result for stem, result in self._by_stem.items() if stem not in self._taken]
 
     def _take(self, result: Result | None) -> Result | None:
         if result:
-            self.taken.add(file_stem(result.spec, result.cell))
+            self._taken.add(file_stem(result.spec, result.cell))
         return result
 
 
 def gather(home: Path, results_folder: Path, files: Sequence[str] = (), rest: str = "") -> Gathered:
-    """Reads what there is.
+    """Reads the states of sweeps and the stored results.
 
     Args:
-        home: that sweeps were launched from.
-        results_folder: results folder.
-        files: sweep files; without any, every sweep in home is taken, and every result that stands
-            in none.
-        rest: name of the experiment of those results.
+        home: the home folder, from which the sweeps were launched.
+        results_folder: folder of the results.
+        files: sweep files. Without any, every sweep that was launched from home is taken, and every
+            result that belongs to none.
+        rest: name of the experiment of the results that belong to no sweep.
 
     Raises:
-        InputError: a sweep file cannot be read, or nothing is there of it.
+        InputError: a sweep file cannot be read, or nothing is known of its cells.
     """
-    stored = _Stored(results_folder)
+    stored = _StoredResults(results_folder)
     left_out: list[str] = []
-    found: dict[str, Experiment] = {}
+    by_name: dict[str, Experiment] = {}
     for file in files:
         sweep = read_sweep(file)
         folder = folder_of(home, sweep.name, sweep.identity)
-        launched = (folder.path / "cells.json").is_file()
-        cells = (
-            _launched(folder, stored) if launched else _never_launched(sweep, file, home, stored)
-        )
-        found[sweep.name] = _joined(
-            found.get(sweep.name), Experiment(sweep.name, cells, (folder.path.name,))
-        )
+        if (folder.path / "cells.json").is_file():
+            cells = _launched(folder, stored)
+        else:
+            cells = _never_launched(sweep, file, home, stored)
+        experiment = Experiment(sweep.name, cells, (folder.path.name,))
+        by_name[sweep.name] = _joined(by_name.get(sweep.name), experiment)
     for folder in [] if files else _folders(home):
         name = folder.path.name.rpartition("-")[0]
         try:
-            made = Experiment(name, _launched(folder, stored), (folder.path.name,))
+            experiment = Experiment(name, _launched(folder, stored), (folder.path.name,))
         except InputError as error:
             left_out.append(str(error))
         else:
-            found[name] = _joined(found.get(name), made)
-    experiments = list(found.values())
+            by_name[name] = _joined(by_name.get(name), experiment)
+    experiments = list(by_name.values())
     if not files:
         loose = [of_result(results_folder, result) for result in stored.rest()]
         experiments += [Experiment(rest, loose, rest=True)] if loose else []
-    active = sum(cell.state in ACTIVE for one in experiments for cell in one.cells)
+    active = sum(cell.state in ACTIVE for experiment in experiments for cell in experiment.cells)
     return Gathered(experiments, stored.left_out + left_out, active)
 
 
@@ -126,7 +132,14 @@ def _folders(home: Path) -> list[SweepFolder]:
 
 
 def _joined(first: Experiment | None, second: Experiment) -> Experiment:
-    """Two states of one sweep, whose file was changed in between: a cell is what is furthest of it."""
+    """Joins two launches of a sweep whose file was changed in between.
+
+    Of a cell that both have, the state counts that is nearer to done.
+
+    Args:
+        first: the earlier launches; None where there are none.
+        second: the later launch.
+    """
     if first is None:
         return second
     cells = {cell.id: cell for cell in first.cells}
@@ -141,126 +154,165 @@ def _joined(first: Experiment | None, second: Experiment) -> Experiment:
     return Experiment(second.name, list(cells.values()), first.sweeps + second.sweeps)
 
 
-def _launched(folder: SweepFolder, stored: _Stored) -> list[Cell]:
+def _launched(folder: SweepFolder, stored: _StoredResults) -> list[TrackedCell]:
     """The cells of a sweep that was launched.
 
     Raises:
         InputError: its files are damaged.
     """
     try:
-        return _as_it_is(folder, stored)
+        return _cells(folder, stored)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"the sweep in {folder.path} cannot be read ({type(error).__name__}: {error})"
         ) from error
 
 
-def _as_it_is(folder: SweepFolder, stored: _Stored) -> list[Cell]:
-    state = read_status(folder, stored.folder)
-    # at what was done after the results were read, which takes seconds where there are many
+def _cells(folder: SweepFolder, stored: _StoredResults) -> list[TrackedCell]:
+    """As `_launched`; errors are those of reading."""
+    status = read_status(folder, stored.folder)
+    # Reading many results takes seconds, in which others were stored that the status counts.
     stored.look()
-    states = {one.id: one for one in state.cells}
-    listed = [one for one in (folder.cells or {"cells": []})["cells"] if one["id"] in states]
-    asked = _asked(folder, {one["job"] for one in listed})
+    states = {cell.id: cell for cell in status.cells}
+    listed = [cell for cell in (folder.cells or {"cells": []})["cells"] if cell["id"] in states]
+    asked = _asked(folder, {cell["job"] for cell in listed})
     shared = {
-        job: _at_work(folder, job, state.jobs)
-        for job, now in state.jobs.items()
-        if now.state == "queued"
+        name: _at_work(folder, name, status.jobs)
+        for name, job in status.jobs.items()
+        if job.state == "queued"
     }
-    found = []
-    for one in listed:
-        now, (spec, group) = states[one["id"]], asked.get(one["id"], (None, ""))
-        result = None
-        name, why = now.state, now.why
-        if name == "done":
-            result = (
-                stored.of_stem(one["stem"])
-                if one["stem"]
-                else stored.of_spec(spec)
-                if spec
-                else None
-            )
-            if result is None:
-                name, why = "missing", "its result cannot be read"
-        job = state.jobs.get(one["job"]) if name not in ("done", "missing") else None
-        cell = Cell(
-            one["id"],
-            one["label"],
-            name,
-            why,
-            spec=spec,
-            pretraining=group,
-            key=one["stem"].rpartition("-")[2],
-            pretraining_key=next(iter(one["keys"]), ""),
-            started=job.attempt.status["started"] if job and job.attempt else "",
-            shared=shared.get(one["job"], "") if name == "queued" else "",
-            tags={"sweep": folder.path.name, "job": one["job"]},
-        )
-        if result:
-            path = results.path_of(stored.folder, result)
-            cell = replace(cell, key=result.cell, result=result, path=path, spec=result.spec)
-        found.append(cell)
-    return found
+    tracked = []
+    for cell in listed:
+        spec, group = asked.get(cell["id"], (None, ""))
+        job, work = status.jobs.get(cell["job"]), shared.get(cell["job"], "")
+        tracked.append(_tracked(folder, cell, states[cell["id"]], spec, group, job, work, stored))
+    return tracked
+
+
+def _tracked(
+    folder: SweepFolder,
+    cell: Tree,
+    state: CellState,
+    spec: RunSpec | None,
+    group: str,
+    job: JobState | None,
+    work: str,
+    stored: _StoredResults,
+) -> TrackedCell:
+    """One cell of a sweep that was launched.
+
+    Args:
+        folder: folder of the sweep.
+        cell: the cell as `cells.json` has it.
+        state: its state.
+        spec: what it computes; None where that is not known.
+        group: name of its pretraining; "" where that is not known.
+        job: state of its job.
+        work: what its job waits for, if that is at work; else "".
+        stored: the stored results.
+    """
+    result, name, why = None, state.state, state.why
+    if name == "done":
+        if cell["stem"]:
+            result = stored.of_stem(cell["stem"])
+        elif spec:
+            result = stored.of_spec(spec)
+        if result is None:
+            name, why = "missing", "its result cannot be read"
+    begun = job.attempt if job and name not in ("done", "missing") else None
+    tracked = TrackedCell(
+        cell["id"],
+        cell["label"],
+        name,
+        why,
+        spec=spec,
+        pretraining=group,
+        key=cell["stem"].rpartition("-")[2],
+        pretraining_key=next(iter(cell["keys"]), ""),
+        started=begun.status["started"] if begun else "",
+        shared=work if name == "queued" else "",
+        tags={"sweep": folder.path.name, "job": cell["job"]},
+    )
+    if result is None:
+        return tracked
+    path = results.path_of(stored.folder, result)
+    return replace(tracked, key=result.cell, result=result, path=path, spec=result.spec)
 
 
 def _at_work(folder: SweepFolder, job: str, states: dict[str, JobState]) -> str:
-    """Of the jobs that this one waits for, and these for, one that trains or embeds.
+    """A job at work that trains or embeds, among those that a job waits for, near or far.
 
-    "" for none.
+    Args:
+        folder: folder of the sweep.
+        job: name of the job that waits.
+        states: states of all jobs.
+
+    Returns:
+        Its name and since when it runs; "" where there is none.
     """
     waited_for, reached = folder.job(job).get("needs", []), set[str]()
     while waited_for:
-        one = waited_for.pop()
-        now = states.get(one)
-        if one in reached or now is None or now.state not in ACTIVE:
+        name = waited_for.pop()
+        state = states.get(name)
+        if name in reached or state is None or state.state not in ACTIVE:
             continue
-        content = folder.job(one)
-        if now.state == "running" and content["kind"] == "cells":
-            return f"{one} {now.why}"
-        reached.add(one)
+        content = folder.job(name)
+        if state.state == "running" and content["kind"] == "cells":
+            return f"{name} {state.why}"
+        reached.add(name)
         waited_for += content.get("needs", [])
     return ""
 
 
 def _asked(folder: SweepFolder, jobs: Iterable[str]) -> dict[str, tuple[RunSpec, str]]:
-    """What the cells of jobs are, and the groups that share a pretraining; by the cells' ids."""
-    found: dict[str, tuple[RunSpec, str]] = {}
+    """Spec and name of the pretraining of every cell of some jobs, by the cell's id.
+
+    Jobs that another version of the code has written may be unreadable; their cells are left out.
+    """
+    asked: dict[str, tuple[RunSpec, str]] = {}
     for job in jobs:
-        with suppress(
-            OSError, ValueError, KeyError
-        ):  # another version's; then the results alone say what they are
+        with suppress(OSError, ValueError, KeyError):
             content: Tree = folder.job(job)
             specs = {base: RunSpec.model_validate(tree) for base, tree in content["bases"].items()}
             for cell in content["cells"]:
-                found[cell["id"]] = specs[cell["base"]].model_copy(update=cell["at"]), cell["group"]
-    return found
+                asked[cell["id"]] = specs[cell["base"]].model_copy(update=cell["at"]), cell["group"]
+    return asked
 
 
-def _never_launched(sweep: Sweep, file: str, home: Path, stored: _Stored) -> list[Cell]:
-    """The cells of a sweep that were computed without it."""
-    found = []
-    for one in cells_of(sweep):
-        result = stored.of_spec(one.spec)
+def _never_launched(
+    sweep: Sweep, file: str, home: Path, stored: _StoredResults
+) -> list[TrackedCell]:
+    """The cells of a sweep that were computed without it, such as by `bench run`.
+
+    Args:
+        sweep: the sweep.
+        file: the sweep file as the user named it.
+        home: the home folder.
+        stored: the stored results.
+
+    Raises:
+        InputError: there is no result of any of its cells.
+    """
+    tags = {"sweep": folder_of(home, sweep.name, sweep.identity).path.name}
+    tracked = []
+    for cell in cells_of(sweep):
+        result = stored.of_spec(cell.spec)
         if result:
-            path = results.path_of(stored.folder, result)
-            tags = {"sweep": folder_of(home, sweep.name, sweep.identity).path.name}
-            found.append(
-                Cell(
-                    one.id,
-                    one.label,
-                    "done",
-                    "",
-                    result.cell,
-                    result,
-                    path,
-                    one.spec,
-                    one.group,
+            tracked.append(
+                TrackedCell(
+                    cell.id,
+                    cell.label,
+                    key=result.cell,
+                    result=result,
+                    path=results.path_of(stored.folder, result),
+                    spec=cell.spec,
+                    pretraining=cell.group,
                     tags=tags,
                 )
             )
-    if not found:
+    if not tracked:
         raise InputError(
-            f"sweep {file} was not launched from {home}, and none of its cells is stored in {stored.folder}: "
-            f"bench sweep {file} --dry-run shows its plan"
+            f"sweep {file} was not launched from {home}, and none of its cells is stored in "
+            f"{stored.folder}: bench sweep {file} --dry-run shows its plan"
         )
-    return found
+    return tracked

@@ -1,8 +1,9 @@
 """Leases: of all attempts at a group of cells, in whatever sweep, at most one is at work.
 
-A lease is a numbered file, and the highest number holds. It is taken by creating the next number,
-which the file system grants to one process alone, on network disks too; so who was taken for dead
-and wakes up sees a higher number than its own, and may no longer write.
+A lease is a numbered file in the group's folder, and the attempt with the highest number holds it.
+It is taken by creating the next number, which a file system, a network disk too, allows to one
+process alone. So an attempt that was taken for dead and wakes up sees a higher number than its own,
+and knows that it may no longer write.
 """
 
 import os
@@ -15,53 +16,62 @@ from bench.sweep.state import Tree, beats, lives
 
 
 class LostLeaseError(Exception):
-    """Another attempt was given the group, since this one had not been heard of."""
+    """Another attempt was given the group, because this one showed no sign of life for long."""
 
 
 class Lease:
     """The right to compute a group."""
 
     def __init__(self, folder: Path, number: int) -> None:
-        """Of the folder of the group's leases, held under a number."""
+        """Describes a lease that has been taken.
+
+        Args:
+            folder: folder of the group's lease files.
+            number: number of the file by which it is held.
+        """
         self._folder, self._number = folder, number
 
     @property
     def held(self) -> bool:
-        """Whether no other attempt has taken it over."""
+        """Whether no other attempt has taken the lease over."""
         return _highest(self._folder) == self._number
 
     def release(self) -> None:
-        """Gives it back."""
+        """Gives the lease back; of no effect where another attempt has taken it over."""
         if self.held:
             write_json(self._folder / str(self._number), {"released": True})
 
 
 def take(home: Path, group: str, attempt: Path, process: Tree) -> Lease | Tree:
-    """Takes the lease of a group.
+    """Takes the lease of a group, unless another attempt holds it.
 
     Args:
-        home: holds the leases of all sweeps.
-        group: of cells, or a data set to prepare.
-        attempt: whose `heartbeat` says that the holder lives.
-        process: of the holder (`state.this_process`).
+        home: the home folder, which holds the leases of all sweeps.
+        group: name of a group of cells, a cell, or a data set to prepare.
+        attempt: folder of the attempt; its file `heartbeat` shows that the holder is alive.
+        process: process of the attempt (`bench.sweep.state.this_process`).
 
     Returns:
-        The lease, or who holds it.
+        The lease, or the content of the file of whoever holds it.
+
+    Raises:
+        InputError: the lease's file is damaged.
     """
     folder = home / "leases" / group
     folder.mkdir(parents=True, exist_ok=True)
     number = _highest(folder)
-    holder = _read(folder / str(number))
-    if holder and not holder.get("released") and holds(holder):
-        return holder
+    current = _read(folder / str(number))
+    if current and not current.get("released") and holds(current):
+        return current
     mine = {"attempt": str(attempt), "process": process}
     temporary = folder / f".{number + 1}.{os.getpid()}.{attempt.parent.parent.name}"
     write_json(temporary, mine)
+    # A hard link appears with its whole content, and only if the name is free.
     try:
         os.link(temporary, folder / str(number + 1))
     except FileExistsError:
         return _read(folder / str(_highest(folder)))
-    except OSError:  # a file system without hard links
+    except OSError:  # a file system without hard links: the file is empty for a moment
         try:
             os.close(os.open(folder / str(number + 1), os.O_CREAT | os.O_EXCL))
         except FileExistsError:
@@ -69,28 +79,30 @@ def take(home: Path, group: str, attempt: Path, process: Tree) -> Lease | Tree:
         write_json(folder / str(number + 1), mine)
     finally:
         temporary.unlink(missing_ok=True)
-    for old in range(max(1, number - 1), number):  # the last but one stays, for who looks for it
+    # The file before the highest one stays, for a process that has just listed the folder.
+    for old in range(max(1, number - 1), number):
         with suppress(OSError):
             (folder / str(old)).unlink(missing_ok=True)
     return Lease(folder, number + 1)
 
 
 def holds(holder: Tree) -> bool:
-    """Whether the holder of a lease is at work."""
-    if "attempt" not in holder:  # just being written, where there are no hard links
+    """Whether the attempt that a lease file names is still at work."""
+    if "attempt" not in holder:  # just being written, on a file system without hard links
         return not holder.get("released")
     return beats(Path(holder["attempt"]) / "heartbeat") and lives(holder["process"]) is not False
 
 
 def holder(home: Path, group: str) -> Tree | None:
-    """Who is at work on a group; None where nobody is."""
+    """The lease file of the attempt that is at work on a group; None where there is none."""
     folder = home / "leases" / group
     number = _highest(folder)
-    found = _read(folder / str(number)) if number else {}
-    return found if found.get("attempt") and holds(found) else None
+    content = _read(folder / str(number)) if number else {}
+    return content if content.get("attempt") and holds(content) else None
 
 
 def _highest(folder: Path) -> int:
+    """The highest number of a lease file; 0 where there is none."""
     try:
         return max(
             (int(entry.name) for entry in os.scandir(folder) if entry.name.isdigit()), default=0
@@ -100,6 +112,7 @@ def _highest(folder: Path) -> int:
 
 
 def _read(path: Path) -> Tree:
+    """Content of a lease file; empty where it is missing or has no content yet."""
     try:
         return dict(read_json(path))
     except FileNotFoundError:

@@ -1,9 +1,11 @@
-"""The scheduler of `--cluster local`: a process of its own that runs a launch's jobs, a few at a time.
+"""The scheduler of `--cluster local`: a process that runs the jobs of one launch, some at a time.
 
-It leads a session of its own, so that a closed terminal does not end it, and leaves the same files
-as Slurm's jobs do. Of all launches from one home together no more jobs run than there are places,
-and no two on one GPU: a place is a locked file, and the job holds the lock for as long as it lives,
-also when its scheduler was killed.
+It leads a session of its own, so that closing the terminal does not end it, and leaves the same
+files as jobs on Slurm do.
+
+All launches from one home together run no more jobs than there are places, and no two on one GPU.
+A place, or a GPU, is a locked file. The job itself holds the lock for as long as it lives, even if
+its scheduler is killed.
 """
 
 import fcntl
@@ -31,15 +33,20 @@ _HELPER_SECONDS = 5.0
 
 @dataclass
 class _Child:
-    """A job at work: its first task, which is the attempt, and those that help it to pretrain."""
+    """A job that runs.
+
+    Attributes:
+        process: its first task, which makes the attempt.
+        helpers: its other tasks, which help it to pretrain.
+    """
 
     process: "subprocess.Popen[bytes]"
     helpers: "list[subprocess.Popen[bytes]]"
 
     def ended(self) -> int | None:
-        """Its exit status; None while it is at work.
+        """Exit status of the first task; None while it runs.
 
-        Helpers that outlive the first task are ended.
+        Helpers that have not ended some seconds after it are killed.
         """
         status = self.process.poll()
         if status is not None:
@@ -53,26 +60,38 @@ class _Child:
 
 
 def start(folder: SweepFolder, launch: Path) -> Tree:
-    """Starts a scheduler for a launch and returns at once; what names its process."""
+    """Starts a scheduler for a launch and returns at once.
+
+    Args:
+        folder: folder of the sweep.
+        launch: folder of the launch.
+
+    Returns:
+        The scheduler's process, as `bench.sweep.state.lives` takes it.
+    """
     job = folder.job(read_json(launch / "launch.json")["jobs"][0])
     with open(launch / "scheduler.txt", "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "bench.sweep.local", str(folder.path), str(launch)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
             env=os.environ | environment(Path(job["code"])),
-        )  # fmt: skip
+        )
     return {**this_process(), "pid": process.pid, "start": process_start(process.pid)}
 
 
 def schedule(folder: SweepFolder, launch: Path) -> None:
-    """Runs a launch's jobs, those first that others need; ends when all have ended."""
-    record = read_json(launch / "launch.json")
-    jobs = {name: folder.job(name) for name in record["jobs"]}
-    most = record["at_once"] or cap(list(jobs.values()))
-    places = folder.path.parent.parent / "places" / socket.gethostname()
-    places.mkdir(parents=True, exist_ok=True)
-    slots = gpus()  # without any, all runs on the CPU
-    waiting, running, ended = list(jobs), dict[str, _Child](), dict[str, int]()
+    """Runs the jobs of a launch, those that others need first; returns when all have ended.
+
+    SIGTERM and SIGINT make it end the running jobs and start no others.
+
+    Args:
+        folder: folder of the sweep.
+        launch: folder of the launch.
+    """
+    scheduler = _Scheduler(folder, launch)
     told: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -80,51 +99,94 @@ def schedule(folder: SweepFolder, launch: Path) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    while waiting or running:
+    while scheduler.waiting or scheduler.running:
         if told:
-            _end(running)
-            waiting = []
-        for name in list(waiting):
-            job = jobs[name]
-            needs = [ended.get(one) for one in job["needs"] if one in jobs]
-            wanted = job["resources"]["gpus"] if slots else 0
+            _end(scheduler.running)
+            scheduler.waiting = []
+        scheduler.start_free()
+        scheduler.collect_ended()
+        time.sleep(_POLL_SECONDS)
+
+
+class _Scheduler:
+    """The jobs of one launch: which wait, run and have ended.
+
+    Attributes:
+        waiting: names of the jobs that have not started, those that others need first.
+        running: the running jobs, by name.
+        ended: exit status of the others, by name.
+    """
+
+    def __init__(self, folder: SweepFolder, launch: Path) -> None:
+        record = read_json(launch / "launch.json")
+        self._folder, self._launch = folder, launch
+        self._jobs = {name: folder.job(name) for name in record["jobs"]}
+        self._most = record["at_once"] or cap(list(self._jobs.values()))
+        self._places = folder.path.parent.parent / "places" / socket.gethostname()
+        self._places.mkdir(parents=True, exist_ok=True)
+        self._gpus = gpus()  # without any, everything runs on the CPU
+        self.waiting = list(self._jobs)
+        self.running: dict[str, _Child] = {}
+        self.ended: dict[str, int] = {}
+
+    def start_free(self) -> None:
+        """Starts the jobs that may start now, as far as places and GPUs are free."""
+        for name in list(self.waiting):
+            job = self._jobs[name]
+            needs = [self.ended.get(need) for need in job["needs"] if need in self._jobs]
+            wanted = job["resources"]["gpus"] if self._gpus else 0
             never = "a job that it needs has failed" if any(needs) else ""
-            if wanted > len(slots):
-                never = f"it asks for {wanted} GPUs, and there are {len(slots)}"
+            if wanted > len(self._gpus):
+                never = f"it asks for {wanted} GPUs, and there are {len(self._gpus)}"
             if never:
-                waiting.remove(name)
-                ended[name] = 1
-                print(f"{name}: not started: {never}", flush=True)
-                with suppress(OSError):
-                    write_json(
-                        launch / f"{name}.exit.json", {"code": 1, "signal": "", "note": never}
-                    )
-            elif None not in needs and len(running) < most:
-                own = _take(places, [f"job-{place}" for place in range(most)], 1)
-                if own is None:
-                    break
-                taken = _take(places, [f"gpu-{one}" for one in slots], wanted)
-                if taken is not None:
-                    waiting.remove(name)
-                    visible = [one.removeprefix("gpu-") for one in taken]
-                    running[name] = _start(folder, name, launch, visible, (own | taken).values())
-                for place in (own | (taken or {})).values():
-                    os.close(place)
-        for name, child in list(running.items()):
+                self._refuse(name, never)
+            elif None not in needs and len(self.running) < self._most:
+                place = _lock(self._places, [f"job-{number}" for number in range(self._most)], 1)
+                if place is None:
+                    return
+                self._start(name, wanted, place)
+
+    def _start(self, name: str, wanted: int, place: dict[str, int]) -> None:
+        """Starts a job if as many GPUs as it wants are free.
+
+        Args:
+            name: name of the job.
+            wanted: number of GPUs.
+            place: the locked place, which is given back.
+        """
+        locked = _lock(self._places, [f"gpu-{gpu}" for gpu in self._gpus], wanted)
+        if locked is not None:
+            self.waiting.remove(name)
+            visible = [gpu.removeprefix("gpu-") for gpu in locked]
+            files = (place | locked).values()
+            self.running[name] = _start_tasks(self._folder, name, self._launch, visible, files)
+        for file in (place | (locked or {})).values():
+            os.close(file)  # the job has inherited the file and holds the lock
+
+    def _refuse(self, name: str, why: str) -> None:
+        """Ends a job that can never start."""
+        self.waiting.remove(name)
+        self.ended[name] = 1
+        print(f"{name}: not started: {why}", flush=True)
+        with suppress(OSError):
+            write_json(self._launch / f"{name}.exit.json", {"code": 1, "signal": "", "note": why})
+
+    def collect_ended(self) -> None:
+        """Notes how the jobs have ended that no longer run."""
+        for name, child in list(self.running.items()):
             status = child.ended()
             if status is not None:
-                del running[name]
-                ended[name] = status
+                del self.running[name]
+                self.ended[name] = status
                 with suppress(OSError):  # a full disk: the other jobs may still get through
-                    _note_exit(folder, name, launch, child.process.pid, status)
-        time.sleep(_POLL_SECONDS)
+                    _note_exit(self._folder, name, self._launch, child.process.pid, status)
 
 
 def gpus() -> list[str]:
     """The GPUs of this machine that may be used, by the names that CUDA_VISIBLE_DEVICES takes."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
-        return [one for one in given.split(",") if one.strip() and one.strip() != "-1"]
+        return [name for name in given.split(",") if name.strip() and name.strip() != "-1"]
     if not shutil.which("nvidia-smi"):
         return []
     done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
@@ -134,20 +196,32 @@ def gpus() -> list[str]:
 
 
 def cap(jobs: list[Tree]) -> int:
-    """How many run at once: as many as there are GPUs for those that need one.
+    """How many jobs run at the same time where the user does not say.
 
-    Else as the processor's cores allow.
+    As many as there are GPUs where a job asks for one, else as many as the CPU cores allow.
+
+    Args:
+        jobs: contents of the jobs' files; only their resources are read.
     """
     if any(job["resources"]["gpus"] for job in jobs) and gpus():
         return len(gpus())
     return max(1, (os.cpu_count() or 1) // max(int(job["resources"]["cpus"]) for job in jobs))
 
 
-def _take(folder: Path, names: list[str], count: int) -> dict[str, int] | None:
-    """Locks as many of the named places as wanted: name -> open file; None where fewer are free."""
-    found: dict[str, int] = {}
+def _lock(folder: Path, names: list[str], count: int) -> dict[str, int] | None:
+    """Locks some of the named files.
+
+    Args:
+        folder: folder of the files, which are created.
+        names: names of the files, in the order in which they are tried.
+        count: how many to lock.
+
+    Returns:
+        Name -> descriptor of the open, locked file; None where fewer are free.
+    """
+    locked: dict[str, int] = {}
     for name in names:
-        if len(found) == count:
+        if len(locked) == count:
             break
         file = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -157,44 +231,63 @@ def _take(folder: Path, names: list[str], count: int) -> dict[str, int] | None:
             continue
         except OSError:  # no locks on this file system: each launch counts for itself
             pass
-        found[name] = file
-    if len(found) == count:
-        return found
-    for file in found.values():
+        locked[name] = file
+    if len(locked) == count:
+        return locked
+    for file in locked.values():
         os.close(file)
     return None
 
 
-def _start(
-    folder: SweepFolder, name: str, launch: Path, gpus: list[str], places: Iterable[int]
+def _start_tasks(
+    folder: SweepFolder, name: str, launch: Path, gpus: list[str], files: Iterable[int]
 ) -> _Child:
+    """Starts the tasks of a job.
+
+    Args:
+        folder: folder of the sweep.
+        name: name of the job.
+        launch: folder of the launch.
+        gpus: the GPUs that it may use; without any it sees what this process sees.
+        files: descriptors of the locked files that its tasks inherit.
+    """
     visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
     tasks = int(folder.job(name)["resources"]["tasks"])
     world = {"WORLD_SIZE": str(tasks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     started = []
     for rank in range(tasks):
-        own = {**world, "RANK": str(rank), "LOCAL_RANK": str(rank)} if tasks > 1 else {}
-        # What is printed before the attempt has a log of its own, and all that helpers print.
+        ranks = {**world, "RANK": str(rank), "LOCAL_RANK": str(rank)} if tasks > 1 else {}
+        # Takes what the first task prints before its attempt has a log, and all that helpers print.
         with open(launch / (f"{name}-task-{rank}.txt" if rank else f"{name}.txt"), "ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "bench.sweep.job", str(folder.path), name, launch.name],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | visible | own,
-                pass_fds=tuple(places),
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | visible | ranks,
+                pass_fds=tuple(files),
+            )
         started.append(process)
     return _Child(started[0], started[1:])
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _note_exit(folder: SweepFolder, name: str, launch: Path, pid: int, status: int) -> None:
-    """Says how a process ended, which it cannot say itself when it is killed.
+    """Writes down how a job's process ended, which it cannot do itself when it is killed.
 
-    Maybe before it had made an attempt.
+    The file goes to the attempt that the process made, or to the launch if it had made none yet.
+
+    Args:
+        folder: folder of the sweep.
+        name: name of the job.
+        launch: folder of the launch.
+        pid: id of the process.
+        status: its exit status; negative for the signal that killed it.
     """
     ended = {"code": max(status, 0), "signal": signal.Signals(-status).name if status < 0 else ""}
     for attempt in reversed(folder.attempts(name)):
@@ -205,23 +298,30 @@ def _note_exit(folder: SweepFolder, name: str, launch: Path, pid: int, status: i
 
 
 def exit_in_words(ended: Tree) -> str:
-    """How a process ended, for a person."""
-    hint = "; the kernel does that when memory runs out" if ended["signal"] == "SIGKILL" else ""
-    return (
-        f"killed by {ended['signal']}{hint}"
-        if ended["signal"]
-        else ended.get("note") or f"exit code {ended['code']}"
-    )
+    """How a process ended, for the user.
+
+    Args:
+        ended: content of an exit file: "code", "signal" and perhaps a "note".
+    """
+    if ended["signal"]:
+        hint = "; the kernel does that when memory runs out" if ended["signal"] == "SIGKILL" else ""
+        return f"killed by {ended['signal']}{hint}"
+    return ended.get("note") or f"exit code {ended['code']}"
 
 
 def exit_before_beginning(launch: Path, name: str) -> str:
-    """How a job of a launch ended before it had made an attempt; "" where it did not."""
+    """How a job ended that had not made an attempt yet; "" where there is no such end.
+
+    Args:
+        launch: folder of the launch.
+        name: name of the job.
+    """
     path = launch / f"{name}.exit.json"
     return exit_in_words(read_json(path)) if path.is_file() else ""
 
 
 def _end(running: dict[str, _Child]) -> None:
-    """Has the jobs write their checkpoints and end."""
+    """Has jobs write their checkpoints and end; kills those that take longer than a minute."""
     for child in running.values():  # helpers stop when the first task does
         child.process.terminate()
     deadline = time.monotonic() + _KILL_SECONDS

@@ -1,121 +1,38 @@
-"""What a sweep would do: cells into jobs, by shared pretraining.
+"""What a launch of a sweep would do: which cells are done, what computes the rest, and why.
 
-What is there already, what is made again and why.
+The keys of all products are computed here, once for every combination and seed, and compared with
+what is stored.
 """
 
-import math
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench import results
 from bench.core.errors import InputError, UnplacedError
 from bench.core.store import Store
-from bench.settings.specs import PlugIn, digest
+from bench.settings.specs import PlugIn
 from bench.settings.traits import sample_rate, traits
 from bench.stages.keys import Keys
-from bench.sweep.cells import Cell, cells, located
+from bench.sweep.cells import SweepCell, cells, located
+from bench.sweep.jobs import Job, Planned, make_jobs
 from bench.sweep.read import Sweep
-from bench.sweep.spec import PRODUCTS, STAGES, ResourcesSpec, SiteSpec, Stage, StagesSpec
+from bench.sweep.spec import STAGES
 from bench.sweep.state import SweepFolder, Tree, folder_of
 
 _KEYS = (*STAGES, "score")
-# A job takes seconds to start: of very many short pretrainings several share one, but not so many
-# that machines idle.
-_STEPS_WORTH_A_START = 200
-_JOBS_AT_LEAST = 32
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A cell and what is there of it.
-
-    Attributes:
-        cell: the cell.
-        stem: the name of its result's files; "" as long as its data are not prepared.
-        keys: of its products, in the order of the stages pretrain, embed, probe, score.
-        done: whether its result is stored.
-        why: for one that is not: what is missing or has changed.
-    """
-
-    cell: Cell
-    stem: str
-    keys: tuple[str, ...]
-    done: bool
-    why: str
-
-
-@dataclass
-class Job:
-    """What one process computes: a data set, or stages of one or more pretrainings with their cells.
-
-    Attributes:
-        name: of its folder.
-        kind: "prepare" or "cells".
-        groups: pretrainings, or the data set.
-        cells: that need it.
-        resources: that it needs.
-        needs: names of the jobs that must have ended well before.
-        dataset: to prepare.
-        rate: sample rate to prepare it at, in Hz.
-        stages: what it does for its cells.
-    """
-
-    name: str
-    kind: str
-    groups: list[str]
-    cells: list[Planned]
-    resources: ResourcesSpec
-    needs: list[str] = field(default_factory=list)
-    dataset: PlugIn | None = None
-    rate: int = 0
-    stages: tuple[Stage, ...] = ()
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left of it to compute."""
-        return self.kind == "cells" and all(one.done for one in self.cells)
-
-    @property
-    def leases(self) -> list[str]:
-        """What no other attempt may compute at the same time."""
-        shared = self.groups if self.kind == "prepare" or self.stages[0] != "probe" else []
-        return [*shared, *(f"cell-{one.cell.id}" for one in self.cells if "probe" in self.stages)]
-
-    def content(
-        self, sweep: Sweep, home: Path, results_folder: Path, code: Path | None, device: str
-    ) -> Tree:
-        """All that the process needs to know."""
-        bases = {one.cell.base: one.cell.spec.model_dump(mode="json") for one in self.cells}
-        listed = [
-            {
-                "id": one.cell.id, "base": one.cell.base, "group": one.cell.group, "label": one.cell.label,
-                "at": {name: getattr(one.cell.spec, name) for name in ("fraction", "draw", "seed", "probe_seed")},
-            }
-            for one in self.cells
-        ]  # fmt: skip
-        return {
-            "name": self.name, "kind": self.kind, "groups": self.groups, "stages": self.stages, "leases": self.leases,
-            "bases": bases, "cells": listed,
-            "dataset": self.dataset.model_dump(mode="json") if self.dataset else None, "rate": self.rate,
-            "needs": self.needs, "resources": self.resources.model_dump(mode="json"), "home": str(home.resolve()),
-            "results": str(results_folder.resolve()), "cwd": str(Path.cwd()), "code": str(code or ""),
-            "device": device, "requeues": sweep.spec.site.requeues,
-        }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep is made of.
+    """A sweep's cells and the jobs that compute them.
 
     Attributes:
-        sweep: as read.
-        folder: of the sweep in home.
-        cells: every cell.
-        jobs: that compute them, those first that others need.
+        sweep: the sweep as read from its file.
+        folder: folder of the sweep in home.
+        cells: every cell, with what is stored of it.
+        jobs: the jobs, those that others need first.
     """
 
     sweep: Sweep
@@ -124,42 +41,52 @@ class Plan:
     jobs: list[Job]
 
     def record(self) -> Tree:
-        """The cells as `cells.json` holds them, for `bench status` and the next plan."""
+        """The content of `cells.json`, which `bench status` and the next plan read."""
         job_of = {
-            one.cell.id: job.name for job in self.jobs if "probe" in job.stages for one in job.cells
+            planned.cell.id: job.name
+            for job in self.jobs
+            if "probe" in job.stages
+            for planned in job.cells
         }
         listed = [
             {
-                "id": one.cell.id,
-                "label": one.cell.label,
-                "job": job_of[one.cell.id],
-                "stem": one.stem,
-                "keys": one.keys,
+                "id": planned.cell.id,
+                "label": planned.cell.label,
+                "job": job_of[planned.cell.id],
+                "stem": planned.stem,
+                "keys": planned.keys,
             }
-            for one in self.cells
+            for planned in self.cells
         ]
         return {"file": str(self.sweep.path.resolve()), "cells": listed}
 
 
 def make_plan(sweep: Sweep, home: Path, results_folder: Path, *, dry: bool = False) -> Plan:
-    """Resolves a sweep's cells, looks at what is stored of them, and puts the rest into jobs.
+    """Resolves a sweep's cells, looks up what is stored of them, and puts the rest into jobs.
 
     Args:
-        sweep: as read.
-        home: of products.
-        results_folder: with stored results.
-        dry: for a look alone: of data sets that nobody has said the place of, the cells say so.
+        sweep: the sweep as read from its file.
+        home: the home folder, in which products are looked up.
+        results_folder: folder of the stored results.
+        dry: for a plan that is only looked at. Where nobody has said in which folder the files of a
+            data set lie, its cells then say so, and no error is raised.
+
+    Returns:
+        The plan.
 
     Raises:
-        InputError: a cell cannot be (see `bench.sweep.cells.cells`).
+        InputError: a cell is not possible (see `bench.sweep.cells.cells`).
+        UnplacedError: the folder of a data set is not known, and `dry` is not set.
     """
     store, folder = Store(home), folder_of(home, sweep.name, sweep.identity)
     stored = stored_names(results_folder)
     others = Counter(stem.rpartition("-")[0] for stem in stored)
-    before = {one["id"]: one for one in (folder.cells or {"cells": []})["cells"]}
-    shared: dict[tuple[str, int], Keys] = {}
+    before = {cell["id"]: cell for cell in (folder.cells or {"cells": []})["cells"]}
+    # Keys that cells share are computed once: those of a combination, then those of its seeds.
     first: dict[str, Keys] = {}
-    planned, needed = [], {}
+    shared: dict[tuple[str, int], Keys] = {}
+    planned: list[Planned] = []
+    unprepared: dict[str, tuple[PlugIn, int]] = {}
     unplaced: dict[str, str] = {}
     for cell in cells(sweep):
         if cell.base not in first and cell.base not in unplaced:
@@ -172,22 +99,30 @@ def make_plan(sweep: Sweep, home: Path, results_folder: Path, *, dry: bool = Fal
         if cell.base in unplaced:
             planned.append(Planned(cell, "", (), False, unplaced[cell.base]))
             continue
-        at = cell.base, cell.spec.seed
-        if at not in shared:
-            shared[at] = first[cell.base].other_seed(cell.spec)
-        keys = shared[at].beside(cell.spec)
-        wanted = [(keys.prepare, cell.spec.dataset)] if keys.data is None else []
-        if not keys.known and keys.pretrain_data is None:
-            wanted.append((keys.prepare_pretrain, cell.spec.pretrain_dataset))
-        for key, dataset in wanted:
-            if key not in needed:
-                needed[key] = dataset, sample_rate(cell.spec.encoder)
+        combination = cell.base, cell.spec.seed
+        if combination not in shared:
+            shared[combination] = first[cell.base].other_seed(cell.spec)
+        keys = shared[combination].beside(cell.spec)
+        for key, dataset in _unprepared(cell, keys):
+            if key not in unprepared:
+                unprepared[key] = dataset, sample_rate(cell.spec.encoder)
         planned.append(_planned(cell, keys, stored, others, before.get(cell.id)))
-    return Plan(sweep, folder, planned, _jobs(sweep, planned, shared, needed, store))
+    return Plan(sweep, folder, planned, make_jobs(sweep, planned, shared, unprepared, store))
+
+
+def _unprepared(cell: SweepCell, keys: Keys) -> list[tuple[str, PlugIn]]:
+    """The data sets of a cell that are not prepared, each with the key of its preparation."""
+    wanted = [(keys.prepare, cell.spec.dataset)] if keys.data is None else []
+    if not keys.known and keys.pretrain_data is None:
+        wanted.append((keys.prepare_pretrain, cell.spec.pretrain_dataset))
+    return wanted
 
 
 def stored_names(results_folder: Path) -> set[str]:
-    """The names of the results that are whole: with their JSON and their resampled values."""
+    """Names, without ending, of the results that are whole.
+
+    A result is whole when both its files are there: the JSON and the resampled values.
+    """
     try:
         names = {entry.name for entry in os.scandir(results_folder / "runs")}
     except OSError:
@@ -196,209 +131,64 @@ def stored_names(results_folder: Path) -> set[str]:
 
 
 def _planned(
-    cell: Cell, keys: Keys, stored: set[str], others: Counter[str], before: Tree | None
+    cell: SweepCell, keys: Keys, stored: set[str], others: Counter[str], before: Tree | None
 ) -> Planned:
+    """Says what is stored of a cell, and if its result is missing, why.
+
+    Args:
+        cell: the cell.
+        keys: keys of its products.
+        stored: names of all stored results.
+        others: how many stored results have the same name but for the key at its end.
+        before: what the last launch wrote of the cell; None where it knew no such cell.
+    """
     if not keys.known:
         return Planned(cell, "", (), False, "its data are not prepared")
-    made = (keys.pretrain, keys.embed, keys.probe, keys.cell)
-    stem = results.file_stem(cell.spec, made[-1])
+    products = (keys.pretrain, keys.embed, keys.probe, keys.cell)
+    stem = results.file_stem(cell.spec, products[-1])
     if stem in stored:
-        return Planned(cell, stem, made, True, "")
+        return Planned(cell, stem, products, True, "")
     if before and before["keys"] and before["stem"] in stored:
-        changed = next(
-            stage for stage, old, new in zip(_KEYS, before["keys"], made, strict=True) if old != new
-        )
-        return Planned(
-            cell, stem, made, False, f"made again: code or data of {changed} have changed"
-        )
-    other = others[stem.rpartition("-")[0]]
-    return Planned(
-        cell,
-        stem,
-        made,
-        False,
-        f"not there ({other} of other settings or code)" if other else "not there",
-    )
-
-
-def _jobs(
-    sweep: Sweep, planned: list[Planned], shared: dict[tuple[str, int], Keys],
-    needed: dict[str, tuple[PlugIn, int]], store: Store,
-) -> list[Job]:  # fmt: skip
-    resources, site = sweep.spec.resources, sweep.spec.site
-    jobs = [
-        Job(
-            f"prepare-{key[:12]}",
-            "prepare",
-            [f"prepare-{key}"],
-            [],
-            resources.prepare,
-            dataset=dataset,
-            rate=rate,
-        )
-        for key, (dataset, rate) in needed.items()
-    ]
-    groups: dict[str, list[Planned]] = {}
-    for one in planned:
-        groups.setdefault(one.cell.group, []).append(one)
-    # Groups of one job are of the same data, or the job would wait for more than each of them.
-    # Nothing here may depend on what is there already: a job must have the same name at every
-    # launch.
-    alike: dict[Any, list[str]] = {}
-    for group, members in groups.items():
-        spec = members[0].cell.spec
-        data = spec.dataset, spec.pretrain_dataset, sample_rate(spec.encoder)
-        alike.setdefault(digest([*data]), []).append(group)
-    for names_alike in alike.values():
-        for names in _packs({name: groups[name] for name in names_alike}, site):
-            members = [one for name in names for one in groups[name]]
-            keys = {(one.cell.base, one.cell.spec.seed): None for one in members if not one.done}
-            wanted = [
-                key
-                for at in keys
-                if at in shared
-                for key in _data_keys(shared[at])
-                if key in needed
-            ]
-            needs = [f"prepare-{key[:12]}" for key in dict.fromkeys(wanted)]
-            jobs += _stage_jobs(names, members, needs, resources, site, store)
-    return jobs
-
-
-def _data_keys(keys: Keys) -> tuple[str, str]:
-    return keys.prepare, keys.prepare_pretrain
-
-
-def _packs(groups: dict[str, list[Planned]], site: SiteSpec) -> list[list[str]]:
-    """Which groups share a job."""
-    most = site.groups_per_job or max(1, len(groups) // _JOBS_AT_LEAST)
-    packs: list[list[str]] = []
-    steps = 0.0
-    for name, members in groups.items():
-        spec = members[0].cell.spec
-        own = (
-            0
-            if not traits(spec.method.name).trains
-            else math.inf
-            if spec.train.epochs
-            else spec.train.steps
-        )
-        full = len(packs[-1]) == most if packs else True
-        if full or (not site.groups_per_job and steps + own > _STEPS_WORTH_A_START):
-            packs.append([])
-            steps = 0.0
-        packs[-1].append(name)
-        steps += own
-    return packs
-
-
-def _stage_jobs(
-    groups: list[str],
-    members: list[Planned],
-    needs: list[str],
-    resources: StagesSpec,
-    site: SiteSpec,
-    store: Store,
-) -> list[Job]:
-    """The jobs of groups, one after the other: what is not there of their stages, cut where the machine changes."""
-    base = groups[0] if len(groups) == 1 else digest(groups, 12)
-    left = [one for one in members if not one.done]
-    asked = {stage: getattr(resources, stage) for stage in STAGES}
-    trains = any(traits(one.cell.spec.method.name).trains for one in members)
-    if not trains:
-        asked["pretrain"] = resources.embed  # drawing weights is the work of a moment
-
-    def cut(stages: Sequence[Stage]) -> list[list[Stage]]:
-        parts: list[list[Stage]] = []
-        for stage in stages:
-            same = bool(parts) and asked[parts[-1][-1]].machine == asked[stage].machine
-            moment = stage == "embed" and not trains
-            if parts and (moment or site.stages == "together" or (site.stages == "auto" and same)):
-                parts[-1].append(stage)
-            else:
-                parts.append([stage])
-        return parts
-
-    # Not whether there is nothing but probes left now: the job would have another name than that
-    # which is at it.
-    chunks = site.cells_per_job > 0 and cut(STAGES)[-1] == ["probe"]
-    jobs: list[Job] = []
-    for part in (
-        cut([stage for stage in STAGES if not _stored(stage, left, store)])
-        if left
-        else [list(STAGES)]
-    ):
-        asks = _together(
-            [asked[stage] for stage in part], len(groups) if site.groups_per_job else 1
-        )
-        if part[-1] != "probe":
-            jobs.append(
-                Job(
-                    f"{base}-{'-'.join(part)}",
-                    "cells",
-                    groups,
-                    left,
-                    asks,
-                    needs,
-                    stages=tuple(part),
-                )
-            )
-            needs = [jobs[-1].name]
-            continue
-        most = site.cells_per_job if part == ["probe"] and chunks else len(members)
-        for first in range(0, len(members), most):
-            name = base if most >= len(members) else f"{base}-{1 + first // most}"
-            chunk = members[first : first + most]
-            jobs.append(Job(name, "cells", groups, chunk, asks, needs, stages=tuple(part)))
-    return jobs
-
-
-def _stored(stage: Stage, cells_: list[Planned], store: Store) -> bool:
-    """Whether the product of a stage is there for all of them; of the last one, never."""
-    place = STAGES.index(stage)
-    return stage != "probe" and all(
-        one.keys and store.has(PRODUCTS[stage], one.keys[place]) for one in cells_
-    )
-
-
-def _together(stages: list[ResourcesSpec], groups: int) -> ResourcesSpec:
-    """The most that one of the stages needs, and the time of all of them.
-
-    Times the groups where the site says how many share a job; those that share one by themselves
-    are short.
-    """
-    tasks = max(one.tasks for one in stages)
-    return ResourcesSpec(
-        gpus=-(-max(one.gpus for one in stages) // tasks) * tasks,
-        cpus=-(-max(one.cpus for one in stages) // tasks) * tasks,
-        memory_gb=max(one.memory_gb for one in stages),
-        hours=groups * sum(one.hours for one in stages),
-        nodes=max(one.nodes for one in stages),
-        tasks=tasks,
-    )
+        stages = zip(_KEYS, before["keys"], products, strict=True)
+        changed = next(stage for stage, old, new in stages if old != new)
+        why = f"made again: code or data of {changed} have changed"
+    else:
+        other = others[stem.rpartition("-")[0]]
+        why = f"not there ({other} of other settings or code)" if other else "not there"
+    return Planned(cell, stem, products, False, why)
 
 
 def check_settings(plan_: Plan) -> None:
-    """Loads the plug-ins that settings are given for, once a combination, before anything is launched.
+    """Checks the settings of all plug-ins before anything is launched, once for each combination.
+
+    Loads the plug-ins, and so torch.
+
+    Args:
+        plan_: the plan.
 
     Raises:
-        InputError: an unknown setting, a value out of range, or a batch that tasks cannot share
-            equally.
+        InputError: an unknown setting, a value out of range, or a batch that the tasks of a
+            pretraining cannot share equally.
     """
     from bench.stages.session import check
 
-    seen: set[Any] = set()
+    checked: set[str] = set()
     tasks = plan_.sweep.spec.resources.pretrain.processes
-    for one in plan_.cells:
-        if one.cell.base not in seen:
-            seen.add(one.cell.base)
-            try:
-                check(one.cell.spec)
-            except InputError as error:
-                raise located(plan_.sweep, error) from error
-            batch = one.cell.spec.train.batch_size
-            if batch % tasks and traits(one.cell.spec.method.name).trains:
-                text = f"a batch of {batch} ({one.cell.label}) cannot be shared equally by {tasks} tasks"
-                raise plan_.sweep.error(
-                    f"{text}: change them or train.batch_size", "resources", "pretrain", "tasks"
-                )
+    for planned in plan_.cells:
+        cell = planned.cell
+        if cell.base in checked:
+            continue
+        checked.add(cell.base)
+        try:
+            check(cell.spec)
+        except InputError as error:
+            raise located(plan_.sweep, error) from error
+        batch = cell.spec.train.batch_size
+        if batch % tasks and traits(cell.spec.method.name).trains:
+            raise plan_.sweep.error(
+                f"a batch of {batch} ({cell.label}) cannot be shared equally by {tasks} tasks: "
+                "change them or train.batch_size",
+                "resources",
+                "pretrain",
+                "tasks",
+            )

@@ -1,4 +1,4 @@
-"""Reading sweep files: includes laid under what includes them, and errors with the line where something stands."""
+"""Reading sweep files: their includes, and errors that name the line where a setting stands."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ from bench.sweep.spec import AXES, SweepSpec
 
 Tree = dict[str, Any]
 SHIPPED = Path(__file__).resolve().parent.parent / "sweeps"
-_LISTS = ("also", "exclude")  # of an included file and of its includer, one behind the other
+_LISTS = ("also", "exclude")  # lists that an includer adds to; all others it replaces
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Sweep:
     Attributes:
         path: the file.
         spec: what it says.
-        texts: every file that was read, the included ones first, for the lines of errors.
+        texts: path -> text of every file that was read, the included ones first; errors look up
+            lines in them.
     """
 
     path: Path
@@ -38,14 +39,19 @@ class Sweep:
 
     @property
     def identity(self) -> str:
-        """Digest of what is computed; where and with how many machines does not count."""
+        """Digest of what is computed; where it runs and on how many machines does not count."""
         grid = self.spec.model_dump(
             mode="json", include={"axes", "also", "exclude", "settings", "scale"}
         )
         return digest(grid, 10)
 
     def error(self, text: str, *where: str | int) -> InputError:
-        """An error with the place where a setting stands."""
+        """An error that begins with the file, line and column of a setting.
+
+        Args:
+            text: what is wrong.
+            where: sections, keys and indices that lead to the setting, from the outermost.
+        """
         return InputError(f"{_place(self.texts, self.path, where)}: {text}")
 
 
@@ -55,11 +61,14 @@ def shipped() -> list[str]:
 
 
 def read_sweep(name: str) -> Sweep:
-    """A sweep by the path of its TOML file, or by the name of a shipped one (with or without `.toml`).
+    """Reads a sweep file with everything that it includes.
+
+    Args:
+        name: path of a TOML file, or name of a shipped sweep (with or without `.toml`).
 
     Raises:
-        InputError: no such file, no readable TOML, an unknown key, a wrong value, or a cycle of
-            includes.
+        InputError: no such file, unreadable TOML, an unknown key, a wrong value, or files that
+            include each other in a circle.
     """
     path = Path(name)
     if not path.is_file() and len(path.parts) == 1:
@@ -80,7 +89,11 @@ def read_sweep(name: str) -> Sweep:
 
 
 def with_site(sweep: Sweep, path: Path) -> Sweep:
-    """A sweep with another file's [site] and [resources] laid over its own.
+    """A sweep with the [site] and [resources] of another file laid over its own.
+
+    Args:
+        sweep: the sweep.
+        path: a TOML file with these two sections alone.
 
     Raises:
         InputError: the file cannot be read, or holds anything else.
@@ -104,11 +117,18 @@ def with_site(sweep: Sweep, path: Path) -> Sweep:
 
 
 def _tree(path: Path, texts: dict[Path, str], above: tuple[Path, ...]) -> Tree:
-    """A file's content laid over that of the files that it includes."""
+    """The content of a file, laid over that of the files that it includes.
+
+    Args:
+        path: the file.
+        texts: gains the text of every file that is read.
+        above: the files that include it, the outermost first.
+    """
     resolved = path.resolve()
     if resolved in above:
         circle = [*above[above.index(resolved) :], resolved]
-        raise InputError(f"includes go in a circle: {' -> '.join(one.name for one in circle)}")
+        names = " -> ".join(member.name for member in circle)
+        raise InputError(f"includes go in a circle: {names}")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -117,29 +137,44 @@ def _tree(path: Path, texts: dict[Path, str], above: tuple[Path, ...]) -> Tree:
         raise InputError(
             f"cannot read the sweep file {path} ({str(reason).lower()}){by}"
         ) from error
+    content = _parsed(text, path)
+    includes = content.pop("include", [])
+    if not isinstance(includes, list) or not all(isinstance(name, str) for name in includes):
+        where = _place({path: text}, path, ("include",))
+        raise InputError(
+            f"{where}: include = {includes!r}: "
+            'give a list of files, such as include = ["site.toml"]'
+        )
+    tree: Tree = {}
+    for name in includes:
+        tree = _over(tree, _tree(path.parent / name, texts, (*above, resolved)))
+    texts.pop(path, None)  # a file that is read twice counts where it was read last
+    texts[path] = text
+    return _over(tree, content)
+
+
+def _parsed(text: str, path: Path) -> Tree:
     try:
-        own = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not a readable TOML: {error}") from error
     except RecursionError as error:
         raise InputError(
             f"{path}: not a readable TOML: lists or tables stand too deep in each other"
         ) from error
-    includes = own.pop("include", [])
-    if not isinstance(includes, list) or not all(isinstance(one, str) for one in includes):
-        where = _place({path: text}, path, ("include",))
-        raise InputError(
-            f'{where}: include = {includes!r}: give a list of files, such as include = ["site.toml"]'
-        )
-    tree: Tree = {}
-    for one in includes:
-        tree = _over(tree, _tree(path.parent / one, texts, (*above, resolved)))
-    texts.pop(path, None)
-    texts[path] = text
-    return _over(tree, own)
 
 
 def _over(tree: Tree, above: Tree, top: bool = True) -> Tree:
+    """Lays one tree over another.
+
+    Tables are joined key by key, `_LISTS` at the top are put one behind the other, and any other
+    value replaces the one below.
+
+    Args:
+        tree: the tree below.
+        above: the tree that is laid over it.
+        top: whether the trees are whole files.
+    """
     result = dict(tree)
     for name, value in above.items():
         below = result.get(name)
@@ -153,7 +188,13 @@ def _over(tree: Tree, above: Tree, top: bool = True) -> Tree:
 
 
 def _explained(error: ValidationError, texts: dict[Path, str], path: Path) -> InputError:
-    """The first complaint of pydantic with its place and, for an unknown key, the nearest known one."""
+    """The first complaint of pydantic with its place; for an unknown key, with the nearest one.
+
+    Args:
+        error: the error.
+        texts: texts of the files that were read.
+        path: the sweep file.
+    """
     first = error.errors()[0]
     where = [
         part for part in first["loc"] if isinstance(part, int) or not part.startswith("function-")
@@ -161,11 +202,8 @@ def _explained(error: ValidationError, texts: dict[Path, str], path: Path) -> In
     place, name = _place(texts, path, where), ".".join(map(str, where))
     if first["type"] == "extra_forbidden":
         known = ["include"] if len(where) == 1 else []
-        kind = (
-            f"key in [{'.'.join(str(part) for part in where[:-1])}]"
-            if len(where) > 1
-            else "section"
-        )
+        section = ".".join(str(part) for part in where[:-1])
+        kind = f"key in [{section}]" if len(where) > 1 else "section"
         return InputError(
             f"{place}: {unknown(kind, str(where[-1]), [*known, *_known(where[:-1])])}"
         )
@@ -178,16 +216,19 @@ def _explained(error: ValidationError, texts: dict[Path, str], path: Path) -> In
 
 
 def _known(where: list[str | int]) -> list[str]:
-    """The keys of a section."""
+    """The keys that a section may have.
+
+    Args:
+        where: names and indices that lead to the section; none for the whole file.
+    """
     if where and where[0] == "exclude":
         return list(AXES)
     if where and where[0] == "also":
         where = ["axes"]
     model: type[BaseModel] = SweepSpec
     for part in where:
-        inner = (
-            model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        )
+        known = str(part) in model.model_fields
+        inner = model.model_fields[str(part)].annotation if known else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner
@@ -203,19 +244,26 @@ def _place(
 ) -> str:
     """The file, line and column where a setting stands.
 
-    The line of its section, or the file alone, where it has none. Which element of a list is wrong
-    is not looked for: the column is that of the value.
+    Where the setting itself is not found, the line of the section around it; where that is not
+    found either, the file alone. Which element of a list is wrong is not looked for: the column is
+    that of the whole value.
+
+    Args:
+        texts: texts of the files that were read.
+        path: the sweep file.
+        where: sections, keys and indices that lead to the setting, from the outermost.
     """
     for given in range(len(where), 0, -1):
         for file, text in reversed(texts.items()):
-            found = _find(text, tuple(where[:given]))
-            if found:
-                return f"{file}, line {found[0]}, column {found[1]}"
+            place = _find(text, tuple(where[:given]))
+            if place:
+                return f"{file}, line {place[0]}, column {place[1]}"
     return str(path)
 
 
 def _find(text: str, where: tuple[str | int, ...]) -> tuple[int, int] | None:
-    seen: dict[str, int] = {}
+    """Line and column, from 1, of a section or a key in a TOML text; None where there is none."""
+    seen: dict[str, int] = {}  # how often a [[section]] has come, from 0
     section: tuple[str | int, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):
         header = _HEADER.match(line)

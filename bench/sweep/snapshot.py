@@ -1,4 +1,7 @@
-"""The code of a sweep, frozen when it is launched: jobs run a copy, and check that it is the copy that they run."""
+"""The code of a sweep, frozen when it is launched: jobs run a copy, and check that they do.
+
+So the source may be edited while jobs wait.
+"""
 
 import hashlib
 import os
@@ -19,20 +22,22 @@ _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
 def take(folder: Path) -> Path:
-    """Copies the code that this process runs, with plug-ins of the user's, and records where it came from.
+    """Copies the code that this process runs, with the user's plug-ins.
 
-    `origin.json` holds commit, Python and packages; `changes.diff`, what was not committed.
+    Beside the code, `origin.json` holds the commit, the versions of Python and of all packages, and
+    `changes.diff` what was not committed.
 
     Args:
-        folder: of the snapshots of a sweep.
+        folder: folder of the copies of a sweep.
 
     Returns:
-        The copy, named by the digest of its content.
+        The copy, named by the digest of its content; an equal one that is there already is used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     work = folder / f".{os.getpid()}.part"
     shutil.rmtree(work, ignore_errors=True)
     package = Path(bench.__file__).resolve().parent
+    # In a checkout methods/ and datasets/ lie beside the package, in an installation inside it.
     for name in _FOLDERS:
         source = package.parent / name if name != "bench" else package
         if source.is_dir() and (name == "bench" or not (package / name).is_dir()):
@@ -48,46 +53,56 @@ def take(folder: Path) -> Path:
         try:
             work.rename(final)
         except OSError:
-            if not final.is_dir():  # else: another launch was first with the same content
+            if not final.is_dir():  # else another launch was first with the same content
                 raise
     shutil.rmtree(work, ignore_errors=True)
     return final
 
 
 def _plugins() -> list[Path]:
-    return [Path(one) for one in os.environ.get("BENCH_PLUGINS", "").split(os.pathsep) if one]
+    """The folders of the user's plug-ins."""
+    return [Path(part) for part in os.environ.get("BENCH_PLUGINS", "").split(os.pathsep) if part]
 
 
 def environment(snapshot: Path) -> dict[str, str]:
-    """The variables with which Python finds the copy first."""
+    """The environment variables with which Python finds a copy of the code first.
+
+    Args:
+        snapshot: the copy, as `take` returned it.
+    """
     plugins = sorted((snapshot / "plugins").glob("*"), key=lambda path: int(path.name))
-    others = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
-    found = {
+    others = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    return {
         "PYTHONPATH": os.pathsep.join([str(snapshot), *others]),
-        # `python -m` would look into the current folder first, which may be a checkout
+        # `python -m` would look into the current folder first, which may be a checkout.
         "PYTHONSAFEPATH": "1",
         "BENCH_PLUGINS": os.pathsep.join(map(str, plugins)),
+        # The command `bench` sets these two for itself and gives the reasons (see
+        # `bench.cli.main`); they only count when they are set before libraries are loaded.
+        "GOMP_SPINCOUNT": "1000",
+        "THP_MEM_ALLOC_ENABLE": "1",
     }
-    # As the command `bench` sets them (see `bench.cli.main.main`); here nothing has been loaded
-    # yet.
-    return {**found, "GOMP_SPINCOUNT": "1000", "THP_MEM_ALLOC_ENABLE": "1"}
 
 
 def check(snapshot: Path) -> Tree:
-    """Makes sure that this process runs the copy, and that nobody has changed it.
+    """Makes sure that this process runs a copy of the code, and that nobody has changed the copy.
 
-    Returns where it came from.
+    Args:
+        snapshot: the copy, as `take` returned it.
+
+    Returns:
+        The content of its `origin.json`.
 
     Raises:
-        InputError: it runs other code.
+        InputError: the process runs other code.
     """
     running = Path(bench.__file__).resolve().parent.parent
     if running != snapshot.resolve():
         raise InputError(
-            f"this job was to run the code in {snapshot}, and runs that in {running}: look at site.setup"
+            f"this job was to run the code in {snapshot}, and runs that in {running}: "
+            "look at site.setup"
         )
-    found = digest_of(snapshot)
-    if found != snapshot.name:
+    if digest_of(snapshot) != snapshot.name:
         raise InputError(
             f"the frozen code in {snapshot} was changed after the launch: launch again"
         )
@@ -95,30 +110,37 @@ def check(snapshot: Path) -> Tree:
 
 
 def digest_of(folder: Path) -> str:
-    """Digest of the names and the content of all files of the code."""
-    found = hashlib.sha256()
+    """Digest of the names and contents of all files in a copy of the code."""
+    whole = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and "__pycache__" not in path.parts and name not in (_ORIGIN, _CHANGES):
-            found.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return found.hexdigest()[:16]
+            whole.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()[:16]
 
 
 def _origin(root: Path, changes: str) -> Tree:
-    """Commit, digest of what was changed since and files that git does not know, Python, versions of all packages."""
+    """Where the code comes from: the checkout's state, and the versions of Python and packages.
+
+    Args:
+        root: root of the checkout.
+        changes: the difference to its last commit.
+    """
     commit = _git(root, "rev-parse", "HEAD")
     others = _git(root, "ls-files", "--others", "--exclude-standard", "--", *_FOLDERS) or ""
+    packages = [(package.name, package.version) for package in distributions() if package.name]
     return {
         "root": str(root),
         "commit": commit.strip() if commit else None,
         "changes": hashlib.sha256(changes.encode()).hexdigest()[:16] if changes else None,
         "untracked": others.split("\n")[:-1],
         "python": sys.version.split()[0],
-        "packages": dict(sorted((one.name, one.version) for one in distributions() if one.name)),
+        "packages": dict(sorted(packages)),
     }
 
 
 def _git(root: Path, *arguments: str) -> str | None:
+    """What a git command prints; None where there is no checkout or git fails."""
     if not (root / ".git").exists():
         return None
     try:

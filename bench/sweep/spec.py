@@ -1,4 +1,7 @@
-"""What a sweep file says, as frozen specs: axes, cells left out, fixed settings, resources a stage, the site."""
+"""The content of a sweep file as frozen, validated specs.
+
+Axes, cells left out, fixed settings, the resources of each stage, and how jobs are started.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -9,6 +12,7 @@ from bench.settings.base import Spec
 
 
 def _one_value(value: Any) -> Any:
+    """Refuses lists and tables as the value of an option."""
     if not isinstance(value, bool | int | float | str):
         raise ValueError(f"{value!r}: give true, a number or a text")
     return value
@@ -20,24 +24,26 @@ Probe = Literal["linear", "mlp", "knn", "finetune"]
 Cluster = Literal["slurm", "local", "inline"]
 Stage = Literal["pretrain", "embed", "probe"]
 STAGES: tuple[Stage, ...] = ("pretrain", "embed", "probe")
-"""Of a cell, in their order; each can be a job of its own."""
+"""The stages of a cell, in their order; each can be a job of its own."""
 PRODUCTS: dict[Stage, str] = {stage: store.PRODUCTS[stage] for stage in STAGES}
-"""Where in home the product of each of them lies."""
+"""The folder in home of each stage's products."""
 
 
 class AxesSpec(Spec):
-    """The axes of a grid; an axis that is left out is the recipe's, as in `bench run`.
+    """The axes of a grid; where an axis is left out, the recipe says it, as in `bench run`.
+
+    Paths are relative to the folder in which `bench sweep` is called.
 
     Attributes:
         methods: names of `bench list methods`.
         encoders: names of `bench list encoders`.
-        recipes: names of `bench list recipes`, or TOML files, relative to the folder that `bench
-            sweep` is called in.
-        datasets: probed ones; names of `bench list datasets`, or CSVs, likewise.
-        pretrain_datasets: likewise; "same" is the probed one.
-        fractions: shares of the labels in (0, 1], or numbers of tracks.
-        draws: how many draws of each fraction below 1.
-        seeds: of pretraining.
+        recipes: names of `bench list recipes`, or paths of TOML files.
+        datasets: data sets that are probed: names of `bench list datasets`, or paths of CSVs.
+        pretrain_datasets: data sets that are pretrained on, named in the same way; "same" is the
+            probed one.
+        fractions: label fractions: shares in (0, 1], or numbers of labelled tracks.
+        draws: how many random draws of the labelled tracks, for each fraction below 1.
+        seeds: seeds of pretraining.
         probes: kinds of probes.
         probe_seeds: how many seeds of the probe.
     """
@@ -75,11 +81,11 @@ AXES = (
     "probe",
     "probe_seed",
 )
-"""What a cell has a value of on each axis, as `[[exclude]]` names it."""
+"""The axes on which every cell has one value, by the names that `[[exclude]]` uses."""
 
 
 class ExcludeSpec(Spec):
-    """Cells that are left out: those with one of the values on every axis that is named."""
+    """Cells that are left out: those with one of the given values on every axis that is given."""
 
     method: Names | None = None
     encoder: Names | None = None
@@ -106,19 +112,20 @@ class ExcludeSpec(Spec):
 
 
 class ResourcesSpec(Spec):
-    """What one stage needs.
+    """What one stage asks of the machine.
 
-    A job that does several gets the most of each, and the sum of their hours.
+    A job that computes several stages asks for the most of each resource, and for the sum of the
+    hours.
 
     Attributes:
-        gpus: of a node.
-        cpus: of a node.
-        memory_gb: RAM of a node, in GiB.
-        hours: after which the cluster ends the job; it is put in line again and goes on from its
+        gpus: GPUs of each node.
+        cpus: CPU cores of each node.
+        memory_gb: RAM of each node, in GiB.
+        hours: time limit of a job; the job is then put in line again and goes on from its
             checkpoint.
-        nodes: that pretraining runs on at the same time.
-        tasks: processes on each node that share a pretraining, each with as many of the node's GPUs
-            and CPUs.
+        nodes: number of nodes on which a pretraining runs at the same time.
+        tasks: number of processes on each node that share a pretraining; they share the node's GPUs
+            and CPUs evenly.
     """
 
     gpus: int = Field(0, ge=0, le=64)
@@ -132,23 +139,24 @@ class ResourcesSpec(Spec):
     def _tasks_share_evenly(self) -> "ResourcesSpec":
         if self.gpus % self.tasks or self.cpus % self.tasks:
             raise ValueError(
-                f"{self.gpus} GPUs and {self.cpus} CPUs cannot be shared evenly by {self.tasks} tasks"
+                f"{self.gpus} GPUs and {self.cpus} CPUs cannot be shared evenly "
+                f"by {self.tasks} tasks"
             )
         return self
 
     @property
     def machine(self) -> tuple[int | float, ...]:
-        """What must be equal for stages to run in one job without anything standing idle."""
+        """What must be equal so that two stages can share a job and leave nothing idle."""
         return self.gpus, self.cpus, self.memory_gb, self.nodes, self.tasks
 
     @property
     def processes(self) -> int:
-        """How many processes run at the same time."""
+        """The number of processes on all nodes."""
         return self.nodes * self.tasks
 
 
 class StagesSpec(Spec):
-    """Resources of each stage."""
+    """The resources of each stage."""
 
     prepare: ResourcesSpec = ResourcesSpec()
     pretrain: ResourcesSpec = ResourcesSpec()
@@ -160,7 +168,8 @@ class StagesSpec(Spec):
         for name in ("prepare", "embed", "probe"):
             if getattr(self, name).processes > 1:
                 raise ValueError(
-                    f"{name}: nodes and tasks are of pretrain alone; the other stages are one process"
+                    f"{name}: nodes and tasks are of pretrain alone; "
+                    "the other stages are one process"
                 )
         return self
 
@@ -169,24 +178,25 @@ class SiteSpec(Spec):
     """How jobs are started here.
 
     Attributes:
-        partition: of Slurm; "" for the default one.
-        account: of Slurm.
-        qos: of Slurm.
-        constraint: of Slurm: features that a node must have.
-        setup: shell lines before Python starts, such as `module load cuda`.
-        python: command of the interpreter on the nodes; "" for the one that submits.
-        stages: "apart": pretrain, embed and probe are jobs of their own, each waiting for the one
-            before; "together": one job; "auto": together where they ask for the same machine in
-            [resources].
-        groups_per_job: pretrainings, with all their cells, that one job computes one after another;
-            0 packs short ones together where there are very many, since each job takes seconds to
-            start.
-        cells_per_job: where probe is a job of its own (`stages`); 0 for all cells of their groups.
-        jobs_at_once: how many jobs of an array run at the same time; of `--cluster local`, how many
-            in all.
+        partition: partition of Slurm; "" for the default one.
+        account: account of Slurm.
+        qos: quality of service of Slurm.
+        constraint: features that a node must have, as Slurm names them.
+        setup: shell lines that run before Python starts, such as `module load cuda`.
+        python: command of the interpreter on the nodes; "" for the one that launches.
+        stages: "apart" makes pretrain, embed and probe jobs of their own, each waiting for the one
+            before; "together" makes them one job; "auto" puts those together that ask for the same
+            machine in [resources].
+        groups_per_job: number of pretrainings, with all their cells, that one job computes one
+            after another; 0 packs short ones together where there are very many, since each job
+            takes seconds to start.
+        cells_per_job: number of cells that one job probes, where probe is a job of its own (see
+            `stages`); 0 for all cells of the job's pretrainings.
+        jobs_at_once: how many jobs of an array run at the same time; with `--cluster local`, how
+            many jobs in all.
         signal_seconds: how long before its time limit a job is told to write a checkpoint.
         requeues: how often a job may be put in line again after a time limit or a preemption.
-        parameters: further options of sbatch, by their long names; those without a value are true.
+        parameters: further options of sbatch, by their long names; true for one without a value.
     """
 
     partition: str = ""
@@ -205,7 +215,13 @@ class SiteSpec(Spec):
 
 
 class AboutSpec(Spec):
-    """What the sweep is, in words."""
+    """What the sweep is, for the reader of the file.
+
+    Attributes:
+        summary: what it computes.
+        paper: the work that it follows.
+        cost: what it takes.
+    """
 
     summary: str = ""
     paper: str = ""
@@ -213,16 +229,16 @@ class AboutSpec(Spec):
 
 
 class SweepSpec(Spec):
-    """A sweep file with its includes laid under it.
+    """A whole sweep file, laid over the files that it includes.
 
     Attributes:
-        about: in words.
-        axes: the grid.
-        also: further grids; an axis that one leaves out is that of `axes`.
+        about: what the sweep is.
+        axes: axes of the grid.
+        also: further grids; an axis that is left out is that of `axes`.
         exclude: cells that are left out of every grid.
-        settings: fixed dotted settings, as in `bench run --train.steps 20`.
-        scale: share of the recipes' budgets.
-        resources: of each stage.
+        settings: fixed settings by section and name, as in `bench run --train.steps 20`.
+        scale: share of the recipes' training budgets that is used.
+        resources: resources of each stage.
         site: how jobs are started.
     """
 

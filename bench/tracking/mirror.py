@@ -1,8 +1,8 @@
-"""The mirror into MLflow, and its only writer: made from stored results and the files of sweeps, after the fact.
+"""The mirror into MLflow, made from stored results and the files of sweeps, after the fact.
 
-What is to be shown (`bench.tracking.runs`) is compared with what the store holds, and the
-difference is written (`bench.tracking.mirror.writer`): a second time there is none. These two files
-are the only ones that import mlflow.
+The runs to be shown (`bench.tracking.runs`) are compared with those that MLflow's store holds, and
+the difference is written (`bench.tracking.writer`); a second synchronisation writes nothing. Jobs
+never write to MLflow. This file and the writer are the only ones that import mlflow.
 """
 
 import fcntl
@@ -17,8 +17,9 @@ from bench.core.errors import InputError
 from bench.core.progress import say
 from bench.results import Result
 from bench.settings.specs import digest
-from bench.tracking.runs import Experiment, of_result
-from bench.tracking.writer import Known, Synced, Writer
+from bench.tracking.cells import Experiment, of_result
+from bench.tracking.known import Known
+from bench.tracking.writer import Synced, Writer
 
 _DEFAULT_STORE = "sqlite:///mlflow.db"
 _SQLITE = "sqlite:///"
@@ -26,12 +27,12 @@ _EXPERIMENT = "pretext-bench"
 
 
 def mirror(results: Sequence[Result], folder: Path, home: Path) -> str:
-    """Mirrors results into the experiment of what stands in no sweep, as `Mirror.sync` does.
+    """Mirrors results into the experiment of results that belong to no sweep.
 
     Args:
-        results: finished cells.
-        folder: results folder, for the files.
-        home: for the lock where the store is no file.
+        results: results of finished cells.
+        folder: folder of the results, for their files.
+        home: the home folder; holds the lock where the store is not a file.
 
     Returns:
         The address of the store.
@@ -45,45 +46,52 @@ def mirror(results: Sequence[Result], folder: Path, home: Path) -> str:
 
 
 def default_experiment() -> str:
-    """The experiment of results that stand in no sweep."""
+    """Name of the experiment of results that belong to no sweep."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or _EXPERIMENT
 
 
 def address() -> str:
-    """The store: MLFLOW_TRACKING_URI, or `mlflow.db` in the current folder, which is where `mlflow ui` looks."""
+    """Address of the store: MLFLOW_TRACKING_URI, or `mlflow.db` in the current folder.
+
+    `mlflow ui` looks into that file by itself.
+    """
     return os.environ.get("MLFLOW_TRACKING_URI") or _DEFAULT_STORE
 
 
 class Mirror:
-    """The store and what it is known to hold."""
+    """A store of MLflow, and what it is known to hold."""
 
     def __init__(self, home: Path) -> None:
         """Opens nothing yet.
 
         Args:
-            home: for the lock where the store is no file.
+            home: the home folder; holds the lock where the store is not a file.
         """
         self._home = home
         self._known: dict[str, Known] = {}
 
     def sync(self, gather: Callable[[], Sequence[Experiment]]) -> list[Synced]:
-        """Has the store show what is to be shown; writes nothing where it does.
+        """Makes the store show some experiments; writes only what differs.
 
         One process at a time writes to a store. What is interrupted is completed the next time.
 
         Args:
-            gather: says what is to be shown; called when no other process writes, so that what it
-                says is the latest.
+            gather: returns the experiments; it is called when no other process writes, so that what
+                it returns is the latest.
+
+        Returns:
+            What was found and written, one entry for each experiment.
 
         Raises:
             InputError: the store does not answer or takes nothing.
         """
         with _alone(self._home):
             experiments = gather()
-            known, self._known = self._known, {}  # what is interrupted is looked up again
+            # Forgotten until the end: after an interruption everything is looked up again.
+            known, self._known = self._known, {}
             try:
                 client, shown, done = _client(), set[str](), list[Synced]()
-                for experiment in sorted(experiments, key=lambda one: one.rest):
+                for experiment in sorted(experiments, key=lambda experiment: experiment.rest):
                     writer = Writer(client, experiment, known)
                     done.append(writer.write(shown if experiment.rest else set()))
                     shown |= writer.keys
@@ -91,22 +99,19 @@ class Mirror:
                 return done
             except InputError:
                 raise
-            except (
-                Exception
-            ) as error:  # mlflow's own, sqlalchemy's, requests': whatever the store is made of
+            except Exception as error:  # of mlflow, sqlalchemy or requests, as the store is made
                 raise InputError(
-                    f"MLflow at {address()}{_in_words(error)}; the same command goes on when it does, and "
-                    "MLFLOW_TRACKING_URI names another store"
+                    f"MLflow at {address()}{_in_words(error)}; the same command goes on when it "
+                    "does, and MLFLOW_TRACKING_URI names another store"
                 ) from error
 
 
 def _in_words(error: Exception) -> str:
-    """What is wrong with a store: the first line, and of a server that is not there the reason alone."""
+    """What is wrong with a store: the first line, or the reason why a server does not answer."""
     text = str(error) or type(error).__name__
     refused = r"\[Errno -?\d+\] ([^)\"']+)|(Read timed out)"
-    ended = (
-        r"\w+Error\(\d+, '([^']+)'\)|RemoteDisconnected\('([^']+)'\)"  # while it was being asked
-    )
+    # A server that ended while it was being asked.
+    ended = r"\w+Error\(\d+, '([^']+)'\)|RemoteDisconnected\('([^']+)'\)"
     reasons = re.findall(f"{refused}|{ended}", text)
     if "Max retries exceeded" in text and reasons:
         return f" does not answer ({' '.join(reasons[-1]).strip().lower()})"
@@ -114,16 +119,16 @@ def _in_words(error: Exception) -> str:
 
 
 def _client() -> Any:
+    """A client of the store, without telemetry and with little output."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
-    # A server that does not answer is said within half a minute, not after mlflow's seven tries of
-    # two minutes each.
+    # A server that does not answer is reported within half a minute; mlflow's defaults are seven
+    # tries of two minutes each.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault(
-        "MLFLOW_LOGGING_LEVEL", "WARNING"
-    )  # a new database is told of in dozens of lines
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a line a run
+    # Otherwise mlflow prints dozens of lines for a new database, and one line for every run.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(address())
@@ -131,11 +136,11 @@ def _client() -> Any:
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    """Held by the one process that writes to the store.
+    """Holds a lock so that one process at a time writes to the store.
 
-    Processes that create a database at once make each other fail (seen with mlflow 3.17), and two
-    that look for the same run and find none would make it twice. The lock lies beside a database,
-    else in home.
+    Processes that create a database at the same time make each other fail (seen with mlflow 3.17),
+    and two that look for the same run and find none would make it twice. The lock lies beside a
+    database, else in home.
     """
     store = address()
     path = home / "mlflow" / f"{digest(store)}.lock"

@@ -1,9 +1,9 @@
-"""The runs of one experiment of MLflow: looked up, compared with what is to be shown, and written where they differ.
+"""Writes the runs of one experiment of MLflow, where they differ from what is to be shown.
 
-A run is found again by the tag `cell_id` (or `pretraining_id`), which says what is asked for,
-whatever the code; so a cell that waits, runs, dies and is put in line again is one run. A run's
-scores are written once: a result that is made anew (other code, other data, and so another key)
-gets a run of its own, and the earlier one the tag `superseded_by`.
+A run is found again by its tag `cell_id` (or `pretraining_id`), which says what is asked for,
+whatever the code. So a cell that waits, runs, dies and is put in line again is one run. The scores
+of a run are written once: a result that is made anew (by other code or from other data, and so with
+another key) gets a run of its own, and the earlier run gets the tag `superseded_by`.
 """
 
 import secrets
@@ -16,23 +16,26 @@ from typing import Any
 
 from bench.core.errors import InputError
 from bench.core.progress import progress
-from bench.tracking.runs import Experiment, Run, runs
+from bench.tracking.cells import Experiment
+from bench.tracking.known import Found, Known
+from bench.tracking.runs import Run, runs
 
-_PAGE = 1000  # runs a search
-_METRICS, _PARAMETERS, _ENTITIES = (
-    1000,
-    100,
-    1000,
-)  # the most that one call may carry, the last of all kinds together
+_PAGE = 1000  # the most runs that one search returns
+# The most that one call may carry: metrics, parameters, and everything together.
+_METRICS, _PARAMETERS, _ENTITIES = 1000, 100, 1000
 _LONGEST_TAG = 500
 _STATUS = {
-    "done": "FINISHED", "running": "RUNNING", "queued": "SCHEDULED", "failed": "FAILED", "stopped": "KILLED",
+    "done": "FINISHED",
+    "running": "RUNNING",
+    "queued": "SCHEDULED",
+    "failed": "FAILED",
+    "stopped": "KILLED",
     "missing": "KILLED",
-}  # fmt: skip
+}
 _PARENT = "mlflow.parentRunId"
 _ENDED = ("FINISHED", "FAILED", "KILLED")
 _TAGS = {"cell": ("cell_id", "cell"), "pretraining": ("pretraining_id", "pretraining")}
-"""The tags of a kind of runs: what is asked for, and the key of what is there."""
+"""For each kind of run, the tag with what is asked for, and the tag with the product's key."""
 
 
 @dataclass
@@ -40,50 +43,16 @@ class Synced:
     """What a synchronisation found and did in one experiment.
 
     Attributes:
-        name: of the experiment.
-        cells: how many of its cells have a run, by their states.
-        new: runs that were made, those of pretrainings included.
-        changed: runs that were there and were not as they should be.
+        name: name of the experiment.
+        cells: number of its cells that have a run, by their states.
+        new: number of runs that were made, those of pretrainings included.
+        changed: number of runs that were there and had to be changed.
     """
 
     name: str
     cells: Counter[str]
     new: int
     changed: int
-
-
-@dataclass
-class Found:
-    """A run as the store has it, kept up to date as it is written.
-
-    Attributes:
-        id: of MLflow.
-        status: likewise.
-        started: in milliseconds since 1970.
-        tags: all of them.
-        bare: whether it has no settings yet.
-    """
-
-    id: str
-    status: str
-    started: int
-    tags: dict[str, str]
-    bare: bool
-
-
-@dataclass
-class Known:
-    """What an experiment holds.
-
-    Attributes:
-        id: of the experiment.
-        writer: names the last synchronisation that wrote to it.
-        found: its runs by their kind and by what is asked for, the oldest first.
-    """
-
-    id: str
-    writer: str
-    found: dict[tuple[str, str], list[Found]]
 
 
 class Writer:
@@ -93,9 +62,9 @@ class Writer:
         """Looks up what the experiment holds.
 
         Args:
-            client: of MLflow.
+            client: client of MLflow.
             experiment: what is to be shown.
-            known: what was known of experiments by their names; kept up to date.
+            known: what is known of experiments, by name; kept up to date.
 
         Raises:
             InputError: the experiment was deleted.
@@ -103,26 +72,18 @@ class Writer:
         self._client, self._experiment = client, experiment
         self._new: set[str] = set()
         self._changed: set[str] = set()
-        self._latest: dict[
-            tuple[str, str], tuple[str, Found]
-        ] = {}  # of what is asked for, the run that counts
+        # By kind and by what is asked for: when the latest result was made, and its run.
+        self._latest: dict[tuple[str, str], tuple[str, Found]] = {}
         self._touched = False
         id_, writer = self._open()
         self._known = known.get(experiment.name) or Known("", "", {})
-        # To look for ten thousand runs takes most of a minute; where nobody else has written there
-        # is no need to.
+        # Looking up ten thousand runs takes most of a minute, and is not needed where nobody else
+        # has written in between.
         if (self._known.id, self._known.writer) != (id_, writer):
             self._known = known[experiment.name] = Known(id_, writer, {})
             for run in self._search():
-                info, data = (
-                    run.info,
-                    run.data,
-                )  # what has no settings yet was left by a process that was killed
-                self._take_up(
-                    Found(
-                        info.run_id, info.status, info.start_time, dict(data.tags), not data.params
-                    )
-                )
+                info, tags, bare = run.info, dict(run.data.tags), not run.data.params
+                self._take_up(Found(info.run_id, info.status, info.start_time, tags, bare))
 
     @property
     def keys(self) -> set[str]:
@@ -137,7 +98,12 @@ class Writer:
     def write(self, elsewhere: set[str]) -> Synced:
         """Writes what differs.
 
-        Results whose keys are shown elsewhere, and not here, are left to that.
+        Args:
+            elsewhere: keys of results that other experiments show; those that this one does not
+                show yet are left out.
+
+        Returns:
+            What was found and written.
         """
         here = self.keys
         cells = [
@@ -159,7 +125,11 @@ class Writer:
         )
 
     def _open(self) -> tuple[str, str]:
-        """Id of the experiment, which is made where it is missing, and who wrote to it last."""
+        """Looks the experiment up, or makes it.
+
+        Returns:
+            Its id, and the name of the synchronisation that wrote to it last.
+        """
         name = self._experiment.name
         found = self._client.get_experiment_by_name(name)
         if found is None:
@@ -172,7 +142,7 @@ class Writer:
         return str(found.experiment_id), str(found.tags.get("writer", ""))
 
     def _touch(self) -> None:
-        """Called before anything is written, so that others who know what the experiment held look again."""
+        """Signs the experiment before the first write, so that other processes look it up again."""
         if not self._touched:
             self._touched = True
             writer = secrets.token_hex(8)
@@ -181,32 +151,47 @@ class Writer:
 
     def _search(self) -> list[Any]:
         """Every run of the experiment, the oldest first."""
-        found: list[Any] = []
+        runs: list[Any] = []
         page = None
         while True:
             part = self._client.search_runs([self._known.id], max_results=_PAGE, page_token=page)
-            found += part
+            runs += part
             page = part.token
             if not page:
-                return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+                return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
 
     def _take_up(self, found: Found) -> None:
+        """Notes a run by its kind and by what is asked for."""
         for kind, (asked, _) in _TAGS.items():
             if asked in found.tags:
                 self._known.found.setdefault((kind, found.tags[asked]), []).append(found)
 
     def _look_up(self, run: Run) -> Found | None:
-        """The run that shows what is to be shown, or may come to."""
-        there = _TAGS[run.kind][1]
-        mine = self._known.found.get((run.kind, run.id), [])
-        same = [one for one in mine if run.key and one.tags.get(there) == run.key]
-        begun = [one for one in mine if there not in one.tags]
-        last = [] if run.key else [one for one in mine if "superseded_by" not in one.tags]
+        """The run in the store that stands for a run to be shown; None where there is none.
+
+        It is the run with the same result; else one that has no result yet; else, where no result
+        is awaited, the latest.
+        """
+        key_tag = _TAGS[run.kind][1]
+        candidates = self._known.found.get((run.kind, run.id), [])
+        same = [found for found in candidates if run.key and found.tags.get(key_tag) == run.key]
+        begun = [found for found in candidates if key_tag not in found.tags]
+        last = (
+            [] if run.key else [found for found in candidates if "superseded_by" not in found.tags]
+        )
         return next(iter(same + begun + last), None)
 
     def _place(self, run: Run, parent: Found | None) -> Found | None:
-        """Has the store show a run; None where there is nothing new to show."""
-        asked, there = _TAGS[run.kind]
+        """Makes the store show a run.
+
+        Args:
+            run: the run.
+            parent: the run of its pretraining in the store.
+
+        Returns:
+            The run in the store; None of a missing cell that has none, which gets none.
+        """
+        asked, key_tag = _TAGS[run.kind]
         found = self._look_up(run)
         if found is None and run.state == "missing":
             return None
@@ -217,7 +202,7 @@ class Writer:
             "state": run.state,
             "why": run.why[:_LONGEST_TAG],
         }
-        tags |= {there: run.key} if run.result else {}
+        tags |= {key_tag: run.key} if run.result else {}
         tags |= {_PARENT: parent.id} if parent else {}
         if found is None:
             found = self._create(run, tags)
@@ -225,7 +210,7 @@ class Writer:
         if rank >= self._latest.get((run.kind, run.id), ("", found))[0]:
             self._latest[run.kind, run.id] = rank, found
         if run.kind == "cell" and run.result is None and "complete" in found.tags:
-            return found  # its result was stored once, and stays shown
+            return found  # its result was stored once and stays shown, though it is gone now
         self._set_tags(found, tags)
         if run.result and found.tags.get("complete") != run.key:
             self._complete(found, run)
@@ -236,12 +221,12 @@ class Writer:
         return found
 
     def _create(self, run: Run, tags: dict[str, str]) -> Found:
+        """Makes a run in the store."""
         begun = run.times[0] or _now()
-        tags = {name: value for name, value in tags.items() if value} | {
-            "mlflow.source.name": "bench"
-        }
+        tags = {name: value for name, value in tags.items() if value}
+        tags["mlflow.source.name"] = "bench"
         with suppress(KeyError, OSError):  # a user without a name
-            tags = {**tags, "mlflow.user": getuser()}
+            tags["mlflow.user"] = getuser()
         self._touch()
         made = self._client.create_run(
             self._known.id, start_time=begun, run_name=run.name, tags=tags
@@ -252,12 +237,16 @@ class Writer:
         return found
 
     def _complete(self, found: Found, run: Run) -> None:
-        """Writes what a result says; what a killed process had written of it is not there twice."""
+        """Writes the metrics and settings of a result, and its file.
+
+        What a killed process had written of it is overwritten, so that nothing is there twice.
+        """
         self._touch()
         self._changed.add(found.id)
         if run.path:
             self._client.log_artifact(found.id, str(run.path))
-        # The time of a point is the result's: the same point written again is the same to MLflow.
+        # A point has the time of the result, so that MLflow takes a point that is written again for
+        # the same one.
         points = [(name, value, run.times[1], step) for name, value, step in run.points]
         self._log(found, run.parameters, points, {"complete": run.key})
 
@@ -268,20 +257,27 @@ class Writer:
         points: list[tuple[str, float, int, int]],
         tags: dict[str, str],
     ) -> None:
-        """Writes in as few calls as may be, tags last."""
+        """Writes in as few calls as possible; tags last, since they say that the rest is there.
+
+        Args:
+            found: the run.
+            parameters: settings, by dotted name.
+            points: metrics as (name, value, time in milliseconds since 1970, step).
+            tags: tags.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
         self._touch()
         values = [Param(name, value) for name, value in parameters.items()]
         metrics = [Metric(*point) for point in points]
         while values or metrics or tags:
-            some, values = values[:_PARAMETERS], values[_PARAMETERS:]
-            room = min(_METRICS, _ENTITIES - len(some) - len(tags))
+            first, values = values[:_PARAMETERS], values[_PARAMETERS:]
+            room = min(_METRICS, _ENTITIES - len(first) - len(tags))
             batch, metrics = metrics[:room], metrics[room:]
             last = {} if values or metrics else tags
             self._client.log_batch(
                 found.id,
-                params=some,
+                params=first,
                 metrics=batch,
                 tags=[RunTag(name, value) for name, value in last.items()],
             )
@@ -289,7 +285,7 @@ class Writer:
             tags = {} if last else tags
 
     def _set_tags(self, found: Found, wanted: dict[str, str]) -> None:
-        """Has a run carry tags; an empty one is taken off."""
+        """Makes a run carry tags; one with the value "" is taken off."""
         new = {
             name: value for name, value in wanted.items() if value and found.tags.get(name) != value
         }
@@ -304,6 +300,7 @@ class Writer:
             self._changed.add(found.id)
 
     def _set_status(self, found: Found, status: str, ended: int = 0) -> None:
+        """Makes a run have a status; `ended` is in milliseconds since 1970, 0 for now."""
         if found.status == status:
             return
         self._touch()
@@ -315,7 +312,7 @@ class Writer:
         self._changed.add(found.id)
 
     def _settle(self) -> None:
-        """Names the run that counts on those that did before it, and ends what nothing is heard of any more."""
+        """Marks earlier runs as superseded, and ends runs that nothing is heard of any more."""
         for place, found in self._known.found.items():
             latest = self._latest[place][1] if place in self._latest else None
             for run in found:
@@ -331,4 +328,5 @@ class Writer:
 
 
 def _now() -> int:
+    """The time in milliseconds since 1970."""
     return round(datetime.now(UTC).timestamp() * 1000)

@@ -387,9 +387,9 @@ import os, signal, subprocess, sys, threading, time
 from multiprocessing import get_context
 from pathlib import Path
 from bench.core import progress
-from bench.sweep.job import _signals_of_a_job
+from bench.sweep.signals import signals_of_a_job
 threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # as that of the heartbeat
-with _signals_of_a_job(Path("nowhere"), {"kind": "prepare"}):
+with signals_of_a_job(Path("nowhere"), {"kind": "prepare"}):
     decoder = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     renderer = get_context("spawn").Process(target=time.sleep, args=(60,))
     renderer.start()

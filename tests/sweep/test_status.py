@@ -112,7 +112,7 @@ def test_after_a_look_at_its_files(job, monkeypatch):
 
 def test_after_a_look_at_what_is_left_to_do(job, monkeypatch):
     """It is not started again."""
-    monkeypatch.setattr(launch, "job_states", job.before(launch.job_states))
+    monkeypatch.setattr(launch, "job_states", job.before(status.job_states))
     done = launch.launch(read_sweep(str(job.file)), job.home, job.results, "local")
     assert (done.jobs, done.active, done.left) == ([], 0, 0)
     assert all(one.done for one in done.plan.cells)

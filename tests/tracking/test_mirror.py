@@ -23,7 +23,7 @@ import pytest
 from bench import results
 from bench.cli import track
 from bench.tracking import runs as mirrored
-from bench.tracking.runs import Cell
+from bench.tracking.cells import TrackedCell
 from tests.conftest import make_tones
 from tests.sweeping import ROOT, Runner, write_sweep, write_trouble
 from tests.synthetic_results import write_cells
@@ -228,7 +228,7 @@ def test_an_earlier_result_of_a_sweep_stays_with_the_sweep(main, store, tmp_path
 def test_a_pretraining_runs_while_its_cells_wait_for_it(tmp_path):
     result = results.read(write_cells(tmp_path, methods=("simclr",), fractions=(1.0,))[0])
     cells = [
-        Cell(str(number), "", "queued", "waits", spec=result.spec, pretraining="g")
+        TrackedCell(str(number), "", "queued", "waits", spec=result.spec, pretraining="g")
         for number in range(2)
     ]
     ((waiting,), below) = mirrored.runs(cells)

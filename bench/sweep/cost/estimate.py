@@ -25,7 +25,8 @@ from bench.sweep.cost.rates import (
     whole_kind,  # fmt: skip
 )
 from bench.sweep.cost.work import DataSets, Piece, Pieces, training_steps
-from bench.sweep.plan import Job, Plan
+from bench.sweep.jobs import Job
+from bench.sweep.plan import Plan
 
 _SCORE_SECONDS = 3.3e-9
 """Of a resample, a test track and a tag: 5 conventions and metrics of 1000 x 5000 x 50

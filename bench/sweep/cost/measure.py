@@ -28,14 +28,14 @@ from bench.core.randomness import generator
 from bench.core.store import Store, read_json
 from bench.data.prepared import Prepared
 from bench.settings.specs import LabelsSpec, PlugIn, RunSpec
-from bench.settings.traits import Traits
+from bench.settings.traits import Traits, sample_rate
 from bench.stages.embed.segments import Embeddings
 from bench.stages.keys import prepare_key
-from bench.stages.parts import device_name
 from bench.stages.probe.labelled import labelled
 from bench.stages.probe.stage import probe_all
 from bench.stages.run import run
 from bench.stages.session import Place, check, device_of
+from bench.stages.words import device_name
 from bench.sweep.cost.rates import (
     Rate,
     Rates,
@@ -320,7 +320,7 @@ def _prepared_rate(
     dataset: PlugIn, few: RunSpec, rates: Rates, temporary: Store, source: str
 ) -> None:
     """Notes how long a second of audio took, where tracks were decoded."""
-    folder = temporary.folder("prepared", prepare_key(dataset, few.encoder, temporary))
+    folder = temporary.folder("prepared", prepare_key(dataset, sample_rate(few.encoder), temporary))
     seconds = read_json(folder / "run.json")["seconds"]
     found = read_data(folder)
     if seconds and found and found.bytes:

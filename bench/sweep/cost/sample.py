@@ -46,7 +46,7 @@ def some_tracks(
     Returns:
         The whole data set where it is prepared in `store`; else None.
     """
-    key = prepare_key(dataset, few.encoder, store)
+    key = prepare_key(dataset, sample_rate(few.encoder), store)
     there = store.folder("prepared", key)
     whole = open_prepared(there) if store.has("prepared", key) else None
 
@@ -58,7 +58,7 @@ def some_tracks(
         else:
             _noise(few, seconds, most, folder)
 
-    temporary.produce("prepared", prepare_key(dataset, few.encoder, temporary), make)
+    temporary.produce("prepared", prepare_key(dataset, sample_rate(few.encoder), temporary), make)
     return whole
 
 

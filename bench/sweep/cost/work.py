@@ -16,9 +16,9 @@ from bench.core.store import Store, read_json
 from bench.data.manifest import SPLITS
 from bench.settings.specs import PlugIn, RunSpec, digest
 from bench.settings.traits import sample_rate, traits
-from bench.stages.keys import prepared_key
+from bench.stages.keys import prepare_key
 from bench.stages.pretrain.schedule import budget
-from bench.sweep.plan import Job, Planned
+from bench.sweep.jobs import Job, Planned
 from bench.sweep.spec import PRODUCTS, STAGES
 
 _KEYS: dict[str, int] = {
@@ -174,7 +174,7 @@ class DataSets:
 
     def _prepared(self, dataset: PlugIn, there: int, wanted: int) -> Data | None:
         return read_data(
-            self._store.folder("prepared", prepared_key(dataset, there, self._store)), wanted
+            self._store.folder("prepared", prepare_key(dataset, there, self._store)), wanted
         )
 
     def pretraining_tracks(self, spec: RunSpec) -> int | None:
