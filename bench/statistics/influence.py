@@ -1,35 +1,48 @@
-"""What each test track does to a metric: influence, jackknife values, and the bias of average precision."""
+"""Influence and jackknife values of each test track, and the bias of average precision.
+
+The influence of a track is the derivative of a metric with respect to the track's weight at weight
+one (the infinitesimal jackknife; Efron, "The Jackknife, the Bootstrap and Other Resampling Plans",
+SIAM 1982, chapter 6). The sum of the squared influences estimates the variance of the metric.
+"""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.threads import in_threads
-from bench.statistics.metrics import threshold_places
+from bench.statistics.ranked import (
+    Ranked,
+    count_ranking,
+    expected_precision,
+    ordered_correctly,
+    sums_from,
+)
 
 
 def ranking_influence(
     scores: np.ndarray, labels: np.ndarray, left_out: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Influence of each track on the ROC-AUC and the average precision of each tag.
+    """Computes the influence of each track on ROC-AUC and average precision of each tag.
 
-    The derivative of `ranking` with respect to the track's weight, at weights of one. Of the
-    ROC-AUC it is, over the number of its kind, the share of the other kind that the track is
-    ordered rightly against, less the area: the components of DeLong, DeLong and Clarke-Pearson
-    (Biometrics 44, 1988). The macro average's influence is the mean over the tags.
+    It is the derivative of `ranking` with respect to the track's weight. For the ROC-AUC it is the
+    share of the other kind (of negatives for a positive, and the reverse) that the track is ordered
+    correctly against, less the area, divided by the number of tracks of its own kind: the
+    components of DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988). The influence on the
+    macro average is the mean over the tags.
 
     Args:
         scores: (tracks, tags) finite.
         labels: (tracks, tags) bool.
-        left_out: whether to scale both kinds of a tag by number / (number - 1), and to centre the
-            tag again: as if the track had been left out (of the area exactly, `ranking_jackknife`).
-            The sum of squares is otherwise too small where a tag has few positives, and a test made
-            of it finds differences where there are none.
+        left_out: whether to scale the values of both kinds by n / (n - 1), n being the number of
+            the kind, and to centre each tag again. This approximates leaving out the track (for the
+            ROC-AUC exactly, see `ranking_jackknife`). Without it, the sum of squares is too small
+            where a tag has few positives, and a test built on it finds differences that do not
+            exist.
 
     Returns:
-        Two (tracks, tags) float64; each column sums to zero, and is NaN where `ranking` is.
+        Two (tracks, tags) float64: influence on ROC-AUC and on average precision. Each column sums
+        to zero, and is NaN where `ranking` is.
     """
     auroc, precision = _by_tag(_influence, scores, labels)
     if not left_out:
@@ -44,7 +57,10 @@ def ranking_influence(
 def ranking_micro_influence(
     scores: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Influence of each track, with all its labels, on the ROC-AUC and average precision over all (track, tag) pairs.
+    """Computes the influence of each track on micro ROC-AUC and micro average precision.
+
+    These are the metrics of all (track, tag) pairs as one ranking; the influence of a track is the
+    sum over its pairs.
 
     Args:
         scores: (tracks, tags) finite, comparable between tags.
@@ -58,21 +74,22 @@ def ranking_micro_influence(
 
 
 def ranking_jackknife(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each tag's ROC-AUC and its average precision less `precision_bias` lose without a track.
+    """Computes how much each tag's ROC-AUC and corrected average precision lose without a track.
 
-    The jackknife's influence values, theta - theta without the track (Efron and Tibshirani 1993,
-    chapter 11), times (tracks - 1) / tracks, which puts them on the scale of `ranking_influence`.
-    Of a tag with few positives they are larger, and the variance that they give is too large rather
-    than too small (Efron and Stein, "The Jackknife Estimate of Variance", Annals of Statistics 9,
-    1981), whereas the influence gives one that is too small. Tracks without which nothing can be
-    scored lose nothing.
+    These are the jackknife's influence values, the metric less the metric without the track (Efron
+    and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 11), times (tracks - 1) /
+    tracks, which puts them on the scale of `ranking_influence`. Average precision is corrected by
+    `precision_bias`. For a tag with few positives the values are larger than the influence. The
+    variance that they give is too large rather than too small (Efron and Stein, "The Jackknife
+    Estimate of Variance", Annals of Statistics 9, 1981), whereas that from the influence is too
+    small. If the metric is not defined without a track, the track's value is 0.
 
     Args:
         scores: (tracks, tags) finite.
         labels: (tracks, tags) bool.
 
     Returns:
-        Two (tracks, tags) float64, NaN where `ranking` is.
+        Two (tracks, tags) float64: for ROC-AUC and for average precision, NaN where `ranking` is.
     """
     return _by_tag(_jackknife, scores, labels)
 
@@ -80,31 +97,44 @@ def ranking_jackknife(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarra
 def ranking_micro_jackknife(
     scores: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same over all (track, tag) pairs, (tracks,) each: the sum of what is lost without each of a track's pairs."""
+    """Computes jackknife values over all (track, tag) pairs as one ranking.
+
+    The value of a track is the sum of what is lost without each of its pairs, one at a time.
+
+    Args:
+        scores: (tracks, tags) finite, comparable between tags.
+        labels: (tracks, tags) bool.
+
+    Returns:
+        Two (tracks,) float64: for ROC-AUC and for average precision.
+    """
     auroc, precision = _jackknife(scores, labels)
     return auroc.sum(1), precision.sum(1)
 
 
 def precision_bias(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """By how much each tag's average precision is expected to exceed that of endless tracks.
+    """Estimates by how much each tag's average precision exceeds that of an infinite test set.
 
-    The precision at a positive counts the positive itself, P / (P + N), where one more of endless
-    tracks would find K / (K + N) with K = P - 1 others. Given how many tracks lie above, each is a
-    positive with the probability that precision is to estimate, so that the latter has no bias (K
-    and N being nearly Poisson), but for two details: K is scaled by positives / (positives - 1), as
-    one positive of them all is missing; and a positive at the very top, where K + N is zero, is
-    expected halfway between its own precision, 1, and what is expected at the next positive. (A tag
-    with one positive has no others; K is then 1/2.) In simulations what remains is within 0.12
-    standard deviations of the tag's average precision, of up to 0.57 without. The bootstrap sees
-    but 0.6 of the bias, since a resample's duplicates meet a ranking in which each positive has
-    counted itself already.
+    The precision at a positive counts the positive itself: it is P / (P + N) for P positives and N
+    negatives down to it, where a new track at the same place would find K / (K + N) with the K = P
+    - 1 others. Given how many tracks lie above, each is a positive with the probability that the
+    precision estimates, so that K / (K + N) is unbiased (K and N are nearly Poisson), except for
+    two details. K is scaled by positives / (positives - 1), since one of all positives is missing
+    from it. And for a positive at the very top, where K + N is zero, the expected precision is set
+    halfway between its own, 1, and that of the next positive. (A tag with a single positive has no
+    others; K is then 1/2.)
+
+    In simulations, the remaining bias is within 0.12 standard deviations of the tag's average
+    precision; it is up to 0.57 without the correction. The bootstrap shows only 0.6 of the bias,
+    since the duplicates in a resample join a ranking in which each positive has counted itself
+    already.
 
     Args:
         scores: (tracks, tags) finite.
         labels: (tracks, tags) bool.
 
     Returns:
-        (tags,) float64; NaN without a positive.
+        (tags,) float64; NaN for a tag without a positive.
     """
     return np.array(
         [
@@ -115,79 +145,17 @@ def precision_bias(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def precision_micro_bias(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The same over all (track, tag) pairs as one ranking, as if they were of different tracks."""
+    """Estimates the bias over all pairs as one ranking, as if each were a track of its own."""
     return _precision_bias(scores, labels)
 
 
 def _precision_bias(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Expected excess of the average precision of one ranking of all pairs."""
-    steps = _steps(scores, labels)
-    if not len(steps.here):
+    """Estimates the bias of the average precision of one ranking; see `precision_bias`."""
+    ranked = count_ranking(scores, labels)
+    if not len(ranked.here):
         return float("nan")
-    precision = steps.positives / (steps.positives + steps.negatives)
-    return float((steps.here * (precision - _expected(steps))).sum() / steps.total)
-
-
-class _Steps(NamedTuple):
-    """One ranking as its thresholds see it, from the highest to the lowest.
-
-    Attributes:
-        here: (thresholds,) positives with the score of each threshold.
-        tied: (thresholds,) negatives with that score.
-        positives: (thresholds,) positives down to it.
-        negatives: (thresholds,) negatives down to it.
-        total: number of positives.
-        rest: number of negatives.
-        place: (tracks, tags) number of thresholds above each score.
-        at_threshold: (tracks, tags) bool, whether the score is that of a threshold.
-    """
-
-    here: np.ndarray
-    tied: np.ndarray
-    positives: np.ndarray
-    negatives: np.ndarray
-    total: int
-    rest: int
-    place: np.ndarray
-    at_threshold: np.ndarray
-
-
-def _steps(scores: np.ndarray, labels: np.ndarray) -> _Steps:
-    """The one ranking of all pairs of (tracks, tags) scores and bool labels."""
-    thresholds, place, tied = threshold_places(scores, labels)
-    number = len(thresholds)
-    slots = np.bincount((2 * place + labels).ravel(), minlength=2 * number + 1)
-    here, negatives = slots[1::2], slots[0::2]
-    return _Steps(
-        here=here,
-        tied=np.bincount(place[tied & ~labels], minlength=number),
-        positives=here.cumsum(),
-        negatives=negatives[:-1].cumsum(),
-        total=int(here.sum()),
-        rest=int(negatives.sum()),
-        place=place,
-        at_threshold=tied,
-    )
-
-
-def _expected(
-    steps: _Steps, fewer_positives: int = 0, fewer_negatives: int = 0, total: int | None = None
-) -> np.ndarray:
-    """(thresholds,) precision that one more track would find, see `precision_bias`.
-
-    With fewer positives or negatives at and above every threshold, and with another number of
-    positives in all, it is that of the ranking from which a pair has been deleted above.
-    """
-    total = steps.total if total is None else total
-    others: NDArray[np.float64] = np.maximum(steps.positives - 1.0 - fewer_positives, 0)
-    others = others * total / (total - 1) if total > 1 else np.full(len(others), 0.5)
-    negatives = np.maximum(steps.negatives - fewer_negatives, 0)
-    expected: NDArray[np.float64] = others / np.maximum(others + negatives, 0.5)
-    # Nothing but one positive down to here: it is at the very top. (Were it deleted itself, its
-    # value is not used.)
-    for top in np.flatnonzero((steps.positives - fewer_positives == 1) & (negatives == 0)):
-        expected[top] = (1 + (expected[top + 1] if total > 1 else 1 / 3)) / 2
-    return expected
+    precision = ranked.positives / (ranked.positives + ranked.negatives)
+    return float((ranked.here * (precision - expected_precision(ranked))).sum() / ranked.total)
 
 
 def _by_tag(
@@ -195,82 +163,69 @@ def _by_tag(
     scores: np.ndarray,
     labels: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two (tracks, tags) results of a function of one tag's (tracks, 1) scores and labels."""
-    found = in_threads(
+    """Applies a function of (tracks, 1) scores and labels to each tag, and joins the results."""
+    of_tags = in_threads(
         lambda tag: function(scores[:, tag, None], labels[:, tag, None]), range(scores.shape[1])
     )
-    first, second = (np.concatenate(columns, axis=1) for columns in zip(*found, strict=True))
+    first, second = (np.concatenate(columns, axis=1) for columns in zip(*of_tags, strict=True))
     return first, second
 
 
 def _influence(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Influence of each pair of one ranking on its ROC-AUC and average precision, each (tracks, tags).
+    """Computes the influence of each pair of one ranking on its ROC-AUC and average precision.
 
-    With P and N positives and negatives down to a threshold, average precision is the mean over the
-    positives k of P_k / (P_k + N_k). The derivative of that precision is N_k / (P_k + N_k)^2 for a
-    positive ranked at or above k and -P_k / (P_k + N_k)^2 for a negative; a positive also brings
-    its own term.
+    With P_k positives and N_k negatives at or above positive k, average precision is the mean of
+    P_k / (P_k + N_k) over the positives. Its derivative with respect to the weight of a pair ranked
+    at or above k is N_k / (P_k + N_k)^2 for a positive and -P_k / (P_k + N_k)^2 for a negative. A
+    positive also adds its own term to the mean.
+
+    Returns:
+        Two (tracks, tags) float64: for ROC-AUC and for average precision.
     """
-    steps = _steps(scores, labels)
-    both = steps.positives + steps.negatives
-    # One more place is that of the negatives below all thresholds.
-    with_positive = np.append(steps.positives / both, 0)[steps.place]
-    later_positive = _from_here(steps.here * steps.negatives / both**2)[steps.place]
-    later_negative = _from_here(steps.here * steps.positives / both**2)[steps.place]
-    right, area = _right(steps, labels)
-    with np.errstate(
-        invalid="ignore", divide="ignore"
-    ):  # NaN where there is no positive or no negative, as said
-        precision = np.float64((steps.here * steps.positives / both).sum()) / steps.total
-        of_precision = (
-            np.where(labels, with_positive - precision + later_positive, -later_negative)
-            / steps.total
-        )
-        return (right - area) / np.where(labels, steps.total, steps.rest), of_precision
-
-
-def _right(steps: _Steps, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    """(tracks, tags) share of the other kind that each pair is ordered rightly against, ties one half; and ROC-AUC."""
-    with np.errstate(invalid="ignore", divide="ignore"):  # NaN where there is no other kind
-        wrong = np.append(steps.negatives - 0.5 * steps.tied, 0) / np.float64(steps.rest)
-        above = np.insert(steps.positives, 0, 0) + 0.0
-        found = (
-            above[steps.place] + 0.5 * steps.at_threshold * np.append(steps.here, 0)[steps.place]
-        )
-        area = 1 - (steps.here * wrong[:-1]).sum() / np.float64(steps.total)
-        return np.where(labels, 1 - wrong[steps.place], found / np.float64(steps.total)), float(
-            area
-        )
+    ranked = count_ranking(scores, labels)
+    both = ranked.positives + ranked.negatives
+    # The zero that is appended belongs to the negatives below all thresholds.
+    with_positive = np.append(ranked.positives / both, 0)[ranked.place]
+    later_positive = sums_from(ranked.here * ranked.negatives / both**2)[ranked.place]
+    later_negative = sums_from(ranked.here * ranked.positives / both**2)[ranked.place]
+    right, area = ordered_correctly(ranked, labels)
+    # Without a positive or a negative the divisions are 0 / 0, which gives NaN as documented.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.float64((ranked.here * ranked.positives / both).sum()) / ranked.total
+        of_positive = with_positive - precision + later_positive
+        of_precision = np.where(labels, of_positive, -later_negative) / ranked.total
+        return (right - area) / np.where(labels, ranked.total, ranked.rest), of_precision
 
 
 def _jackknife(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What ROC-AUC and corrected average precision of one ranking lose without each pair, each (tracks, tags)."""
-    steps = _steps(scores, labels)
-    right, area = _right(steps, labels)
-    # The mean over a kind without one of it: (n a - a_i) / (n - 1). The only one of its kind lies
-    # on the mean.
-    of_auroc = (right - area) / np.maximum(np.where(labels, steps.total, steps.rest) - 1, 1)
-    if not steps.total:
+    """Computes what ROC-AUC and corrected average precision of one ranking lose without each pair.
+
+    Returns:
+        Two (tracks, tags) float64: for ROC-AUC and for average precision.
+    """
+    ranked = count_ranking(scores, labels)
+    right, area = ordered_correctly(ranked, labels)
+    # ROC-AUC is a mean a of n values a_i over a kind; without one of them it is (n a - a_i) / (n -
+    # 1), a loss of (a_i - a) / (n - 1). The only pair of its kind equals the mean: no loss.
+    of_auroc = (right - area) / np.maximum(np.where(labels, ranked.total, ranked.rest) - 1, 1)
+    if not ranked.total:
         return of_auroc, np.full(scores.shape, np.nan)
-    corrected = (steps.here * _expected(steps)).sum() / steps.total
-    without_positive = np.append(_without_positive(steps, corrected), 0)
-    without_negative = np.append(_without_negative(steps), corrected)
+    corrected = (ranked.here * expected_precision(ranked)).sum() / ranked.total
+    without_positive = np.append(_without_positive(ranked, corrected), 0)
+    without_negative = np.append(_without_negative(ranked), corrected)
     of_precision = corrected - np.where(
-        labels, without_positive[steps.place], without_negative[steps.place]
+        labels, without_positive[ranked.place], without_negative[ranked.place]
     )
     scale = 1 - 1 / len(scores)
     return scale * of_auroc, scale * of_precision
 
 
-def _from_here(values: np.ndarray) -> np.ndarray:
-    """Sums of the values from each place to the last, and a zero for the place after it."""
-    return np.append(values[::-1].cumsum()[::-1], 0.0)
-
-
 def classification_influence(
     predicted: np.ndarray, truth: np.ndarray, classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Influence of each track on accuracy and macro F1, the derivatives of `classification` at weights of one.
+    """Computes the influence of each track on accuracy and macro F1.
+
+    These are the derivatives of `classification` with respect to the weights, at weights of one.
 
     Args:
         predicted: (tracks,) int class indices.
@@ -278,49 +233,53 @@ def classification_influence(
         classes: number of classes.
 
     Returns:
-        Two (tracks,) float64 that sum to zero.
+        Two (tracks,) float64 that sum to zero: for accuracy and for macro F1.
     """
     hit = (predicted == truth).astype(np.float64)
     hits = np.bincount(truth, hit, minlength=classes)
     occurrences = np.bincount(truth, minlength=classes) + np.bincount(predicted, minlength=classes)
     share = np.divide(1.0, occurrences, out=np.zeros(classes), where=occurrences > 0)
     f1 = 2 * hits * share
-    # F1 = 2 TP / (predicted + true): a track adds to the sums of the class it has and of the one it
-    # was given.
+    # F1 = 2 TP / (predicted + true): a track's weight changes the F1 of its true class and of the
+    # class that is predicted for it.
     slope = 2 * hit * share[truth] - (f1 * share)[truth] - (f1 * share)[predicted]
     return (hit - hit.mean()) / len(hit), slope / (occurrences > 0).sum()
 
 
-def _without_negative(steps: _Steps) -> np.ndarray:
-    """(thresholds,) corrected average precision without a negative between each threshold and the one above."""
-    before, after = _expected(steps), _expected(steps, fewer_negatives=1)
-    changed = _from_here(steps.here * (after - before))[:-1]
-    if steps.positives[0] == 1 and steps.negatives[0] == 0 and len(changed) > 1:
-        # The topmost positive is expected halfway to the second, which a negative between the two
-        # moves.
+def _without_negative(ranked: Ranked) -> np.ndarray:
+    """Computes corrected average precision without one of the negatives of each slot.
+
+    Entry j is for a negative between threshold j and the one above it: (thresholds,).
+    """
+    before, after = expected_precision(ranked), expected_precision(ranked, fewer_negatives=1)
+    changed = sums_from(ranked.here * (after - before))[:-1]
+    if ranked.positives[0] == 1 and ranked.negatives[0] == 0 and len(changed) > 1:
+        # The expected precision of the topmost positive depends on that of the second, which
+        # deleting a negative between the two changes.
         changed[1] += after[0] - before[0]
-    without: NDArray[np.float64] = ((steps.here * before).sum() + changed) / steps.total
+    without: NDArray[np.float64] = ((ranked.here * before).sum() + changed) / ranked.total
     return without
 
 
-def _without_positive(steps: _Steps, corrected: float) -> np.ndarray:
-    """(thresholds,) corrected average precision without a positive of each threshold.
+def _without_positive(ranked: Ranked, corrected: float) -> np.ndarray:
+    """Computes corrected average precision without one of the positives of each threshold.
 
-    As it is where it is the only.
+    Where there is only one positive, it stays as it is: (thresholds,).
     """
-    left = steps.total - 1
+    left = ranked.total - 1
     if not left:
         return np.full(1, corrected)
-    above, below = _expected(steps, total=left), _expected(steps, fewer_positives=1, total=left)
+    above = expected_precision(ranked, total=left)
+    below = expected_precision(ranked, fewer_positives=1, total=left)
     sums = (
-        np.insert((steps.here * above).cumsum(), 0, 0)[:-1]
-        + _from_here(steps.here * below)[:-1]
+        np.insert((ranked.here * above).cumsum(), 0, 0)[:-1]
+        + sums_from(ranked.here * below)[:-1]
         - below
     )
-    if steps.positives[0] == 1 and steps.negatives[0] == 0 and len(sums) > 1:
-        # The topmost positive is expected halfway to the second, which may be the one that is
-        # missing, or be lower now.
-        second = below[1] if steps.here[1] > 1 else below[2] if left > 1 else 1 / 3
+    if ranked.positives[0] == 1 and ranked.negatives[0] == 0 and len(sums) > 1:
+        # The expected precision of the topmost positive depends on that of the second. If the
+        # second is deleted, it depends on what is left at its threshold or at the next one.
+        second = below[1] if ranked.here[1] > 1 else below[2] if left > 1 else 1 / 3
         sums[1] += (1 + second) / 2 - above[0]
     without: NDArray[np.float64] = sums / left
     return without
