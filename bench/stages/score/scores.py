@@ -1,4 +1,4 @@
-"""Scores of one cell: every metric of the test logits with its bootstrap intervals and its resampled values.
+"""Scores of one cell: every metric of the test logits, its bootstrap intervals and its resamples.
 
 An interval says how far the score varies with the choice of test tracks; whether two methods differ
 is read from their paired difference. Which kinds of intervals there are, and how well they cover:
@@ -17,18 +17,15 @@ from bench.data.prepared import Prepared
 from bench.settings.specs import ScoreSpec
 from bench.stages.embed.neighbours import RECALL_AT, recall_at
 from bench.stages.probe.aggregate import AGGREGATIONS
-from bench.statistics.bootstrap import resample_counts
-from bench.statistics.influence import (
-    classification_influence,
-    precision_bias,
-    precision_micro_bias,
-    ranking_influence,
-    ranking_jackknife,
-    ranking_micro_influence,
-    ranking_micro_jackknife,
+from bench.stages.score.values import (
+    Values,
+    classification_values,
+    mean_of_known,
+    ranking_values,
 )
+from bench.statistics.bootstrap import resample_counts
 from bench.statistics.intervals import bca, by_group, interval, percentile
-from bench.statistics.metrics import classification, one_vs_rest, ranking, ranking_micro
+from bench.statistics.metrics import one_vs_rest
 
 Kind = Literal["tags", "classes"]
 Pair = tuple[float, float]
@@ -36,7 +33,7 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class Metric:
-    """One number and what the bootstrap says of it.
+    """The value of one metric and its bootstrap intervals.
 
     Attributes:
         value: the metric of the test tracks themselves, not the mean of the resamples.
@@ -65,9 +62,10 @@ class Scores:
         metrics: "map_macro", "map_micro", "roc_auc_macro", "roc_auc_micro", for classes "accuracy"
             and "f1_macro".
         per_tag: "average_precision" and "roc_auc", each (tags,), NaN where `valid` is false.
-        influence: (tracks,) of "map_macro" and so on: what an infinitesimal weight more on a track
+        influence: by the name of the metric (tracks,): what an infinitesimal weight more on a track
             adds to the metric.
-        jackknife: likewise, what the metric would lose without the track, for standard errors.
+        jackknife: by the name of the metric (tracks,): what the metric would lose without the
+            track, for standard errors.
         valid: (tags,) bool: tags with a positive and a negative test track; all averages are over
             these.
         tracks: number of scored test tracks.
@@ -88,9 +86,9 @@ class HeldOut:
     Attributes:
         labels: (tracks, tags) bool for tags, (tracks,) int for classes.
         kind: "tags" or "classes".
-        groups: (tracks,) group of each track.
-        purpose: names the data set and split, and no method: cells scored under one name share
-            their resamples.
+        groups: (tracks,) group of each track, its artist or album.
+        purpose: names the data set and split for the random generator. It does not name the method:
+            cells scored under one name share their resamples.
     """
 
     labels: NDArray[np.bool_] | NDArray[np.int64]
@@ -120,7 +118,7 @@ def conventions(
     aggregation: str,
     counts: NDArray[np.int32],
 ) -> dict[str, Scores]:
-    """The scores of one cell under every convention that its logits allow, the one asked for first.
+    """Scores one cell under every convention that its logits allow, the one asked for first.
 
     Conventions differ in how segments become a track's score (mean embedding, mean probability)
     and, where some test tracks have no tag, in whether those are scored. All share their resamples,
@@ -130,7 +128,7 @@ def conventions(
         logits: (tracks, outputs) of each aggregation.
         test: the test split.
         spec: resamples, and whether untagged tracks are kept.
-        aggregation: the one that is asked for.
+        aggregation: how segments become a track's score in the convention that is asked for.
         counts: of `test.resamples(spec)`.
 
     Returns:
@@ -138,21 +136,22 @@ def conventions(
     """
     untagged = test.kind == "tags" and not test.labels.any(1).all()
     order = [aggregation, *(name for name in AGGREGATIONS if name != aggregation)]
-    kept: list[str] = (
-        [spec.untagged, "removed" if spec.untagged == "kept" else "kept"] if untagged else ["kept"]
-    )
-    tagged = (
-        np.asarray(test.positives(0).any(1)) if untagged else np.ones(len(test.labels), dtype=bool)
-    )
-    found: dict[str, Scores] = {}
+    choices: list[str] = ["kept"]
+    if untagged:
+        choices = [spec.untagged, "removed" if spec.untagged == "kept" else "kept"]
+    everything = np.ones(len(test.labels), dtype=bool)
+    tagged = np.asarray(test.positives(0).any(1)) if untagged else everything
+    results: dict[str, Scores] = {}
     for name in order:
-        for which in kept:
-            scored = tagged if which == "removed" else np.ones(len(tagged), dtype=bool)
-            if found and not _scorable(test, logits[name].shape[1], scored).any():
+        for choice in choices:
+            scored = tagged if choice == "removed" else everything
+            # The first convention, the one asked for, is scored in any case: its error is the
+            # cell's.
+            if results and not _scorable(test, logits[name].shape[1], scored).any():
                 continue  # with one tag, nothing is left to tell its tracks from
-            title = f"{name}, untagged {which}" if untagged else name
-            found[title] = score(logits[name], test, spec, counts, scored)
-    return found
+            title = f"{name}, untagged {choice}" if untagged else name
+            results[title] = score(logits[name], test, spec, counts, scored)
+    return results
 
 
 def score(
@@ -162,7 +161,7 @@ def score(
     counts: NDArray[np.int32],
     scored: NDArray[np.bool_] | None = None,
 ) -> Scores:
-    """Scores test logits.
+    """Scores the logits of the test split.
 
     Macro metrics are averages over the valid tags; in a resample, over those of which it still
     holds a positive. Classes are scored as tags too, one against the rest, by the log-odds of the
@@ -176,15 +175,10 @@ def score(
         scored: (tracks,) bool: tracks that count; all where not given.
 
     Raises:
-        InputError: where the logits are not finite, or nothing can be scored.
+        InputError: the logits are not finite or not as many as test tracks, or no tag has both a
+            positive and a negative.
     """
-    if not np.isfinite(logits).all():
-        wrong = int((~np.isfinite(logits)).sum())
-        raise InputError(f"{wrong} of {logits.size} test logits are not finite; the probe diverged")
-    if len(logits) != len(test.labels):
-        raise InputError(
-            f"{len(logits)} rows of logits for {len(test.labels)} test tracks; they must be as many"
-        )
+    _check(logits, test)
     rows = np.flatnonzero(np.ones(len(logits), dtype=bool) if scored is None else scored)
     logits, labels, counts = logits[rows], test.labels[rows], counts[rows]
     scores, positive = logits.astype(np.float64), test.positives(logits.shape[1])[rows]
@@ -193,74 +187,47 @@ def score(
     valid = _scorable(test, logits.shape[1], rows)
     if not valid.any():
         raise InputError(
-            f"no tag has a positive and a negative among the {len(labels)} test tracks: nothing to score"
+            f"no tag has a positive and a negative among the {len(labels)} test tracks: "
+            "nothing to score"
         )
-    scores, positive = scores[:, valid], positive[:, valid]
-    auroc, precision = ranking(scores, positive, counts)
-    auroc_micro, precision_micro = ranking_micro(scores, positive, counts)
-    series = {
-        "map_macro": _mean_of_known(precision),
-        "map_micro": precision_micro,
-        "roc_auc_macro": _mean_of_known(auroc),
-        "roc_auc_micro": auroc_micro,
-    }
-    # Left out: plain influences of rare tags find differences where there are none.
-    influence = _by_name(
-        ranking_influence(scores, positive, left_out=True),
-        ranking_micro_influence(scores, positive),
-    )
-    jackknife = _by_name(
-        ranking_jackknife(scores, positive), ranking_micro_jackknife(scores, positive)
-    )
-    bias: dict[str, float | None] = {
-        "map_macro": float(np.nanmean(precision_bias(scores, positive))),
-        "map_micro": precision_micro_bias(scores, positive),
-        "f1_macro": None,  # as the resamples show it
-    }
+    ranked, per_tag = ranking_values(scores[:, valid], positive[:, valid], counts)
+    kinds = [ranked]
     if test.kind == "classes":
-        predicted, classes = logits.argmax(1), logits.shape[1]
-        series["accuracy"], series["f1_macro"] = classification(predicted, labels, classes, counts)
-        # Neither hangs on single tracks as the ranking of a rare tag does: the infinitesimal
-        # jackknife will do.
-        for found in (influence, jackknife):
-            found["accuracy"], found["f1_macro"] = classification_influence(
-                predicted, labels, classes
-            )
+        truth = np.asarray(labels, dtype=np.int64)
+        kinds.append(classification_values(logits.argmax(1), truth, logits.shape[1], counts))
     groups = test.groups[rows] if spec.by == "group" else None
+    tracks = len(test.labels)
     return Scores(
         metrics={
-            name: _metric(
-                values,
-                influence[name],
-                jackknife[name],
-                bias.get(name, 0.0),
-                groups,
-                spec.confidence,
-            )
-            for name, values in series.items()
+            name: _metric(name, values, groups, spec.confidence)
+            for values in kinds
+            for name in values.series
         },
-        per_tag={
-            "average_precision": _spread(precision[0], valid),
-            "roc_auc": _spread(auroc[0], valid),
+        per_tag={name: _of_all_tags(values, valid) for name, values in per_tag.items()},
+        influence={
+            name: _of_all_tracks(part, rows, tracks)
+            for values in kinds
+            for name, part in values.influence.items()
         },
-        influence={name: _at(rows, values, len(test.labels)) for name, values in influence.items()},
-        jackknife={name: _at(rows, values, len(test.labels)) for name, values in jackknife.items()},
+        jackknife={
+            name: _of_all_tracks(part, rows, tracks)
+            for values in kinds
+            for name, part in values.jackknife.items()
+        },
         valid=valid,
         tracks=len(labels),
     )
 
 
-def _by_name(
-    macro: tuple[NDArray[np.float64], NDArray[np.float64]],
-    micro: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> dict[str, NDArray[np.float64]]:
-    """Values of each track by the metric's name: of ROC-AUC and average precision, (tracks, tags) and (tracks,)."""
-    return {
-        "roc_auc_macro": macro[0].mean(1),
-        "map_macro": macro[1].mean(1),
-        "roc_auc_micro": micro[0],
-        "map_micro": micro[1],
-    }
+def _check(logits: NDArray[np.float32], test: HeldOut) -> None:
+    """Refuses logits that cannot be scored."""
+    if not np.isfinite(logits).all():
+        wrong = int((~np.isfinite(logits)).sum())
+        raise InputError(f"{wrong} of {logits.size} test logits are not finite; the probe diverged")
+    if len(logits) != len(test.labels):
+        raise InputError(
+            f"{len(logits)} rows of logits for {len(test.labels)} test tracks; they must be as many"
+        )
 
 
 def _scorable(
@@ -278,9 +245,9 @@ def retrieval(
     spec: ScoreSpec,
     counts: NDArray[np.int32],
 ) -> dict[str, Metric]:
-    """Recall-at-k of the embeddings among the test tracks, macro over tags.
+    """Computes recall at k of the embeddings among the test tracks, macro over tags.
 
-    No probe has a part in it.
+    It needs no probe.
 
     Args:
         nearest: (tracks, k) each test track's nearest test tracks.
@@ -288,31 +255,31 @@ def retrieval(
         test: the test split.
         spec: confidence of the intervals.
         counts: of `test.resamples(spec)`.
+
+    Returns:
+        By name, "recall_at_1" and so on; empty where no tag has two test tracks.
     """
     labels = test.positives(outputs)
-    found = {}
+    metrics = {}
     for k in RECALL_AT:
-        values = _mean_of_known(recall_at(nearest, labels, k, counts))
+        values = mean_of_known(recall_at(nearest, labels, k, counts))
         if np.isnan(values[0]):
             continue  # no tag has two test tracks
         low, high = percentile(values[1:], spec.confidence)
         # A mean of hits is not biased: the percentiles serve, and need no influence of each track.
-        found[f"recall_at_{k}"] = Metric(
+        metrics[f"recall_at_{k}"] = Metric(
             float(values[0]), low, high, (low, high), (low, high), 0.0, values[1:]
         )
-    return found
+    return metrics
 
 
 def _metric(
-    values: NDArray[np.float64],
-    influence: NDArray[np.float64],
-    jackknife: NDArray[np.float64],
-    bias: float | None,
-    groups: NDArray[np.str_] | None,
-    confidence: float,
+    name: str, values: Values, groups: NDArray[np.str_] | None, confidence: float
 ) -> Metric:
-    """The metric of (1 + resamples,) values, the first of them without resampling."""
-    value, resampled = float(values[0]), values[1:]
+    """Computes the intervals of one metric."""
+    value, resampled = float(values.series[name][0]), values.series[name][1:]
+    influence, jackknife = values.influence[name], values.jackknife[name]
+    bias = values.bias[name]
     if bias is None:
         bias = float(np.nanmean(resampled)) - value if (~np.isnan(resampled)).any() else 0.0
     if groups is not None:
@@ -322,35 +289,27 @@ def _metric(
     return Metric(value, low, high, *both, bias, resampled)
 
 
-def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(resamples,) means over the tags of (resamples, tags) that are not NaN.
-
-    NaN, without a warning, where all are.
-    """
-    known = ~np.isnan(values)
-    count = known.sum(1)
-    total = np.where(known, values, 0.0).sum(1)
-    mean = np.full(len(values), np.nan)
-    np.divide(total, count, out=mean, where=count > 0)
-    return mean
-
-
-def _spread(values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _of_all_tags(values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(tags,) with the values of the valid tags in their places and NaN in the others."""
     spread = np.full(len(valid), np.nan)
     spread[valid] = values
     return spread
 
 
-def _at(rows: NDArray[np.int64], values: NDArray[np.float64], tracks: int) -> NDArray[np.float64]:
-    """(tracks,) with the values of the scored tracks in their places and 0 in the others, which add nothing."""
+def _of_all_tracks(
+    values: NDArray[np.float64], rows: NDArray[np.int64], tracks: int
+) -> NDArray[np.float64]:
+    """(tracks,) with the values of the scored tracks in their places.
+
+    It is 0 in the others, which add nothing to a metric.
+    """
     spread = np.zeros(tracks)
     spread[rows] = values
     return spread
 
 
 def test_split(data: Prepared) -> HeldOut:
-    """The test split, as scores need it."""
+    """Takes from a prepared data set what scores need of its test split."""
     rows = data.rows("test")
     labels = data.labels.argmax(axis=1) if data.kind == "classes" else data.labels
     groups = data.tracks["group"].to_numpy(str)[rows]
