@@ -1,34 +1,16 @@
-"""Views, store, decoding and splits: what must hold for any input."""
+"""Views: where segments lie, and what a batch depends on."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pytest
-import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.core.randomness import generator, seed_for
-from bench.data.audio_files import UnreadableError
-from bench.data.decode import decode
-from bench.data.pcm import PcmStore, shard_name
-from bench.data.tracks_csv import CsvSettings, _draw, manifest
+from bench.data.pcm import PcmStore
 from bench.data.views import ViewSampler, segment_starts
 from bench.settings.specs import ViewsSpec
-from bench.stages.prepare.shards import lay_out
-from tests.conftest import RATE, tone, write_csv
-
-
-def store_of(folder: Path, lengths: list[int]) -> PcmStore:
-    """Track t at sample s holds t * 1000 + s % 1000, so that every view says where it was cut."""
-    tracks = [
-        np.array([number * 1000 + place % 1000 for place in range(length)], np.int16)
-        for number, length in enumerate(lengths)
-    ]
-    np.concatenate(tracks).tofile(folder / shard_name(0))
-    return PcmStore(folder, lay_out(np.array(lengths, np.int64)), sample_rate=100)
+from tests.data.stores import store_of
 
 
 def sampler(
@@ -36,12 +18,6 @@ def sampler(
 ) -> ViewSampler:
     rows = np.arange(len(store.frames))
     return ViewSampler(store, rows, 1.0, views, batch_size, ViewsSpec.model_validate(spec), seed)
-
-
-def test_pcm_store_reads_what_was_written_and_repeats_short_tracks(tmp_path):
-    store = store_of(tmp_path, [300, 30])
-    assert store.read(0, 10, 5).tolist() == [10, 11, 12, 13, 14]
-    assert store.read(1, 28, 5).tolist() == [1028, 1029, 1000, 1001, 1002]
 
 
 @settings(deadline=None, max_examples=40)
@@ -136,133 +112,3 @@ def test_segments_do_not_overlap_and_stay_inside(frames, samples):
     assert all(later - earlier == samples for earlier, later in itertools.pairwise(starts))
     assert len(starts) == 1 or starts[-1] + samples <= frames
     assert frames - (starts[-1] + samples) < samples
-
-
-@pytest.mark.parametrize(
-    ("ending", "subtype"),
-    [("wav", "PCM_16"), ("wav", "FLOAT"), ("flac", "PCM_24"), ("ogg", "VORBIS"), ("mp3", None)],
-)
-def test_decodes_resamples_and_mixes_to_mono(tmp_path, ending, subtype):
-    audio = tone(440, 1.0, 0, rate=44_100)
-    soundfile.write(
-        tmp_path / f"a.{ending}", np.stack([audio, 0.5 * audio], axis=1), 44_100, subtype=subtype
-    )
-    decoded = decode(tmp_path / f"a.{ending}", 16_000)
-    assert abs(len(decoded.samples) - 16_000) < (20 if ending != "mp3" else 2_000)
-    spectrum = np.abs(np.fft.rfft(decoded.samples[:16_000]))
-    assert abs(spectrum.argmax() * 16_000 / len(decoded.samples[:16_000]) - 440) < 3
-    assert abs(np.abs(decoded.samples).max() / 32767 - 0.75 * np.abs(audio).max()) < 0.05
-    assert decoded.gain_db == 0
-
-
-def test_resampling_does_not_alias(tmp_path):
-    time = np.arange(44_100) / 44_100
-    soundfile.write(
-        tmp_path / "high.wav", 0.5 * np.sin(2 * np.pi * 12_000 * time), 44_100, subtype="FLOAT"
-    )
-    soundfile.write(
-        tmp_path / "low.wav", 0.5 * np.sin(2 * np.pi * 1_000 * time), 44_100, subtype="FLOAT"
-    )
-    high, low = (
-        decode(tmp_path / f"{name}.wav", 16_000).samples[500:-500].astype(float)
-        for name in ("high", "low")
-    )
-    assert high.std() < 1e-4 * low.std()
-
-
-def test_too_loud_audio_is_lowered_and_said(tmp_path):
-    soundfile.write(tmp_path / "loud.wav", 4 * tone(300, 1.0, 0), RATE, subtype="FLOAT")
-    decoded = decode(tmp_path / "loud.wav", RATE)
-    assert np.abs(decoded.samples).max() == 32767
-    assert -6 < decoded.gain_db < -3
-
-
-@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "aiff", "au"])
-def test_truncated_files_are_refused_and_whole_ones_are_not(tmp_path, ending):
-    path = tmp_path / f"a.{ending}"
-    soundfile.write(path, tone(440, 4.0, 0, rate=22_050), 22_050)
-    decode(path, 16_000)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
-    with pytest.raises(UnreadableError, match=r"truncated|not readable"):
-        decode(path, 16_000)
-
-
-@settings(deadline=None, max_examples=30)
-@given(sizes=st.lists(st.integers(1, 6), min_size=8, max_size=40), seed=st.integers(0, 100))
-def test_a_drawn_split_keeps_groups_whole_and_is_near_its_shares(sizes, seed):
-    groups = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
-    labels = [["a"] if number % 3 else ["b"] for number in range(len(groups))]
-    tracks = pd.DataFrame({"group": groups, "tags": labels})
-    dealt = _draw(tracks, {"train": 0.7, "valid": 0.1, "test": 0.2}, seed)
-    assert dealt == _draw(tracks, {"train": 0.7, "valid": 0.1, "test": 0.2}, seed)
-    by_group = pd.DataFrame({"group": groups, "split": dealt}).groupby("group")["split"].nunique()
-    assert (by_group == 1).all()
-    assert set(dealt) == {"train", "valid", "test"}
-    assert abs(dealt.count("train") / len(dealt) - 0.7) < 0.35
-
-
-def test_csv_with_other_split_names_tags_and_extra_columns(tmp_path):
-    rows = [
-        {
-            "path": f"{number}.wav",
-            "tags": "rock | loud" if number % 2 else "",
-            "split": split,
-            "mood": "happy",
-            "track_id": f"t{number}",
-        }
-        for number, split in enumerate(
-            ["training", "Train", "validation", "dev", "TEST", "testing"]
-        )
-    ]
-    read = manifest(write_csv(tmp_path / "t.csv", rows), CsvSettings())
-    assert read.kind == "tags"
-    assert read.tags == ("loud", "rock")
-    assert read.tracks["split"].tolist() == ["train", "train", "valid", "valid", "test", "test"]
-    assert read.tracks["tags"].tolist()[:2] == [[], ["loud", "rock"]]
-    assert read.tracks["mood"].tolist() == ["happy"] * 6
-    assert read.split_name == "csv"
-
-
-def test_csv_without_valid_tracks_draws_them_from_train(tmp_path):
-    rows = [
-        {"path": f"{n}.wav", "label": "ab"[n % 2], "split": "train" if n < 30 else "test"}
-        for n in range(40)
-    ]
-    read = manifest(write_csv(tmp_path / "t.csv", rows), CsvSettings(split_seed=3))
-    counts = read.tracks["split"].value_counts()
-    assert counts["test"] == 10
-    assert 2 <= counts["valid"] <= 8
-    assert read.split_name == "csv+valid-3"
-    assert "drew 15 %" in read.notes[0]
-
-
-def test_csv_warns_of_groups_in_two_splits(tmp_path):
-    rows = [
-        {
-            "path": f"{n}.wav",
-            "label": "ab"[n % 2],
-            "split": ["train", "valid", "test"][n % 3],
-            "group": "x",
-        }
-        for n in range(9)
-    ]
-    assert (
-        "1 groups stand in more than one split"
-        in manifest(write_csv(tmp_path / "t.csv", rows), CsvSettings()).notes[0]
-    )
-
-
-def test_stereo_that_cancels_in_mono_is_silent(tmp_path):
-    audio = tone(440, 1.0, 0)
-    soundfile.write(tmp_path / "a.wav", np.stack([audio, -audio], axis=1), RATE)
-    with pytest.raises(UnreadableError, match="silent"):
-        decode(tmp_path / "a.wav", RATE)
-
-
-@pytest.mark.parametrize("name", ["a.raw", "x" * 300 + ".wav", "nul\0.wav", "folder", "loop"])
-def test_paths_that_are_no_audio_files_have_a_reason(tmp_path, name):
-    (tmp_path / "a.raw").write_bytes(b"1234" * 100)
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    with pytest.raises(UnreadableError):
-        decode(tmp_path / name, RATE)

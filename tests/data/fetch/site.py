@@ -115,7 +115,7 @@ def serve(handler: Handler, body: bytes) -> None:
 
 
 def status(code: int, body: bytes = b"", **headers: str) -> Trick:
-    return lambda handler, _: handler.answer(code, body, **headers)
+    return lambda handler, _: handler.answer(code, body, None, **headers)
 
 
 def stall(handler: Handler, body: bytes) -> None:
