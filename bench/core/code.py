@@ -1,4 +1,6 @@
-"""What code computes, as a digest: part of the name of every product, so that no product of other code is used.
+"""What code computes, as a digest: part of the name of every product.
+
+So no product of other code is ever used.
 
 The code of a module is its own text and that of every module of this package that it uses, followed
 import by import. What cannot change a number does not count: comments, docstrings, the order and
@@ -50,11 +52,13 @@ class _Used:
         name: as the module calls it.
         module: where it comes from, such as "bench.data.views".
         attribute: what it is called there; "" for the module itself.
+        handed_on: whether others may find it in this module (`import x as x`, `import *`).
     """
 
     name: str
     module: str
     attribute: str
+    handed_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,7 @@ def _digest(
 
 @cache
 def _read(module: str, path: Path, _mtime_ns: int) -> _Read:
-    """Reads a file once while it is unchanged: a plan of thousands of cells asks for the same few files."""
+    """Reads a file once while it is unchanged: thousands of cells ask for the same few files."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     except (SyntaxError, ValueError) as error:
@@ -155,12 +159,14 @@ def _read(module: str, path: Path, _mtime_ns: int) -> _Read:
     imported = list(_imported(tree, module, path))
     plain = _Plain({used.name for used in imported if used.module == _PROGRESS}).visit(tree)
     names = {node.id for node in ast.walk(plain) if isinstance(node, ast.Name)}
-    kept = {used for used in imported if used.name in names or path.name == "__init__.py"}
+    if path.name == "__init__.py" or "__all__" in names:
+        names |= {used.name for used in imported}  # handed on, not used here
+    kept = {used for used in imported if used.name in names or used.handed_on}
     return _Read(ast.dump(plain), tuple(sorted(kept, key=lambda used: (used.name, used.module))))
 
 
 def _imported(tree: ast.Module, module: str, path: Path) -> Iterator[_Used]:
-    """The names that a file imports from this package, or from the third party's package that it is of."""
+    """The names that a file imports from this package, or from the third party's that it is of."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     home = module.partition(".")[0]
     for node in ast.walk(tree):
@@ -175,11 +181,12 @@ def _imported(tree: ast.Module, module: str, path: Path) -> Iterator[_Used]:
             if base.partition(".")[0] not in ("bench", home):
                 continue
             for alias in node.names:
-                inner = f"{base}.{alias.name}"
+                name, inner = alias.asname or alias.name, f"{base}.{alias.name}"
+                handed_on = alias.name in ("*", alias.asname)
                 if _has_source(inner):
-                    yield _Used(alias.asname or alias.name, inner, "")
-                elif base != "bench" and _has_source(base):
-                    yield _Used(alias.asname or alias.name, base, alias.name)
+                    yield _Used(name, inner, "", handed_on)
+                elif _has_source(base):
+                    yield _Used(name, base, alias.name, handed_on)
 
 
 class _Plain(ast.NodeTransformer):
@@ -270,22 +277,38 @@ def _targets(node: ast.stmt) -> set[str]:
 
 
 def _has_source(module: str) -> bool:
-    try:
-        _source(module)
-    except (InputError, ModuleNotFoundError):
-        return False
-    return True
+    return _path(module) is not None
 
 
 def _source(module: str) -> Path:
-    """The file of a module; those of this package without importing it, which may import torch."""
-    parts = module.split(".")
-    for base in map(Path, bench.__path__) if parts[0] == "bench" else ():
-        place = base.joinpath(*parts[1:])
-        for path in (place.with_suffix(".py"), place / "__init__.py"):
+    """The file of a module.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = _path(module)
+    if path is None:
+        raise InputError(f"no source file for {module}")
+    return path
+
+
+def _path(module: str) -> Path | None:
+    """The file of a module, found without importing it or its package, which may import torch."""
+    top, *rest = module.split(".")
+    if top == "bench":
+        folders = [Path(folder) for folder in bench.__path__]
+    else:
+        spec = importlib.util.find_spec(top)
+        if spec is None:
+            return None
+        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+        if not folders:  # a single file
+            return Path(spec.origin) if spec.origin and not rest else None
+    for folder in folders:
+        place = folder.joinpath(*rest)
+        candidates = [place / "__init__.py"]
+        candidates += [place.with_suffix(".py")] if rest else []
+        for path in reversed(candidates):
             if path.is_file():
                 return path
-    spec = importlib.util.find_spec(module) if parts[0] != "bench" else None
-    if spec is None or spec.origin is None:
-        raise InputError(f"no source file for {module}")
-    return Path(spec.origin)
+    return None

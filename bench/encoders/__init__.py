@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.settings.base import Spec
-from bench.settings.frontends import LogMelSpec, MfccSpec
+from bench.settings.frontends import LogMelSpec as LogMelSpec
+from bench.settings.frontends import MfccSpec as MfccSpec
 
 __path__ = pkgutil.extend_path(__path__, __name__)
 
