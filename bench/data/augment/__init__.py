@@ -1,4 +1,7 @@
-"""Augmentations of views, batched on the device, each item's own: a function of (seed, step, index) alone."""
+"""Augmentations of batches of views, on the device; each item gets its own.
+
+What happens to an item is a function of (seed, step, view, index) alone.
+"""
 
 from bench.data.augment.chain import Chain
 from bench.data.augment.spectrogram import log_mel

@@ -1,4 +1,4 @@
-"""A chain of augmentations: what was drawn for a batch, and the batch changed by it."""
+"""A chain of augmentations: draws parameters for each item of a batch, and applies them."""
 
 from collections.abc import Callable
 
@@ -14,19 +14,19 @@ from bench.data.augment import filters, level, pitch, reverb, spectrogram
 from bench.data.augment.draw import Draw, draw
 from bench.settings.augmentations import SPECTROGRAM, WAVEFORM, AugmentSpec, Transform
 
-_PIECE = 24  # crops that go through the whole chain together on a processor
+_PIECE = 24  # crops that go through the whole chain together on a CPU
 
 
 class Chain:
-    """Applies the transforms of a spec in its order, to the items that each was drawn for.
+    """Applies the transforms of a spec, in its order, each to the items that it was drawn for.
 
-    Every number comes from (seed, transform, view, step, index): an item is changed in the same way
-    in a batch of any size, on any device and after any restart, to the last bit on a processor with
-    any number of threads. Only `mixup` looks at other items.
+    Every random number is a function of (seed, transform, view, step, index). So an item is changed
+    in the same way in a batch of any size, on any device and after any restart; on a CPU to the
+    last bit, with any number of threads. Only `mixup` looks at other items.
 
     Attributes:
         spec: the transforms.
-        sample_rate: of waveforms, in Hz.
+        sample_rate: of the waveforms, in Hz.
     """
 
     def __init__(
@@ -42,27 +42,26 @@ class Chain:
 
         Args:
             spec: the transforms.
-            sample_rate: of waveforms, in Hz.
-            scale_db: decibels that are 1 in log-mels; None where there are no log-mels.
+            sample_rate: of the waveforms, in Hz.
+            scale_db: how many decibels are 1 in the log-mels; None where there are no log-mels.
             seed: of the run.
-            part: which items of a batch it is given, if not all.
-            gathered: makes the whole batch of such a part, with the help of those who have the
-                rest.
+            part: which items of each batch this process has; None for all.
+            gathered: for a part: collects the whole batch from all processes.
 
         Raises:
-            InputError: a high-pass filter would leave nothing.
+            InputError: a high-pass filter's cutoff may lie above half the sample rate.
         """
         if spec.filter.probability and spec.filter.high_highpass_hz >= sample_rate / 2:
             raise InputError(
-                f"augment.filter.high_highpass_hz = {spec.filter.high_highpass_hz:g}: give less than half the sample "
-                f"rate of {sample_rate} Hz, or nothing is left of a crop"
+                f"augment.filter.high_highpass_hz = {spec.filter.high_highpass_hz:g}: give less "
+                f"than half the sample rate of {sample_rate} Hz, or nothing is left of a crop"
             )
         self.spec, self.sample_rate = spec, sample_rate
         self._scale_db, self._seed = scale_db, seed
         self._part, self._gathered = part, gathered
 
     def draws(self, batch: int, step: int, view: int) -> dict[str, Draw]:
-        """What `waveform` does to a batch: the items and parameters of each transform, in order."""
+        """What `waveform` does to a batch: name of each transform -> its items and parameters."""
         return {name: self._draw(name, batch, step, view) for name in WAVEFORM}
 
     def waveform(self, waveforms: Tensor, step: int, view: int) -> Tensor:
@@ -78,8 +77,8 @@ class Chain:
         if waveforms.device.type != "cpu":
             self._change(changed, draws)
             return changed
-        # A few crops stay in the cache through the whole chain, and no thread waits for another
-        # before its end.
+        # A few crops at a time stay in the cache through the whole chain, and no thread waits for
+        # another before all is done.
         size = min(_PIECE, -(-len(waveforms) // torch.get_num_threads()))
         pieces = [
             (
@@ -138,8 +137,7 @@ class Chain:
         part, changed = self._part or Part(0, len(inputs), len(inputs)), inputs
         for name in SPECTROGRAM:
             whole = self._draw(name, part.batch, step, view)
-            # Those who have the rest of the batch gather too, whether or not an item of theirs was
-            # drawn.
+            # Gathering needs every process, also those for whose items nothing was drawn.
             others = self._gathered(changed) if name == "mixup" and len(whole.rows) else changed
             drawn = whole.within(part.first, part.end)
             if len(drawn.rows) == len(inputs):
@@ -161,7 +159,20 @@ class Chain:
         step: int,
         view: int,
     ) -> Tensor:
-        """(items, 1, mels, frames), and the whole batch -> (rows, 1, mels, frames), the items that were drawn."""
+        """One transform of log-mels.
+
+        Args:
+            name: of the transform.
+            inputs: (items, 1, mels, frames), the items of this process.
+            others: (batch, 1, mels, frames), the whole batch, where the transform is mixup.
+            drawn: what was drawn for these items.
+            part: which items of the batch they are.
+            step: optimiser step.
+            view: which view of the tracks this is.
+
+        Returns:
+            (rows, 1, mels, frames), the items that were drawn, changed.
+        """
         assert self._scale_db is not None
         values, rows = drawn.values, _index(drawn.rows, inputs)
         if name == "log_mel":

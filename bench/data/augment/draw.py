@@ -1,4 +1,7 @@
-"""Which items get a transform, and with what parameters: a function of (seed, transform, view, step, index) alone."""
+"""Draws which items get a transform, and with what parameters.
+
+The draws are a function of (seed, transform, view, step, index) alone.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,18 +28,18 @@ Values = dict[str, Numbers]
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn for a batch.
+    """What was drawn for one transform of a batch.
 
     Attributes:
-        rows: the items that get the transform, in order.
-        values: (rows,) of each parameter, by its name with its unit.
+        rows: (rows,) indices of the items that get the transform, in order.
+        values: name of each parameter, with its unit -> (rows,) its values.
     """
 
     rows: NDArray[np.int64]
     values: Values
 
     def within(self, first: int, end: int) -> "Draw":
-        """The part for the items from the first one to before `end`, counted from the first one."""
+        """The part for the items [first, end), whose indices are counted from `first`."""
         low, high = np.searchsorted(self.rows, [first, end])
         return Draw(
             self.rows[low:high] - first,
@@ -45,7 +48,7 @@ class Draw:
 
 
 def draw(name: str, spec: Transform, batch: int, seed: int, step: int, view: int) -> Draw:
-    """Draws for the transform of this name.
+    """Draws the items and the parameters of one transform.
 
     Args:
         name: of the transform, as in `AugmentSpec`.
@@ -62,16 +65,17 @@ def draw(name: str, spec: Transform, batch: int, seed: int, step: int, view: int
     return Draw(rows, _VALUES[name](spec, uniform[rows, 1:].T) if name in _VALUES else {})
 
 
-_NUMBERS = (
-    4  # uniform numbers for each item, besides the one that decides whether it gets the transform
-)
+# Uniform numbers for each item, besides the one that decides whether it gets the transform.
+_NUMBERS = 4
 
 
 def _between(low: float, high: float, uniform: Numbers) -> Numbers:
+    """Uniform numbers in [0, 1) -> numbers in [low, high)."""
     return low + (high - low) * uniform
 
 
 def _whole(low: int, high: int, uniform: Numbers) -> Numbers:
+    """Uniform numbers in [0, 1) -> whole numbers from `low` to `high`, both included."""
     return low + np.floor((high - low + 1) * uniform)
 
 
@@ -94,7 +98,7 @@ def _filter(spec: FilterSpec, uniform: Numbers) -> Values:
 
 
 def _delay(spec: DelaySpec, uniform: Numbers) -> Values:
-    # The least part of a step above a whole number of them is rounding.
+    # 1e-9: a quotient that should be a whole number may be rounded to just below it.
     steps = int((spec.high_ms - spec.low_ms) / spec.step_ms + 1e-9)
     return {"delay_ms": spec.low_ms + spec.step_ms * _whole(0, steps, uniform[0])}
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.data.augment import fourier
 
-_BLOCK = 4096  # samples that are transformed at once, at least
+_BLOCK = 4096  # the fewest samples that are transformed at once
 _ZEROS = 8  # zero crossings of the sinc that are kept, half of them on each side
 
 
@@ -21,17 +21,17 @@ def high_low_pass(
     """Windowed-sinc filters without delay; 6 dB down at the cutoff.
 
     CLMR's library calls julius (augmentations/filter.py): `lowpass_filter` with its 8 zero
-    crossings under a Hann window, and a high-pass filter that is what the low-pass one leaves. As
-    in later versions of julius, the kernel's sum is 1, so that the high-pass filter takes a
-    constant out; beyond the ends there is silence. (The library's first versions called Essentia's
-    filters of first order, which fall by 6 dB an octave.)
+    crossings under a Hann window; its high-pass filter is the signal less what the low-pass filter
+    passes. As in later versions of julius, the kernel's sum is 1, so that the high-pass filter
+    removes a constant. Beyond the ends of an item there is silence. (The library's first versions
+    called Essentia's filters of first order, which fall by 6 dB an octave.)
 
     Args:
         waveforms: (batch, samples).
         low_pass: (batch,) 1 for a low-pass filter, 0 for a high-pass one.
         cutoff_hz: (batch,) cutoffs in Hz.
-        lowest_hz: a bound of all cutoffs of the run: kernels are as long as its own, so that an
-            item does not depend on its batch.
+        lowest_hz: a lower bound of all cutoffs of the run. All kernels are as long as one for this
+            cutoff, so that an item does not depend on the other items of its batch.
         sample_rate: in Hz.
 
     Returns:
@@ -40,7 +40,8 @@ def high_low_pass(
     samples, device = waveforms.shape[1], waveforms.device
     reach = int(min(_ZEROS * sample_rate / lowest_hz / 2, samples))
     kernels = torch.from_numpy(_kernels(cutoff_hz / sample_rate, low_pass, reach)).to(device)
-    # Overlap-save: blocks that share samples with their neighbours, of which the middles are kept.
+    # Overlap-save: blocks overlap, and of each filtered block the part is kept that the circular
+    # convolution's wrap-around does not reach.
     size = fourier.fast_size(max(_BLOCK, 4 * reach))
     hop = size - 2 * reach
     blocks = -(-samples // hop)
@@ -55,13 +56,19 @@ def high_low_pass(
 def _kernels(
     cutoff: NDArray[np.float64], low_pass: NDArray[np.float64], reach: int
 ) -> NDArray[np.float32]:
-    """(batch, 2 * reach + 1) symmetric kernels of cutoffs in cycles a sample."""
+    """(batch, 2 * reach + 1) symmetric kernels.
+
+    Args:
+        cutoff: (batch,) in cycles a sample.
+        low_pass: (batch,) 1 for a low-pass filter, 0 for a high-pass one.
+        reach: samples of a kernel on either side of its middle.
+    """
     cutoff = np.minimum(cutoff, 0.5)[:, None]
     half = np.minimum(np.floor(_ZEROS / cutoff / 2), reach)
     place = np.arange(-reach, reach + 1)
     window = np.where(np.abs(place) <= half, 0.5 + 0.5 * np.cos(np.pi * place / half), 0.0)
     kernels = window * np.sinc(2 * cutoff * place)
     kernels /= kernels.sum(axis=1, keepdims=True)
-    kernels[low_pass == 0] *= -1
+    kernels[low_pass == 0] *= -1  # a high-pass filter is an impulse less the low-pass filter
     kernels[low_pass == 0, reach] += 1
     return kernels.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Polarity, noise, gain and delay of waveforms."""
+"""Polarity, gain, noise and delay of waveforms."""
 
 import math
 
@@ -16,18 +16,29 @@ def polarity(waveforms: Tensor) -> Tensor:
 
 
 def gain(waveforms: Tensor, gain_db: Numbers) -> Tensor:
-    """(batch, samples) -> (batch, samples), each item's level changed by its own number of dB: (batch,)."""
+    """Changes each item's level.
+
+    Args:
+        waveforms: (batch, samples).
+        gain_db: (batch,) gains in dB.
+
+    Returns:
+        (batch, samples)
+    """
     return waveforms * column(10.0 ** (gain_db / 20), waveforms)
 
 
 def relative_noise(waveforms: Tensor, ratio: Numbers, key: Numbers) -> Tensor:
-    """White Gaussian noise added, whose deviation is (batch,) `ratio` times the item's own.
+    """Adds white Gaussian noise whose standard deviation is a multiple of the item's own.
 
     Args:
         waveforms: (batch, samples).
-        ratio: (batch,), as the deviation that CLMR's library draws (augmentations/noise.py,
-            "min_snr" and "max_snr").
+        ratio: (batch,) the multiples, which CLMR's library draws as "min_snr" to "max_snr"
+            (augmentations/noise.py).
         key: (batch,) whole numbers below 2^32, each of which stands for one noise.
+
+    Returns:
+        (batch, samples)
     """
     mean = _mean(waveforms)[:, None]
     deviation = _mean((waveforms - mean).square()).sqrt()[:, None]
@@ -35,9 +46,15 @@ def relative_noise(waveforms: Tensor, ratio: Numbers, key: Numbers) -> Tensor:
 
 
 def level_noise(waveforms: Tensor, level_db: Numbers, key: Numbers) -> Tensor:
-    """White Gaussian noise added, (batch,) `level_db` below the item's mean power.
+    """Adds white Gaussian noise at a level relative to the item's mean power.
 
-    `key` as in `relative_noise`.
+    Args:
+        waveforms: (batch, samples).
+        level_db: (batch,) how many dB the noise lies below the item.
+        key: see `relative_noise`.
+
+    Returns:
+        (batch, samples)
     """
     root_mean_square = _mean(waveforms.square()).sqrt()[:, None]
     return waveforms + gaussian(key, waveforms) * root_mean_square * column(
@@ -50,15 +67,18 @@ def delay(waveforms: Tensor, delay_ms: Numbers, factor: float, sample_rate: int)
 
     Args:
         waveforms: (batch, samples).
-        delay_ms: (batch,) delays in milliseconds, of which whole samples are taken.
+        delay_ms: (batch,) delays in milliseconds, rounded down to whole samples.
         factor: level of the echo.
         sample_rate: in Hz.
+
+    Returns:
+        (batch, samples)
     """
-    # A product such as 0.3 * 10 000 may lie a rounding below the whole number that it is.
+    # 1e-6: a product that should be a whole number may be rounded to just below it.
     samples = waveforms.shape[1]
     offsets = np.minimum(np.floor(delay_ms * sample_rate / 1000 + 1e-6), samples).astype(np.int64)
     before = torch.nn.functional.pad(waveforms, (int(offsets.max()), 0))
-    # The same number of samples is read for every item, further or less far back.
+    # Every item is read from the padded batch at its own offset, so all stay in one array.
     back = torch.from_numpy(before.shape[1] - samples - offsets).to(waveforms.device)
     delayed = before.gather(1, back[:, None] + torch.arange(samples, device=waveforms.device))
     return delayed.mul_(factor).add_(waveforms).mul_(0.5)
@@ -70,15 +90,19 @@ def column(values: Numbers, like: Tensor) -> Tensor:
 
 
 def gaussian(key: Numbers, like: Tensor) -> Tensor:
-    """(batch,) keys -> (batch, samples) normal numbers, as a function of (key, place) alone.
+    """(batch,) keys -> (batch, samples) standard normal numbers, a function of (key, place) alone.
 
-    Counted, not drawn one after another: each sample is its key and its place, hashed, and two of
-    them go through Box and Muller's transform. So noise is made where the batch is, and no item
-    waits for another.
+    A counter-based generator: each uniform number is a hash of its key and place, and pairs of them
+    go through Box and Muller's transform. So noise is made on the device, and no item's noise
+    depends on other items.
+
+    Args:
+        key: (batch,) whole numbers below 2^32.
+        like: (batch, samples), whose shape, type and device the noise has.
     """
     samples = like.shape[1]
-    # Whole vectors of the processor, so that no number is computed by another routine at the end of
-    # a row.
+    # Rows are whole numbers of a CPU's vectors: at the end of others, another routine with other
+    # rounding errors would compute the rest.
     half = -(-samples // 128) * 64
     place = torch.arange(2 * half, device=like.device)
     number = _hashed(
@@ -91,10 +115,10 @@ def gaussian(key: Numbers, like: Tensor) -> Tensor:
 
 
 def _hashed(number: Tensor) -> Tensor:
-    """int64 below 2^32 -> int64 below 2^32: C. Wellons' "lowbias32" mixer, exact on every device.
+    """Hashes int64 numbers below 2^32 to such numbers, exactly alike on every device.
 
-    Constants from github.com/skeeto/hash-prospector, "two round functions", written for products
-    below 2^63.
+    C. Wellons' "lowbias32" mixer, with constants of github.com/skeeto/hash-prospector, "two round
+    functions". The factors are below 2^31, so that products stay below 2^63.
     """
     for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
         number = ((number ^ (number >> shift)) * factor) & 0xFFFFFFFF
@@ -102,6 +126,6 @@ def _hashed(number: Tensor) -> Tensor:
 
 
 def _mean(rows: Tensor) -> Tensor:
-    """(batch, samples) -> (batch,), in an order of summation that does not depend on how many rows there are."""
+    """(batch, samples) -> (batch,) means, summed in an order that does not depend on the batch."""
     padded = torch.nn.functional.pad(rows, (0, -rows.shape[1] % 256))
     return padded.view(len(rows), -1, 256).sum(2).sum(1) / rows.shape[1]

@@ -1,10 +1,10 @@
-"""Pitch shift at the same tempo, every item by its own number of cents: resampling, then a time stretch.
+"""Pitch shift at the same tempo, every item by its own interval: resampling, then a time stretch.
 
 CLMR shifts with SoX's `pitch`, which is a time stretch by waveform similarity (WSOLA; Verhelst and
 Roelands, "An overlap-add technique based on waveform similarity", ICASSP 1993) and a change of
-rate; so is this, with SoX's lengths (src/tempo.c). Only the order is turned round, which makes the
-stretch end at the same length for every item: a batch is one array. A phase vocoder smears
-transients, costs several times as much, and has its ratios rounded to fractions.
+rate; so is this, with SoX's lengths (src/tempo.c). Only the order is reversed, so that the stretch
+ends at the same length for every item and a batch stays one array. A phase vocoder, the usual
+alternative, smears transients, costs several times as much, and rounds its ratios to fractions.
 """
 
 from functools import lru_cache
@@ -16,14 +16,14 @@ from torch import Tensor
 
 from bench.data.augment import fourier
 
-# SoX's defaults (src/tempo.c, getopts): the segment, and what part of it overlaps and is searched,
-# as divisors.
+# SoX's defaults (src/tempo.c, getopts). The overlap of two segments and the range in which a
+# segment's best start is searched for are its length divided by these numbers.
 _SEGMENT_SECONDS = 0.082
 _OVERLAP = 6.833
 _SEARCH = 5.587
 
-_FINER = 2  # samples of the grid that is interpolated, for each sample
-_FRACTION_BITS = 32
+_FINER = 2  # places for each sample of the finer grid that is interpolated
+_FRACTION_BITS = 32  # of a place on that grid, as a fixed-point number
 
 
 def pitch_shift(waveforms: Tensor, cents: NDArray[np.float64], sample_rate: int) -> Tensor:
@@ -44,16 +44,24 @@ def pitch_shift(waveforms: Tensor, cents: NDArray[np.float64], sample_rate: int)
 
 
 def _lengths(samples: int, ratios: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(batch,) lengths of items of so many samples that are read `ratio` times as fast."""
     return np.maximum(1, np.floor(samples / ratios)).astype(np.int64)
 
 
 def _resampled(waveforms: Tensor, ratios: NDArray[np.float64]) -> Tensor:
-    """(batch, samples) -> (batch, longest): every item read `ratio` times as fast, with zeros from its end on."""
+    """Reads every item `ratio` times as fast.
+
+    Args:
+        waveforms: (batch, samples).
+        ratios: (batch,).
+
+    Returns:
+        (batch, samples of the longest item), with zeros after each item's end.
+    """
     lengths = _lengths(waveforms.shape[1], ratios)
     read = waveforms.new_zeros(len(waveforms), int(lengths.max()))
-    order = np.argsort(
-        lengths, kind="stable"
-    )  # items of about one length together: little is read in vain
+    # Items of about the same length are read together, so that few zeros are computed.
+    order = np.argsort(lengths, kind="stable")
     for rows in fourier.pieces(order, waveforms.device):
         piece = torch.from_numpy(rows).to(waveforms.device)
         width = int(lengths[rows].max())
@@ -64,11 +72,20 @@ def _resampled(waveforms: Tensor, ratios: NDArray[np.float64]) -> Tensor:
 def _read(
     waveforms: Tensor, ratios: NDArray[np.float64], lengths: NDArray[np.int64], width: int
 ) -> Tensor:
-    """(batch, samples) -> (batch, width), band-limited, by cubic B-splines on a grid twice as fine.
+    """Band-limited interpolation by cubic B-splines on a grid twice as fine.
 
-    The splines' frequency response, sinc^4, is divided out of the spectrum, so that what passes is
-    flat; images lie 68 dB below what lies at half the Nyquist frequency, and 38 dB below what lies
-    at it.
+    The splines' frequency response, sinc^4, is divided out of the spectrum, so that the response is
+    flat. The images of a tone lie 68 dB below it at half the Nyquist frequency, and 38 dB at the
+    Nyquist frequency.
+
+    Args:
+        waveforms: (batch, samples).
+        ratios: (batch,) how many times as fast each is read.
+        lengths: (batch,) samples of each result.
+        width: samples of all results together with the zeros after them.
+
+    Returns:
+        (batch, width)
     """
     device, samples = waveforms.device, waveforms.shape[1]
     size = fourier.fast_size(samples + 16)
@@ -77,21 +94,19 @@ def _read(
     low = bins[:, : len(shape)]
     torch.mul(fourier.spectrum(waveforms, size), shape, out=low)
     # Frequencies that would come to lie above the Nyquist frequency are taken out.
-    highest = torch.from_numpy(np.ceil(size / 2 / np.maximum(ratios, 1)).astype(np.int64)).to(
-        device
-    )
+    bands = np.ceil(size / 2 / np.maximum(ratios, 1)).astype(np.int64)
+    highest = torch.from_numpy(bands).to(device)
     low.masked_fill_(torch.arange(len(shape), device=device) >= highest[:, None], 0.0)
     fine = fourier.signal(bins, _FINER * size)
-    # Whole numbers, so that every device reads at the same places.
-    step = torch.from_numpy(np.rint(ratios * _FINER * 2**_FRACTION_BITS).astype(np.int64)).to(
-        device
-    )
+    # Places are fixed-point numbers, so that every device reads at the same ones.
+    steps = np.rint(ratios * _FINER * 2**_FRACTION_BITS).astype(np.int64)
+    step = torch.from_numpy(steps).to(device)
     place = torch.arange(width, device=device) * step[:, None]
     after = (place & (2**_FRACTION_BITS - 1)).to(torch.float32).mul_(2.0**-_FRACTION_BITS)
     place.bitwise_right_shift_(_FRACTION_BITS).clamp_(max=fine.shape[1] - 4)
     before, first, second, third = (fine[:, number:].gather(1, place) for number in range(4))
-    # The spline, times 6, as a polynomial of the distance after the first of the two coefficients
-    # beside it.
+    # Six times the spline between the coefficients `first` and `second`, as a polynomial of the
+    # distance `after` the first, whose coefficients are computed here.
     cubic = (third - before).div_(3).add_(first).sub_(second)
     squared = (before + second).sub_(first, alpha=2)
     linear = second - before
@@ -103,12 +118,12 @@ def _read(
 
 @lru_cache(maxsize=4)
 def _shape(size: int, device: torch.device) -> Tensor:
-    """(size // 2 + 1,) complex: what spectra are multiplied by before they are interpolated.
+    """(size // 2 + 1,) complex factors of the spectrum before it is interpolated.
 
-    The inverse of the splines' response, and a delay by one place of the finer grid, since a spline
-    begins one before.
+    They are the inverse of the splines' frequency response, and a delay by one place of the finer
+    grid, since a spline begins one place before.
     """
-    cycles = np.arange(size // 2 + 1) / size / _FINER  # a place of the finer grid
+    cycles = np.arange(size // 2 + 1) / size / _FINER  # frequencies in cycles a place
     shape = np.sinc(cycles) ** -4 * np.exp(-2j * np.pi * cycles) * (_FINER / 6)
     return torch.from_numpy(shape.astype(np.complex64)).to(device)
 
@@ -116,18 +131,27 @@ def _shape(size: int, device: torch.device) -> Tensor:
 def _stretched(
     resampled: Tensor, lengths: NDArray[np.int64], samples: int, sample_rate: int
 ) -> Tensor:
-    """(batch, longest) items of `lengths` -> (batch, samples): segments set where they go on best from the last one."""
+    """Stretches items to `samples`: segments are set one after the other and cross-faded.
+
+    Each segment is taken, near its place in even time, from where it continues the last one best.
+
+    Args:
+        resampled: (batch, longest).
+        lengths: (batch,) samples of each item.
+        samples: of the result.
+        sample_rate: in Hz.
+
+    Returns:
+        (batch, samples)
+    """
     device = resampled.device
-    seconds = min(
-        _SEGMENT_SECONDS, samples / sample_rate / 4
-    )  # a short item has several segments, too
+    seconds = min(_SEGMENT_SECONDS, samples / sample_rate / 4)  # also a short item has several
     overlap, search = (max(1, round(seconds / part * sample_rate)) for part in (_OVERLAP, _SEARCH))
     hop = max(1, round(seconds * sample_rate) - overlap)
     segments = -(-samples // hop)
     padded = torch.nn.functional.pad(resampled, (0, hop + overlap + search))
-    last = np.maximum(
-        0, lengths - (samples - (segments - 1) * hop)
-    )  # where the last segment ends with the item
+    # The start of the last segment, which ends where the item ends.
+    last = np.maximum(0, lengths - (samples - (segments - 1) * hop))
     even = np.rint(last[:, None] * np.linspace(0, 1, segments)).astype(np.int64)
     lowest = np.clip(even - search // 2, 0, np.maximum(0, last + 1 - search)[:, None])
     starts = _starts(padded, torch.from_numpy(lowest).to(device), hop, overlap, search)
@@ -139,10 +163,12 @@ def _stretched(
 
 
 def _starts(padded: Tensor, lowest: Tensor, hop: int, overlap: int, search: int) -> Tensor:
-    """(batch, segments) first samples of the segments; the first segment starts at the start.
+    """(batch, segments) first samples of the segments; the first segment begins at 0.
 
-    Of the `search` places from `lowest` on, each takes that where the squared difference to the
-    last tail is least.
+    Each other segment begins at that of the `search` places from `lowest` on where its first
+    `overlap` samples have the least squared difference to what follows the last segment. That is
+    half the power of the candidate less its product with what follows, plus a constant; the
+    products for all places are one correlation, computed by Fourier transforms.
     """
     width = search + overlap
     size = fourier.fast_size(width)
@@ -161,6 +187,6 @@ def _starts(padded: Tensor, lowest: Tensor, hop: int, overlap: int, search: int)
 
 
 def _runs(rows: Tensor, starts: Tensor, length: int) -> Tensor:
-    """(batch, samples) and (batch, runs) first places -> (batch, runs, length) of the samples from there on."""
+    """(batch, samples), (batch, runs) first places -> (batch, runs, length) runs of samples."""
     places = starts[:, :, None] + torch.arange(length, device=rows.device)
     return rows.gather(1, places.flatten(1)).view(*places.shape)

@@ -1,10 +1,11 @@
-"""Reverberation as SoX makes it, every item with its own room, without a recursion, to a thousandth of what is added.
+"""Reverberation as SoX makes it, every item with its own room, as one product of spectra.
 
 SoX's `reverb` (src/reverb.c) is Jezar's Freeverb: eight comb filters with a low-pass filter in
 their feedback, in parallel, and four all-pass filters one after another. All of them are linear, so
-the whole is one product of spectra. Its impulse response lasts longer than any array; the spectra
-are therefore taken on a circle outside the unit circle, where everything has died away at the
-array's end.
+the whole is one product of spectra, without a recursion. Its impulse response is longer than any
+array and would wrap round; the spectra are therefore taken on a circle outside the unit circle,
+where the response has died away at the array's end. The result equals the recursion's to within a
+thousandth of the reverberation.
 """
 
 from collections.abc import Iterator
@@ -20,26 +21,27 @@ from bench.data.augment.level import column
 
 Numbers = NDArray[np.float64]
 
-# All from src/reverb.c. Delays in samples at 44 100 Hz; the right channel's differ by `_SPREAD`, up
-# and down in turn.
+# All from src/reverb.c. Delays are in samples at 44 100 Hz; those of the right channel are longer
+# and shorter by `_SPREAD` in turn.
 _COMBS = (1116, 1188, 1277, 1356, 1422, 1491, 1557, 1617)
 _ALL_PASSES = (225, 341, 441, 556)
 _SPREAD = 12
 _WET_GAIN = 0.015
 _LEAST_FEEDBACK, _MOST_FEEDBACK = 0.3, 0.98
 
-# how far an impulse response has died away at the array's end, by the change of circle alone
+# What the change of circle alone multiplies an impulse response by at the array's end.
 _FADE = 3e-4
-_ROW = 256
+_ROW = 256  # bins of a row, see `_powers`
 
 
 def reverb(
     waveforms: Tensor, reverberance: Numbers, damping: Numbers, room: Numbers, sample_rate: int
 ) -> Tensor:
-    """The item and its reverberation, mixed as SoX does by default (wet gain 0 dB), then to mono as CLMR does.
+    """Adds to every item the reverberation of its own room.
 
-    SoX makes stereo of mono; CLMR's library takes the mean of both channels
-    (augmentations/reverb.py). Unlike SoX's integers, values above 1 are not clipped.
+    The mix is SoX's default (wet gain 0 dB). SoX makes stereo of mono; the mean of both channels is
+    taken, as in CLMR's library (augmentations/reverb.py). Values above 1 are not clipped, as SoX's
+    integers would be.
 
     Args:
         waveforms: (batch, samples).
@@ -75,14 +77,24 @@ def feedback_of(reverberance: Numbers) -> Numbers:
 
 
 def damping_of(damping: Numbers) -> Numbers:
-    """The coefficient of the combs' low-pass filter for a damping in percent (src/reverb.c, reverb_create)."""
+    """The coefficient of the combs' low-pass filter for a damping in percent (reverb_create)."""
     return damping / 100 * 0.3 + 0.2
 
 
 def delays(
     lengths: tuple[int, ...], scale: Numbers, channel: int, sample_rate: int
 ) -> NDArray[np.int64]:
-    """(batch, lengths) delays in samples of the left (0) or right (1) channel (src/reverb.c, filter_array_create)."""
+    """The filters' delays in whole samples (src/reverb.c, filter_array_create).
+
+    Args:
+        lengths: delays in samples at 44 100 Hz.
+        scale: (batch,) factors that the size of the room gives.
+        channel: 0 for left, 1 for right.
+        sample_rate: in Hz.
+
+    Returns:
+        (batch, lengths)
+    """
     sign = np.resize([1, -1], len(lengths))
     ideal = (
         scale[:, None] * (sample_rate / 44_100) * (np.asarray(lengths) + _SPREAD * channel * sign)
@@ -100,10 +112,16 @@ def _response(
 ) -> Tensor:
     """(batch, size // 2 + 1) the mean of both channels' frequency responses, on the circle.
 
-    A comb with the low-pass filter (1 - d) / (1 - d z^-1) in its feedback f is c * low / rest,
-    where c = z^-delay, low = 1 - d z^-1, rest = low - f (1 - d) c. The sum of eight is low / (f (1
-    - d)) * (low * (sum of 1 / rest) - 8). Both channels' sums are brought to one fraction, since a
-      complex division costs as much as many products.
+    A comb with the low-pass filter (1 - d) / (1 - d z^-1) in its feedback f has the response
+
+        c * low / rest, where c = z^-delay, low = 1 - d z^-1, rest = low - f (1 - d) c.
+
+    The sum of the eight combs is therefore
+
+        low / (f (1 - d)) * (low * (sum of 1 / rest) - 8).
+
+    Both channels' sums are brought to one fraction, since a complex division costs as much as many
+    products.
     """
     damped = damping_of(damping)
     fed_back = feedback_of(reverberance) * (1 - damped)
@@ -138,22 +156,30 @@ def _response(
 def _powers(
     exponents: NDArray[np.int64], factors: Numbers, size: int, device: torch.device
 ) -> Iterator[Tensor]:
-    """For each of the (batch, exponents): factor * z^-exponent, (batch, bins) at a transform's bins and some beyond.
+    """Powers factor * z^-exponent at the bins of a transform, for one exponent after another.
 
-    The bins are taken as rows of `_ROW`: two short tables and their products in place of a sine for
-    every bin.
+    Bins are taken as rows of `_ROW`, so that every power is the product of one for the row and one
+    for the bin within it: two short tables in place of a sine for each bin.
+
+    Args:
+        exponents: (batch, exponents) whole numbers of 0 or more.
+        factors: (batch,).
+        size: of the transform.
+        device: where the result is to be.
+
+    Yields:
+        (batch, bins) complex, of at least size // 2 + 1 bins, for each column of `exponents`.
     """
     rows = size // 2 // _ROW + 1
     turns = _turns(size, device)
-    levels = torch.from_numpy(
-        (factors[:, None] * _FADE ** (exponents / size)).astype(np.float32)
-    ).to(device)
-    coarse, fine = (
-        turns.index_select(
-            0, torch.from_numpy(_rest(exponents[:, :, None] * bins, size)).to(device).flatten()
-        )
-        for bins in (np.arange(rows) * _ROW, np.arange(_ROW))
-    )
+    faded = (factors[:, None] * _FADE ** (exponents / size)).astype(np.float32)
+    levels = torch.from_numpy(faded).to(device)
+
+    def powers_at(bins: NDArray[np.int64]) -> Tensor:
+        places = _rest(exponents[:, :, None] * bins, size)
+        return turns.index_select(0, torch.from_numpy(places).to(device).flatten())
+
+    coarse, fine = powers_at(np.arange(rows) * _ROW), powers_at(np.arange(_ROW))
     coarse = coarse.view(*levels.shape, rows) * levels[:, :, None]
     fine = fine.view(*levels.shape, _ROW)
     for number in range(exponents.shape[1]):
@@ -175,16 +201,15 @@ def _turns(size: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _all_passes(sample_rate: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The four all-pass filters' response, (1, bins) for each channel, the same in any room.
+    """The response of the four all-pass filters, (1, bins) for each channel, alike in any room.
 
-    One is (1.5 c - 1) / (1 - 0.5 c), where c = z^-delay.
+    That of one filter is (1.5 c - 1) / (1 - 0.5 c), where c = z^-delay.
     """
     channels = []
     for channel in (0, 1):
         response = torch.ones((), dtype=torch.complex64, device=device)
-        for turn in _powers(
-            delays(_ALL_PASSES, np.ones(1), channel, sample_rate), np.ones(1), size, device
-        ):
+        exponents = delays(_ALL_PASSES, np.ones(1), channel, sample_rate)
+        for turn in _powers(exponents, np.ones(1), size, device):
             response = response * (1.5 * turn - 1) / (1 - 0.5 * turn)
         channels.append(response)
     return channels[0], channels[1]
@@ -192,5 +217,5 @@ def _all_passes(sample_rate: int, size: int, device: torch.device) -> tuple[Tens
 
 @lru_cache(maxsize=4)
 def _fading(samples: int, size: int, device: torch.device) -> Tensor:
-    """(samples,) what takes a signal to the other circle; divided by, it takes it back."""
+    """(samples,) factors that take a signal to the other circle; divided by, they take it back."""
     return torch.from_numpy((_FADE ** (np.arange(samples) / size)).astype(np.float32)).to(device)

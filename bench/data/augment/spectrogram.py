@@ -1,4 +1,4 @@
-"""Augmentations of log-mel spectrograms: change of level and masks, a resized part, and another item mixed in."""
+"""Augmentations of log-mels: level, equaliser, noise and masks; mixup; resized crops."""
 
 import math
 
@@ -14,7 +14,7 @@ from bench.settings.augmentations import LogMelChangeSpec
 Numbers = NDArray[np.float64]
 
 _CUBIC = -0.75  # the free parameter of cubic convolution, as in PyTorch's "bicubic"
-# length of BYOL-A's canvas, in spectrograms; it is no higher than one (its `virtual_crop_scale`)
+# Length of BYOL-A's canvas in spectrograms; it is as high as one (its `virtual_crop_scale`).
 _CANVAS = 1.5
 
 
@@ -27,30 +27,29 @@ def log_mel(
     spec: LogMelChangeSpec = LogMelChangeSpec(),  # noqa: B008 - frozen
     first: int = 0,
 ) -> Tensor:
-    """Level, equaliser, noise, noise floor, one band mask and one frame mask.
+    """Changes level, equalisation, noise and noise floor, and masks one band and one time.
 
-    What is changed is what a production changes, so that it cannot serve to tell tracks apart. The
-    parts are CLMR's (gain, filter, noise) and SpecAugment's (masks; Park et al., Interspeech 2019);
-    the ranges are this project's.
+    These are what a recording's production changes, so that an encoder cannot tell tracks apart by
+    them. The parts are CLMR's (gain, filter, noise) and SpecAugment's (masks; Park et al.,
+    Interspeech 2019); the ranges are this project's.
 
     Args:
         views: (batch, 1, mels, frames) log-mels in units of `scale_db` decibels.
-        scale_db: decibels that are 1 in `views`.
+        scale_db: how many decibels are 1 in `views`.
         seed: of the run.
         step: optimiser step.
         view: which view of the tracks this is.
-        spec: the ranges; its probability is not looked at.
-        first: place of the first item in its batch, of which these may be a part.
+        spec: the ranges; its probability is ignored.
+        first: index of the first item in its batch, of which these may be a part.
 
     Returns:
         (batch, 1, mels, frames)
     """
     items, _, mels, frames = views.shape
-    batch = (
-        first + items
-    )  # what stands before is drawn in vain: the numbers are those of the whole batch
-    # A generator for each: noise drawn behind the parameters would depend on how many items there
-    # are.
+    # Numbers are drawn for the items before these, too, so that they are those of the whole batch.
+    # Parameters and noise have a generator each: drawn from one, the noise would depend on how many
+    # items there are.
+    batch = first + items
     numbers = 7 + spec.equaliser_nodes
     parameters = generator(seed, f"augment view {view}", step).random((batch, numbers))
     normal = generator(seed, f"noise of view {view}", step).standard_normal(
@@ -71,13 +70,20 @@ def log_mel(
     )
     bands = _mask(uniform[:, 3], uniform[:, 4], mels, spec.band_mask)
     times = _mask(uniform[:, 5], uniform[:, 6], frames, spec.frame_mask)
-    # A mask takes the item's own mean: a constant of its own would tell level apart from silence.
+    # Masked places get the item's own mean: with a constant, a mask would give the level away.
     masked = bands[:, None, :, None] | times[:, None, None, :]
     return torch.where(masked, changed.mean(dim=(2, 3), keepdim=True), changed)
 
 
 def _mask(width: Tensor, place: Tensor, size: int, share: float) -> Tensor:
-    """(batch,) uniform numbers -> (batch, size) bool, True on one run of up to `share * size` places."""
+    """(batch, size) bool, True on one run of up to `share * size` places.
+
+    Args:
+        width: (batch,) uniform numbers, for the length of the run.
+        place: (batch,) uniform numbers, for its start.
+        size: number of places.
+        share: longest run, as a share of the places.
+    """
     length = width * share * size
     start = place * (size - length)
     places = torch.arange(size, device=width.device)
@@ -85,16 +91,19 @@ def _mask(width: Tensor, place: Tensor, size: int, share: float) -> Tensor:
 
 
 def mixup(views: Tensor, partners: Tensor, share: Numbers, scale_db: float) -> Tensor:
-    """Power spectra mixed, in the proportions 1 - share and share (BYOL-A's log-mixup-exp.
+    """Mixes the power spectra of two items, in the proportions 1 - share and share.
 
-    Niizumi et al., III.B.1). The authors mix in an input of one of the last steps; here it is
-    another item of the batch.
+    This is BYOL-A's log-mixup-exp (Niizumi et al., section III.B.1). The authors mix in an input of
+    one of the last steps; here it is another item of the batch.
 
     Args:
         views: (batch, 1, mels, frames) log-mels in units of `scale_db` decibels.
-        partners: likewise, the item that is mixed into each.
-        share: (batch,) of the power that is the partner's.
-        scale_db: decibels that are 1 in `views`.
+        partners: (batch, 1, mels, frames), the item that is mixed into each.
+        share: (batch,) share of the power that is the partner's.
+        scale_db: how many decibels are 1 in `views`.
+
+    Returns:
+        (batch, 1, mels, frames)
     """
     nepers = scale_db * math.log(10) / 10  # decibels of power
     shares = column(share, views)[:, :, None, None]
@@ -107,30 +116,37 @@ def mixup(views: Tensor, partners: Tensor, share: Numbers, scale_db: float) -> T
 
 
 def partners_of(rows: NDArray[np.int64], partner: Numbers, batch: int) -> NDArray[np.int64]:
-    """For each of the rows another item of the batch, from (rows,) uniform numbers.
+    """Draws for each item another one of the batch; itself where it is the only one.
 
-    Itself where it is the only one.
+    Args:
+        rows: (rows,) indices of the items.
+        partner: (rows,) uniform numbers.
+        batch: number of items of the batch.
+
+    Returns:
+        (rows,) indices.
     """
-    return (
-        (rows + 1 + np.floor(partner * (batch - 1)).astype(np.int64)) % batch if batch > 1 else rows
-    )
+    if batch <= 1:
+        return rows
+    return (rows + 1 + np.floor(partner * (batch - 1)).astype(np.int64)) % batch
 
 
 def resize_crop(
     views: Tensor, bands: Numbers, frames: Numbers, band_place: Numbers, frame_place: Numbers
 ) -> Tensor:
-    """A random part of a longer canvas on which the spectrogram lies in the middle, resized (BYOL-A, III.B.2).
+    """Crops a random part of each item and resizes it to the item's size (BYOL-A, III.B.2).
 
-    As in the authors' code (byol_a/augmentations.py, RandomResizeCrop): the canvas is 1.5 times as
-    long, sizes are rounded down and cut to the canvas, and the interpolation is cubic convolution.
-    The rest of the canvas is the item's mean; the authors' is 0, the mean of their normalised data.
+    The part is of a longer canvas that has the item in its middle. As in the authors' code
+    (byol_a/augmentations.py, RandomResizeCrop), the canvas is 1.5 times as long, sizes are rounded
+    down and limited to the canvas, and the interpolation is cubic convolution. The rest of the
+    canvas is the item's mean; the authors' is 0, the mean of their normalised data.
 
     Args:
         views: (batch, 1, mels, frames).
-        bands: (batch,) height of the part, as a share of the bands.
-        frames: (batch,) length of the part, as a share of the frames.
-        band_place: (batch,) uniform numbers: where the part lies among the bands.
-        frame_place: (batch,) uniform numbers: likewise among the frames.
+        bands: (batch,) height of the part, as a share of the item's bands.
+        frames: (batch,) length of the part, as a share of the item's frames.
+        band_place: (batch,) uniform numbers, for where the part lies among the bands.
+        frame_place: (batch,) uniform numbers, for where it lies among the frames.
 
     Returns:
         (batch, 1, mels, frames)
@@ -147,15 +163,22 @@ def resize_crop(
 
 
 def _part(share: Numbers, place: Numbers, full: int, canvas: int) -> tuple[Numbers, Numbers]:
-    """First place and size of a part of the canvas."""
+    """(batch,) first places and (batch,) sizes of parts of one dimension of the canvas.
+
+    Args:
+        share: (batch,) size of the part, as a share of `full`.
+        place: (batch,) uniform numbers, for where it lies.
+        full: size of the item.
+        canvas: size of the canvas.
+    """
     size = np.clip(np.floor(share * full), 1, canvas)
     return np.floor(place * (canvas - size + 1)), size
 
 
 def _resized(canvas: Tensor, first: Numbers, size: Numbers, full: int, dim: int) -> Tensor:
-    """The places first ..
+    """Resizes the places [first, first + size) of one dimension to `full` places.
 
-    First + size - 1 of one dimension, spread over `full` places with the corners kept.
+    The first and the last place keep their values ("align corners").
     """
     at = np.arange(full) * ((size - 1) / max(1, full - 1))[:, None]
     before = np.minimum(np.floor(at), np.maximum(size - 1, 0)[:, None])
@@ -174,7 +197,11 @@ def _resized(canvas: Tensor, first: Numbers, size: Numbers, full: int, dim: int)
 
 
 def _cubic(after: Numbers) -> tuple[Numbers, ...]:
-    """Weights of the four nearest places in cubic convolution (Keys, 1981), from the distance to the second."""
+    """Weights of the four nearest places in cubic convolution (Keys, 1981).
+
+    Args:
+        after: distance of the point from the second of the four places, 0 to 1.
+    """
 
     def near(x: Numbers) -> Numbers:
         return ((_CUBIC + 2) * x - (_CUBIC + 3)) * x * x + 1
