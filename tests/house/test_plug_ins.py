@@ -16,6 +16,7 @@ METHOD = '''"""Agreement: a method of a third party, which draws the views of a 
 
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from bench import heads, method
 
@@ -35,8 +36,9 @@ class Settings(method.Settings):
 @method.in_float32
 def agreement(first: Tensor, second: Tensor) -> method.Loss:
     """One minus the mean cosine."""
-    cosine = heads.mean_cosine(first, second)
-    return method.Loss(total=1 - cosine, terms={"cosine": cosine})
+    distance = 1 - functional.cosine_similarity(first, second).mean()
+    terms = {"distance": distance, "alignment": heads.mean_cosine(first, second)}
+    return method.Loss(total=distance, terms=terms)
 
 
 class Method(method.Method):
