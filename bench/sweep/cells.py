@@ -223,13 +223,7 @@ def _points(
         used: for each exclude, whether it has met a cell; set here.
     """
     base = digest(spec)
-    for fraction in fractions:
-        if fraction > 1 and not fraction.is_integer():
-            raise sweep.error(
-                f"fraction {fraction:g}: above 1 it must be a whole number of tracks",
-                "axes",
-                "fractions",
-            )
+    _check_fractions(sweep, fractions)
     # Most excludes name other combinations; those are not asked again for every cell.
     relevant = [
         (place, exclude)
@@ -252,14 +246,20 @@ def _points(
                         used[place] = True
                     if out:
                         continue
-                    point = {
-                        "fraction": fraction,
-                        "draw": draw,
-                        "seed": seed,
-                        "probe_seed": probe_seed,
-                    }
+                    point = {"fraction": fraction, "draw": draw, "seed": seed}
+                    point |= {"probe_seed": probe_seed}
                     id_ = digest([base, fraction, draw, seed, probe_seed], 12)
                     yield SweepCell(id_, base, spec.model_copy(update=point), axes, group)
+
+
+def _check_fractions(sweep: Sweep, fractions: tuple[float, ...]) -> None:
+    for fraction in fractions:
+        if fraction > 1 and not fraction.is_integer():
+            raise sweep.error(
+                f"fraction {fraction:g}: above 1 it must be a whole number of tracks",
+                "axes",
+                "fractions",
+            )
 
 
 def _fits(exclude: ExcludeSpec, axes: tuple[Any, ...], names: tuple[str, ...]) -> bool:

@@ -200,33 +200,11 @@ def _array(
         place, max_num_timeout=site.requeues, python=site.python or None
     )
     code = environment(Path(jobs[0]["code"]))
-    further = {key: value for key, value in site.parameters.items() if value is not False}
-    further |= {"requeue": True}
-    if dependency:
-        further |= {"dependency": dependency, "kill-on-invalid-dep": "yes"}
-    given = {
-        "partition": site.partition,
-        "account": site.account,
-        "qos": site.qos,
-        "constraint": site.constraint,
-    }
     executor.update_parameters(
         job_name=name,
-        time=max(1, math.ceil(resources.hours * 60)),
-        nodes=resources.nodes,
-        ntasks_per_node=resources.tasks,
-        cpus_per_task=resources.cpus // resources.tasks,
-        mem=f"{math.ceil(resources.memory_gb * 1024)}M",
-        signal_delay_s=site.signal_seconds,
-        stderr_to_stdout=True,
         array_parallelism=site.jobs_at_once or len(jobs),
         setup=[*site.setup, *(f"export {key}={shlex.quote(value)}" for key, value in code.items())],
-        # Since Slurm 22.05 srun does not take the cores of the job over by itself. Helping tasks
-        # are ended a minute after the first: they would wait for nothing.
-        srun_args=["--wait=60", f"--cpus-per-task={resources.cpus // resources.tasks}"],
-        additional_parameters=further,
-        **({"gpus_per_node": resources.gpus} if resources.gpus else {}),
-        **{key: value for key, value in given.items() if value},
+        **_parameters(resources, dependency, site),
     )
     try:
         with executor.batch():
@@ -239,6 +217,42 @@ def _array(
             f"Slurm refuses the jobs: {' '.join(lines)[:300] or error}; look at [site], [resources]"
         ) from error
     return {job["name"]: new.job_id for job, new in zip(jobs, handed_in, strict=True)}
+
+
+def _parameters(resources: ResourcesSpec, dependency: str, site: SiteSpec) -> dict[str, Any]:
+    """The options of sbatch and srun by submitit's names, from what jobs ask for and the site.
+
+    Args:
+        resources: what each job asks for.
+        dependency: what the jobs wait for, as sbatch takes it; "" for nothing.
+        site: how jobs are started here.
+    """
+    cpus = resources.cpus // resources.tasks
+    further = {key: value for key, value in site.parameters.items() if value is not False}
+    further |= {"requeue": True}
+    if dependency:
+        further |= {"dependency": dependency, "kill-on-invalid-dep": "yes"}
+    optional = {
+        "gpus_per_node": resources.gpus,
+        "partition": site.partition,
+        "account": site.account,
+        "qos": site.qos,
+        "constraint": site.constraint,
+    }
+    return {
+        "time": max(1, math.ceil(resources.hours * 60)),
+        "nodes": resources.nodes,
+        "ntasks_per_node": resources.tasks,
+        "cpus_per_task": cpus,
+        "mem": f"{math.ceil(resources.memory_gb * 1024)}M",
+        "signal_delay_s": site.signal_seconds,
+        "stderr_to_stdout": True,
+        # Since Slurm 22.05 srun does not take the cores of the job over by itself. Helping tasks
+        # are ended a minute after the first: they would wait for nothing.
+        "srun_args": ["--wait=60", f"--cpus-per-task={cpus}"],
+        "additional_parameters": further,
+        **{key: value for key, value in optional.items() if value},
+    }
 
 
 def max_array_size() -> int:

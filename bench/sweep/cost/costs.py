@@ -1,4 +1,4 @@
-"""What is left of a sweep in hours and bytes: the numbers, and how they are said."""
+"""What is left of a sweep in hours and bytes, as numbers and in words."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,29 +9,30 @@ from bench.data.fetch.disk import human
 from bench.sweep import spec
 
 STAGES = ("prepare", *spec.STAGES)
-_NAMED = 6  # of what is not counted
+_NAMED = 6  # the most things that are named as not counted
 
 
 @dataclass
 class Estimate:
-    """What is left to compute.
+    """What the rest of a sweep will take.
 
     Attributes:
-        jobs: how many jobs are left.
-        known: of how many the time is known.
-        seconds: stage -> of computing, of what is known.
-        starting: seconds that all jobs take to start.
-        longest: the longest job's seconds.
-        completion: seconds until the last job has ended, as many at once as are allowed.
-        at_once: how many that are; 0 for all.
-        gpu_hours: of computing.
+        jobs: number of jobs that are left.
+        known: number of these of which the time is known.
+        seconds: seconds of computing at each stage, as far as they are known.
+        starting: seconds that all jobs together take to start.
+        longest: seconds of the longest job.
+        completion: seconds until the last job has ended.
+        at_once: number of jobs that run at the same time; 0 for all.
+        gpu_hours: GPU-hours of computing.
         reserved: "gpu_hours" and "cpu_hours" that the jobs ask for, and so take at most.
-        short: names of jobs that take longer than the hours they ask for.
-        home: kind of product -> bytes.
+        short: names of the jobs that take longer than the hours they ask for.
+        home: bytes of each kind of product in home.
         results: bytes of results.
-        free: "home" and "results" -> bytes; one number where both lie on one disk.
-        sources: what the rates come from.
-        unknown: what is not counted -> in how many jobs.
+        free: free bytes on the disks of "home" and "results"; "home" alone where both lie on one
+            disk.
+        sources: where the rates come from, in words.
+        unknown: number of jobs in which something is not counted, by what it is.
     """
 
     jobs: int = 0
@@ -52,7 +53,7 @@ class Estimate:
 
     @property
     def lacking(self) -> dict[str, float]:
-        """Disk -> bytes that it lacks; empty where all fits."""
+        """Bytes that each disk lacks, by its name; empty where everything fits."""
         needed = {"home": sum(self.home.values()), "results": self.results}
         if "results" not in self.free:
             needed = {"home": sum(needed.values())}
@@ -63,7 +64,7 @@ class Estimate:
         }
 
     def in_words(self) -> str:
-        """A few lines."""
+        """The estimate in a few lines, for the user."""
         if not self.jobs:
             return "nothing is left to compute"
         lines = [*self._time(), self._disk()]
@@ -81,24 +82,24 @@ class Estimate:
         return "\n".join(lines)
 
     def _time(self) -> list[str]:
+        """Lines on the time."""
         total = sum(self.seconds.values())
         lines = []
         if not self.sources:
             lines.append(
-                "time: not known, for no earlier run with these methods and encoders is stored (--measure)"
+                "time: not known, for no earlier run with these methods and encoders is stored "
+                "(--measure)"
             )
         else:
-            part = (
-                ""
-                if self.known == self.jobs
-                else f" ({self.known} of {self.jobs} jobs wholly known)"
-            )
+            partly = f" ({self.known} of {self.jobs} jobs wholly known)"
+            part = "" if self.known == self.jobs else partly
             gpu = f", {self.gpu_hours:.2f} GPU-hours" if self.gpu_hours else ""
             stages = ", ".join(
                 f"{stage} {duration(took)}" for stage, took in self.seconds.items() if took
             )
             lines.append(
-                f"time{part}: {duration(total)} of computing{gpu} ({stages}); from {'; '.join(self.sources)}"
+                f"time{part}: {duration(total)} of computing{gpu} ({stages}); "
+                f"from {'; '.join(self.sources)}"
             )
             at_once = f"{self.at_once} at once" if self.at_once else "all at once"
             start = (
@@ -123,28 +124,42 @@ class Estimate:
         return [*lines, f"asked for, and so taken at most: {', '.join(asked)}"]
 
     def _disk(self) -> str:
+        """A line on the disks."""
         parts = ", ".join(f"{kind} {human(size)}" for kind, size in self.home.items() if size)
         free = " and ".join(f"{human(size)} in {name}" for name, size in self.free.items())
         if "results" not in self.free and self.free:
             free = human(self.free["home"])
         total = human(sum(self.home.values()))
-        return f"disk: {total} in home{f' ({parts})' * bool(parts)}, {human(self.results)} of results; free: {free}"
+        of = f" ({parts})" if parts else ""
+        return f"disk: {total} in home{of}, {human(self.results)} of results; free: {free}"
 
     def as_json(self) -> dict[str, Any]:
-        """The numbers."""
+        """The estimate as numbers, for `bench sweep --dry-run --json`."""
         return {
-            "jobs": self.jobs, "known_jobs": self.known, "seconds": sum(self.seconds.values()),
-            "seconds_by_stage": self.seconds, "starting_seconds": self.starting,
-            "longest_job_seconds": self.longest, "completion_seconds": self.completion, "jobs_at_once": self.at_once,
-            "gpu_hours": self.gpu_hours, "reserved": self.reserved, "jobs_over_their_hours": self.short,
-            "disk_bytes": {**{kind: round(size) for kind, size in self.home.items()}, "results": round(self.results)},
-            "free_bytes": dict(self.free), "fits": not self.lacking, "sources": self.sources,
+            "jobs": self.jobs,
+            "known_jobs": self.known,
+            "seconds": sum(self.seconds.values()),
+            "seconds_by_stage": self.seconds,
+            "starting_seconds": self.starting,
+            "longest_job_seconds": self.longest,
+            "completion_seconds": self.completion,
+            "jobs_at_once": self.at_once,
+            "gpu_hours": self.gpu_hours,
+            "reserved": self.reserved,
+            "jobs_over_their_hours": self.short,
+            "disk_bytes": {
+                **{kind: round(size) for kind, size in self.home.items()},
+                "results": round(self.results),
+            },
+            "free_bytes": dict(self.free),
+            "fits": not self.lacking,
+            "sources": self.sources,
             "unknown": dict(self.unknown),
-        }  # fmt: skip
+        }
 
 
 def duration(seconds: float) -> str:
-    """In the unit that suits it."""
+    """A time in seconds, in words: in the unit that suits it, such as `1.5 h`."""
     for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= unit * (2 if unit == 86400 else 1):
             return f"{seconds / unit:.1f} {name}"

@@ -1,39 +1,28 @@
-"""A short probe of what a sweep will take: a few real steps of each combination, on some tracks, here and now.
+"""Measures what a sweep will take, by a few real steps of each combination on this machine.
 
 Cells are computed by `bench.stages.run.run`, with few steps and in a home of their own that is
-removed at the end: twice, with a few steps and a few more, so that the difference is the time of a
-step. Tracks are those of the data set where it is prepared, else noise: what a step takes depends
-on the shape of the audio and not on what is heard.
+removed at the end. Each is computed twice, with a few steps and with some more, so that the
+difference is the time of a step. The tracks are some of the data set where its files are known,
+else noise: the time of a step depends on the length of the audio and not on what is heard.
 """
 
-import io
 import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import redirect_stderr
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from bench import results
 from bench.core.errors import InputError
 from bench.core.progress import progress, say
-from bench.core.randomness import generator
 from bench.core.store import Store, read_json
-from bench.data.prepared import Prepared
-from bench.settings.specs import LabelsSpec, PlugIn, RunSpec
+from bench.settings.specs import PlugIn, RunSpec
 from bench.settings.traits import Traits, sample_rate
-from bench.stages.embed.segments import Embeddings
 from bench.stages.keys import prepare_key
-from bench.stages.probe.labelled import labelled
-from bench.stages.probe.stage import probe_all
-from bench.stages.run import run
 from bench.stages.session import Place, check, device_of
 from bench.stages.words import device_name
 from bench.sweep.cost.rates import (
@@ -46,43 +35,26 @@ from bench.sweep.cost.rates import (
     probe_kind,
     score_kind,
 )
-from bench.sweep.cost.sample import HELD_OUT, SEGMENTS, some_tracks
+from bench.sweep.cost.sample import HELD_OUT, some_tracks
+from bench.sweep.cost.short_cells import WARM_UP, longer, short
+from bench.sweep.cost.timed import Taken, line, probe_rate, timed_run
 from bench.sweep.cost.work import DataSets, read_data, training_steps
-from bench.sweep.spec import PRODUCTS
 
-_WARM_UP = 3  # steps
-_TIMED_SECONDS = 5.0  # of each stage with steps, about
-_MOST_STEPS = 100
-_CURVE_POINTS = 200  # that `bench.stages.pretrain.loop` keeps of a training curve
-_TOGETHER = 4  # cells whose probes are timed as one
-_MOST_EMBEDDED = 2**28  # bytes of made-up embeddings that a probe is timed on
-
-
-@dataclass(frozen=True)
-class _Taken:
-    """What a run took: seconds of the stages, and of the scores."""
-
-    pretrain: float
-    embed: float
-    probe: float
-    score: float
-    folders: dict[str, Path]
-    result: results.Result
-    path: Path
+_CURVE_POINTS = 200  # points that `bench.stages.pretrain.loop` keeps of a training curve
 
 
 def measure(specs: Sequence[RunSpec], rates: Rates, store: Store, device: str) -> None:
-    """Measures what is not known, and adds it to the rates; says each combination as it is done.
+    """Measures combinations, adds what is measured to the rates, and prints each as it is done.
 
     Args:
         specs: one cell of each combination.
-        rates: of stored runs; gains what is measured.
-        store: home, which is read alone.
+        rates: rates of stored runs; gains what is measured.
+        store: home, which is only read.
         device: as in `bench run`.
 
     Raises:
-        InputError: a setting of a method, an encoder or a data set cannot be, or there is no such
-            device.
+        InputError: a setting of a method, an encoder or a data set is not possible, or there is no
+            such device.
     """
     for spec in specs:
         check(spec)
@@ -114,7 +86,7 @@ def measure(specs: Sequence[RunSpec], rates: Rates, store: Store, device: str) -
 
 
 def _start_seconds() -> float:
-    """How long a job takes before it computes."""
+    """Seconds that a job takes before it computes."""
     began = time.monotonic()
     subprocess.run(
         [sys.executable, "-c", "import bench.stages.run"], check=True, stdin=subprocess.DEVNULL
@@ -125,10 +97,22 @@ def _start_seconds() -> float:
 def _combination(
     spec: RunSpec, rates: Rates, most: int, store: Store, place: Place, source: str
 ) -> str:
-    """Measures one combination; returns what it takes in words."""
+    """Measures one combination and adds the result to the rates.
+
+    Args:
+        spec: a cell of the combination.
+        rates: the rates; gain what is measured.
+        most: number of tracks of the training split that are taken.
+        store: home, which is only read.
+        place: temporary home and results, and the device.
+        source: where the rates come from, in words.
+
+    Returns:
+        What the combination takes, in words.
+    """
     parts = check(spec)
     seconds, about = float(parts.encoder_settings.seconds), parts.traits
-    few = _short(spec, about.trains, seconds)
+    few = short(spec, about.trains, seconds)
     whole = None
     for section in ("pretrain_dataset", "dataset"):
         dataset: PlugIn = getattr(few, section)
@@ -136,14 +120,16 @@ def _combination(
         _prepared_rate(dataset, few, rates, place.store, source)
     began = time.monotonic()
     new = pretrain_kind(spec) not in rates.pretrain or embed_kind(spec) not in rates.embed
-    if new:  # what torch does once for each shape is no part of what a thousand steps take
-        _run(few.model_copy(update={"seed": spec.seed + 1}), place)
-    first = _run(few, place)
-    more = _longer(few, first.pretrain / _WARM_UP, first.probe / _WARM_UP, new, about)
-    second = _run(more, place)
+    # The first steps with new shapes take longer; of a thousand steps that is no part, so a run
+    # before those that are timed takes it.
+    if new:
+        timed_run(few.model_copy(update={"seed": spec.seed + 1}), place)
+    first = timed_run(few, place)
+    more = longer(few, first.pretrain / WARM_UP, first.probe / WARM_UP, new, about)
+    second = timed_run(more, place)
     step = Rate(0.0, source, bytes=folder_bytes(first.folders["pretrained"]))
     if about.trains and new:
-        step = _line(
+        step = line(
             first.pretrain, second.pretrain, few.train.steps, more.train.steps, source, step.bytes
         )
     step = rates.pretrain.setdefault(pretrain_kind(spec), step)
@@ -153,7 +139,7 @@ def _combination(
     rates.embed.setdefault(
         embed_kind(spec), Rate(each, source, bytes=4 * width, view_seconds=seconds)
     )
-    probe = _probe(spec, few, more, first, second, about, whole, width, place, source)
+    probe = probe_rate(spec, few, more, first, second, about, whole, width, place, source)
     rates.probe.setdefault(probe_kind(spec, about.uses_labels), probe)
     data = DataSets(store).of(spec)
     tests = data.tracks["test"] if data else HELD_OUT
@@ -162,151 +148,47 @@ def _combination(
     rates.result.setdefault(
         score_kind(spec), _result_bytes(second, share, training_steps(spec, DataSets(store)))
     )
-    batch = f"batch {spec.train.batch_size}, augment {spec.augment.name}"
-    pretrain = f"{step.each:.3g} s a step ({batch}), " if about.trains else ""
-    own = "its own classifier" if about.uses_labels else f"a {spec.probe.kind} probe"
     score = rates.score[score_kind(spec)].each
     noise = "" if data else "; on noise, for its data are not there"
     return (
-        f"{spec.method.name} on {spec.encoder.name}: {pretrain}{1000 * each:.3g} ms a segment, "
-        f"{own} {probe.fixed + probe.each:.3g} s and scores {score:.3g} s a cell{noise} "
+        f"{_in_words(spec, about, step, each, probe, score)}{noise} "
         f"(took {time.monotonic() - began:.0f} s)"
     )
 
 
-def _short(spec: RunSpec, trains: bool, seconds: float) -> RunSpec:
-    """The cell with few steps of everything, on all labels of a few tracks."""
-    train = {"steps": _WARM_UP, "epochs": 0.0, "diagnose_times": 1, "patience": 0, "warmup": 0.0}
-    limit = SEGMENTS * seconds
-    update: dict[str, Any] = {
-        "train": spec.train.model_copy(update=train),
-        "probe": spec.probe.model_copy(
-            update={"steps": min(spec.probe.steps, spec.probe.evaluate_every), "patience": 0}
-        ),
-        "finetune": spec.finetune.model_copy(
-            update={"steps": _WARM_UP, "diagnose_times": 1, "patience": 0}
-        ),
-        "embed": spec.embed.model_copy(
-            update={"max_seconds": min(limit, spec.embed.max_seconds or limit)}
-        ),
-        "views": spec.views.model_copy(update={"exclude": ""}),
-        "labels": LabelsSpec(),
-        "fraction": 1.0,
-        "draw": 0,
-    }
-    if not trains:
-        update["pretrain_dataset"] = spec.dataset
-    return spec.model_copy(update=update)
+def _in_words(
+    spec: RunSpec, about: Traits, step: Rate, segment: float, probe: Rate, score: float
+) -> str:
+    """What a combination takes, in words.
 
-
-def _longer(few: RunSpec, step: float, tuning: float, new: bool, about: Traits) -> RunSpec:
-    """The same with as many more steps as take a few seconds, from the seconds of a step.
-
-    Pretrained anew if `new`.
+    Args:
+        spec: a cell of it.
+        about: traits of the method.
+        step: rate of a step of pretraining.
+        segment: seconds of embedding a segment.
+        probe: rate of a probe.
+        score: seconds of the scores of a cell.
     """
-    update: dict[str, Any] = {"seed": few.seed + 2} if new else {}
-    if about.trains and new:
-        update["train"] = few.train.model_copy(update={"steps": _WARM_UP + _more(step)})
-    if few.probe.kind == "finetune" and not about.uses_labels:
-        update["finetune"] = few.finetune.model_copy(update={"steps": _WARM_UP + _more(tuning)})
-    elif few.probe.kind != "knn" and not about.uses_labels:
-        update["probe"] = few.probe.model_copy(update={"steps": 4 * few.probe.steps})
-    return few.model_copy(update=update)
+    batch = f"batch {spec.train.batch_size}, augment {spec.augment.name}"
+    pretrain = f"{step.each:.3g} s a step ({batch}), " if about.trains else ""
+    probed = "its own classifier" if about.uses_labels else f"a {spec.probe.kind} probe"
+    return (
+        f"{spec.method.name} on {spec.encoder.name}: {pretrain}{1000 * segment:.3g} ms a segment, "
+        f"{probed} {probe.fixed + probe.each:.3g} s and scores {score:.3g} s a cell"
+    )
 
 
-def _more(seconds: float) -> int:
-    """Steps, each of so many seconds, that are worth timing."""
-    return max(_WARM_UP, min(_MOST_STEPS, int(_TIMED_SECONDS / max(seconds, 1e-3))))
+def _result_bytes(taken: Taken, share: float, steps: int | None) -> float:
+    """Bytes of a cell's two result files, on the whole test split and with the whole curve.
 
-
-def _line(
-    first: float, second: float, few: int, more: int, source: str, size: float | None
-) -> Rate:
-    """Seconds of a step from two runs, and what comes before the first."""
-    each = max(0.0, second - first) / max(1, more - few)
-    return Rate(each, source, max(0.0, first - few * each), size)
-
-
-def _run(spec: RunSpec, place: Place) -> _Taken:
-    """Runs a cell, and one of another seed of the probe: what cells share, such as resamples, is not in its scores.
-
-    What it would say is of no interest to who asks for a plan.
+    Args:
+        taken: what the run of the cell took.
+        share: number of tracks of the whole test split over that of the run.
+        steps: number of steps of the whole pretraining; None where it is not known.
     """
-    specs = [spec, spec.model_copy(update={"probe_seed": spec.probe_seed + 1})]
-    if spec.probe.kind == "finetune":  # which would take twice as long
-        del specs[1:]
-    with redirect_stderr(io.StringIO()):
-        found = [(result, time.time()) for _, result in run(specs, place)]
-    result, ended = found[-1]
-    before = found[-2][1] if len(found) > 1 else 0.0
-    folders = {
-        folder: place.store.folder(folder, result.products[stage])
-        for stage, folder in PRODUCTS.items()
-    }
-    took = result.seconds
-    score = max(0.0, ended - max(before, (folders["probed"] / "run.json").stat().st_mtime))
-    path = results.path_of(place.results, result)
-    return _Taken(took["pretrain"], took["embed"], took["probe"], score, folders, result, path)
-
-
-def _probe(
-    spec: RunSpec, few: RunSpec, more: RunSpec, first: _Taken, second: _Taken, about: Traits,
-    whole: Prepared | None, width: int, place: Place, source: str,
-) -> Rate:  # fmt: skip
-    """Of a cell's probe that is not stopped early: on made-up embeddings of the whole data set, if that is there."""
-    kind = "end_to_end" if about.uses_labels else spec.probe.kind
-    if kind == "finetune":
-        rate = _line(
-            first.probe, second.probe, few.finetune.steps, more.finetune.steps, source, None
-        )
-        return Rate(rate.fixed + rate.each * spec.finetune.steps, source)
-    fits = whole is not None and 8 * width * len(whole.tracks) < _MOST_EMBEDDED
-    if kind == "end_to_end" or whole is None or not fits:
-        if kind in ("end_to_end", "knn"):
-            return Rate(second.probe, source)
-        rate = _line(first.probe, second.probe, few.probe.steps, more.probe.steps, source, None)
-        return Rate(rate.fixed + rate.each * spec.probe.steps, source)
-    vectors = generator(0, "measured", 0).standard_normal(
-        (len(whole.tracks), width), dtype=np.float32
-    )
-    embedded = Embeddings(vectors, np.arange(len(vectors) + 1), vectors)
-    one, longer, several = (
-        _fitted(
-            spec.model_copy(update={"probe": steps.probe}), cells, whole, embedded, device_of(place)
-        )
-        for steps, cells in ((few, 1), (more, 1), (more, _TOGETHER))
-    )
-    another = max(0.0, several - longer) / (
-        _TOGETHER - 1
-    )  # of a group's cells, which are trained as one program
-    if kind == "knn":
-        return Rate(another, source, max(0.0, longer - another))
-    rate = _line(one, longer, few.probe.steps, more.probe.steps, source, None)
-    another *= spec.probe.steps / more.probe.steps
-    return Rate(another, source, max(0.0, rate.fixed + rate.each * spec.probe.steps - another))
-
-
-def _fitted(
-    spec: RunSpec, cells: int, whole: Prepared, embedded: Embeddings, device: torch.device
-) -> float:
-    """Seconds of fitting probes of some cells together."""
-    labels = labelled(
-        whole,
-        spec.model_copy(update={"labels": LabelsSpec(), "fraction": min(1.0, spec.fraction)}),
-        [],
-    )
-    specs = [spec.model_copy(update={"probe_seed": seed}) for seed in range(cells)]
-    began = time.monotonic()
-    with redirect_stderr(io.StringIO()):
-        list(probe_all(specs, [labels] * cells, whole, embedded, device, "probe"))
-    return time.monotonic() - began
-
-
-def _result_bytes(taken: _Taken, share: float, steps: int | None) -> float:
-    """Of a cell's two files, on the whole test split and with the whole training curve."""
     values = results.read_values(taken.path)
     tracks = taken.result.counts["test_tracks"]
-    arrays = len(values.influence) + len(values.jackknife) + 1
+    arrays = len(values.influence) + len(values.jackknife) + 1  # each of 4 bytes a test track
     size = taken.path.stat().st_size + taken.path.with_suffix(".npz").stat().st_size
     curve = taken.result.training["curve"]
     more = 0.0
@@ -319,7 +201,15 @@ def _result_bytes(taken: _Taken, share: float, steps: int | None) -> float:
 def _prepared_rate(
     dataset: PlugIn, few: RunSpec, rates: Rates, temporary: Store, source: str
 ) -> None:
-    """Notes how long a second of audio took, where tracks were decoded."""
+    """Adds the rate of decoding a second of audio, where tracks were decoded for the measurement.
+
+    Args:
+        dataset: the data set.
+        few: a cell that was measured.
+        rates: the rates; gain this one.
+        temporary: the home in which the tracks were prepared.
+        source: where the rate comes from, in words.
+    """
     folder = temporary.folder("prepared", prepare_key(dataset, sample_rate(few.encoder), temporary))
     seconds = read_json(folder / "run.json")["seconds"]
     found = read_data(folder)

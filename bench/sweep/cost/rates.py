@@ -1,7 +1,7 @@
-"""How long a piece of work takes and what it leaves on disk, from stored results and the products that they name.
+"""How long a piece of work takes and how many bytes it leaves, from stored results and products.
 
-What is alike has a digest of the settings that its time depends on: a step of pretraining does not
-take longer for another seed, an embedding not for another method.
+Work of one kind takes the same time. A kind is the digest of the settings that the time depends on:
+a step of pretraining does not take longer for another seed, nor an embedding for another method.
 """
 
 import re
@@ -20,52 +20,49 @@ from bench.settings.specs import PlugIn, RunSpec, digest
 from bench.sweep.cost.work import Data, read_data
 from bench.sweep.plan import stored_names
 
-_LOOKED_AT = 48  # results of a method and an encoder that are read, evenly spread over their names
+_LOOKED_AT = 48  # the most results of a method and an encoder that are read, evenly spread
 START_SECONDS = 4.0
-"""Of a job before it computes: Python with torch starts in 3.2 s on two cores of a laptop's
-kind.
-"""
+"""Seconds of a job before it computes; Python with torch starts in 3.2 s on two laptop cores."""
 
 
 def prepare_kind(dataset: PlugIn, rate: int) -> str:
-    """What the time of decoding a second of audio depends on; the sample rate is in Hz."""
+    """The kind of decoding a second of audio; the sample rate is in Hz."""
     return digest([dataset, rate])
 
 
 def pretrain_kind(spec: RunSpec) -> str:
-    """What the time of a step depends on."""
+    """The kind of a step of pretraining."""
     train = spec.train
     parts: list[Any] = [spec.method, spec.encoder, spec.views.mode, spec.augment]
     return digest([*parts, train.batch_size, train.optimiser, train.precision])
 
 
 def embed_kind(spec: RunSpec) -> str:
-    """What the time of a segment depends on."""
+    """The kind of embedding a segment."""
     return digest([spec.encoder])
 
 
 def whole_kind(spec: RunSpec) -> str:
-    """What the time of embedding a data set depends on."""
+    """The kind of embedding a whole data set."""
     return digest([spec.encoder, spec.dataset, spec.embed])
 
 
 def probe_kind(spec: RunSpec, uses_labels: bool) -> str:
-    """What the time of a cell's probe depends on, but for the number of labelled tracks."""
+    """The kind of a cell's probe, whatever the number of labelled tracks.
+
+    Args:
+        spec: the cell.
+        uses_labels: whether the method learns from labels and has a classifier of its own.
+    """
     if uses_labels:
         return digest([spec.encoder, spec.dataset])
     probe = spec.probe.model_dump(mode="json", exclude={"memory_mb"})
-    return digest(
-        [
-            spec.encoder,
-            spec.dataset,
-            probe,
-            spec.finetune if spec.probe.kind == "finetune" else None,
-        ]
-    )
+    finetune = spec.finetune if spec.probe.kind == "finetune" else None
+    return digest([spec.encoder, spec.dataset, probe, finetune])
 
 
 def score_kind(spec: RunSpec) -> str:
-    """What the time of a cell's scores depends on."""
+    """The kind of a cell's scores."""
     return digest([spec.dataset, spec.score])
 
 
@@ -74,12 +71,13 @@ class Rate:
     """What work of one kind takes.
 
     Attributes:
-        each: seconds of a step, a segment or a cell.
-        source: where that is from.
-        fixed: seconds before the first.
-        bytes: of a product; of an embedding, of a vector; None where that is not known.
-        view_seconds: of an embedding: length of a segment.
-        processes: that share a step.
+        each: seconds of one step, segment or cell.
+        source: where the rate comes from, in words.
+        fixed: seconds before the first step, segment or cell.
+        bytes: bytes of the product, and of one vector in the rate of embedding a segment; None
+            where that is not known.
+        view_seconds: length of a segment in seconds, in the rate of embedding a segment; else 0.
+        processes: number of processes that share a step.
     """
 
     each: float
@@ -92,16 +90,16 @@ class Rate:
 
 @dataclass
 class Rates:
-    """Rates of each stage by kind, as far as they are known.
+    """The rates of every stage, by kind, as far as they are known.
 
     Attributes:
-        pretrain: a step, by `pretrain_kind`.
-        embed: a segment, by `embed_kind`.
-        whole: a data set's embedding, by `whole_kind`.
-        probe: a cell, by `probe_kind`.
-        score: a cell, by `score_kind`.
+        pretrain: rates of a step of pretraining, by `pretrain_kind`.
+        embed: rates of embedding a segment, by `embed_kind`.
+        whole: rates of embedding a whole data set, by `whole_kind`.
+        probe: rates of a cell's probe, by `probe_kind`.
+        score: rates of a cell's scores, by `score_kind`.
         result: bytes of a cell's result, by `score_kind`.
-        prepare: a second of audio, by `prepare_kind`.
+        prepare: rates of decoding a second of audio, by `prepare_kind`.
         start: seconds that a job takes to start.
     """
 
@@ -119,27 +117,30 @@ def stored_rates(specs: Iterable[RunSpec], store: Store, results_folder: Path) -
     """Rates from stored results.
 
     Args:
-        specs: of the combinations that are asked for; results of other methods and encoders are not
-            read.
-        store: home; what the results were made from may lie there.
-        results_folder: with the results.
+        specs: one cell of each combination that is asked for; results of other methods and
+            encoders are not read.
+        store: home, which may hold the products that the results were made from.
+        results_folder: folder of the results.
+
+    Returns:
+        The rates of the kinds of work that occur in the results.
     """
     by_name: dict[str, list[str]] = {}
     for stem in sorted(stored_names(results_folder)):
         by_name.setdefault("-".join(stem.split("-")[:2]), []).append(stem)
-    found = _Found(store, results_folder)
+    samples = _Samples(store, results_folder)
     for name in {f"{spec.method.name}-{spec.encoder.name}": None for spec in specs}:
         stems = by_name.get(name, [])
         for stem in stems[:: -(-len(stems) // _LOOKED_AT) or 1]:
             try:
-                found.add(results.read(results_folder / "runs" / f"{stem}.json"))
+                samples.add(results.read(results_folder / "runs" / f"{stem}.json"))
             except InputError:
-                continue  # named by whoever reads it for its scores
-    return found.rates()
+                continue  # a damaged result is reported where it is read for its scores
+    return samples.rates()
 
 
-class _Found:
-    """Samples of each kind."""
+class _Samples:
+    """What each kind of work took, one sample for each result."""
 
     def __init__(self, store: Store, results_folder: Path) -> None:
         self._store, self._results = store, results_folder
@@ -148,42 +149,33 @@ class _Found:
         self._result: dict[str, list[int]] = {}
 
     def add(self, result: Result) -> None:
+        """Adds what the stages of a result took."""
         spec, training, products = result.spec, result.training, result.products
         seconds, source = result.seconds, f"stored runs on {result.device}"
-        weights = (
-            folder_bytes(self._store.folder("pretrained", products["pretrain"]))
-            or 4 * training["parameters"]
-        )
-        steps = training["steps"]
-        shared = re.match(r"(\d+) x ", result.device)
-        each, processes = seconds["pretrain"] / max(1, steps), int(shared[1]) if shared else 1
-        self._note(
-            "pretrain", pretrain_kind(spec), Rate(each, source, bytes=weights, processes=processes)
-        )
+        pretrained = self._store.folder("pretrained", products["pretrain"])
+        weights = folder_bytes(pretrained) or 4 * training["parameters"]
+        each = seconds["pretrain"] / max(1, training["steps"])
+        shared = re.match(r"(\d+) x ", result.device)  # such as "2 x NVIDIA H100"
+        processes = int(shared[1]) if shared else 1
+        step = Rate(each, source, bytes=weights, processes=processes)
+        self._note("pretrain", pretrain_kind(spec), step)
         embedded = self._store.folder("embedded", products["embed"])
-        self._note(
-            "whole", whole_kind(spec), Rate(seconds["embed"], source, bytes=folder_bytes(embedded))
-        )
-        data, view_seconds = (
-            self._data_of(products["prepare"]),
-            float(result.settings["encoder"]["seconds"]),
-        )
+        whole = Rate(seconds["embed"], source, bytes=folder_bytes(embedded))
+        self._note("whole", whole_kind(spec), whole)
+        data = self._data_of(products["prepare"])
+        view_seconds = float(result.settings["encoder"]["seconds"])
         if data is not None and data.frames is not None:
             each = seconds["embed"] / data.segments(view_seconds, spec.embed.max_seconds)
             run = embedded / "run.json"
             width = read_json(run)["width"] if run.is_file() else None
-            self._note(
-                "embed",
-                embed_kind(spec),
-                Rate(each, source, bytes=4 * width if width else None, view_seconds=view_seconds),
-            )
+            vector = 4 * width if width else None
+            segment = Rate(each, source, bytes=vector, view_seconds=view_seconds)
+            self._note("embed", embed_kind(spec), segment)
         uses_labels = result.protocol.get("pretrained_on") == "labelled tracks"
-        logits = (
-            2 * 4 * result.data["test_tracks"] * len(result.data["tags"])
-        )  # under two aggregations
-        self._note(
-            "probe", probe_kind(spec, uses_labels), Rate(seconds["probe"], source, bytes=logits)
-        )
+        # Logits of every test track and tag: 4 bytes each, under two aggregations of segments.
+        logits = 2 * 4 * result.data["test_tracks"] * len(result.data["tags"])
+        probe = Rate(seconds["probe"], source, bytes=logits)
+        self._note("probe", probe_kind(spec, uses_labels), probe)
         path = results.path_of(self._results, result)
         size = path.stat().st_size + path.with_suffix(".npz").stat().st_size
         self._result.setdefault(score_kind(spec), []).append(size)
@@ -197,22 +189,22 @@ class _Found:
         return self._data[key]
 
     def rates(self) -> Rates:
-        found = Rates(result={kind: mean(sizes) for kind, sizes in self._result.items()})
+        """The rate of each kind, from its samples."""
+        rates = Rates(result={kind: mean(sizes) for kind, sizes in self._result.items()})
         for stage, by_kind in self._samples.items():
-            getattr(found, stage).update(
+            getattr(rates, stage).update(
                 {kind: _middle(samples) for kind, samples in by_kind.items()}
             )
-        return found
+        return rates
 
 
 def _middle(samples: list[Rate]) -> Rate:
-    """The median of those that were made where most were."""
-    source = Counter(one.source for one in samples).most_common(1)[0][0]
-    alike = [one for one in samples if one.source == source]
-    sizes = [one.bytes for one in samples if one.bytes is not None]
-    return replace(
-        alike[-1], each=median(one.each for one in alike), bytes=median(sizes) if sizes else None
-    )
+    """The median of samples of one kind, over those from the device that most come from."""
+    source = Counter(sample.source for sample in samples).most_common(1)[0][0]
+    alike = [sample for sample in samples if sample.source == source]
+    sizes = [sample.bytes for sample in samples if sample.bytes is not None]
+    each, size = median(sample.each for sample in alike), median(sizes) if sizes else None
+    return replace(alike[-1], each=each, bytes=size)
 
 
 def folder_bytes(folder: Path) -> int | None:

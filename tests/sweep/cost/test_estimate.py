@@ -11,8 +11,9 @@ import torch
 from bench.core.store import Store
 from bench.settings.specs import PlugIn
 from bench.sweep.cost.costs import Estimate, duration
-from bench.sweep.cost.estimate import completion, estimate, free_on, left_specs, missing
+from bench.sweep.cost.estimate import estimate, free_on, left_specs, missing
 from bench.sweep.cost.rates import Rate, stored_rates
+from bench.sweep.cost.sums import completion
 from bench.sweep.cost.work import DataSets, training_steps
 from bench.sweep.plan import make_plan
 from bench.sweep.read import read_sweep
