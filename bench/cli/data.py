@@ -1,17 +1,20 @@
-"""The commands about data sets: `bench data list, info, fetch, prepare, verify, leaks, sample`."""
+"""The commands on data sets: `bench data list, info, fetch, prepare, verify, leaks, sample`."""
 
-import json as json_module
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
 from cyclopts import App
 
-from bench.cli.flags import Flag, Home, Plugins, begin, overrides
+from bench.cli.flags import Home, Plugins, begin
+from bench.cli.leaks import leaks
+from bench.cli.prepared import named_dataset, prepared_dataset
 from bench.core.errors import InputError
 
-_SHOWN = 50  # rows of leaks in the terminal
+_FILES = 12  # the most files that `bench data info` lists
 
 data = App(name="data", help="Fetch, prepare and check data sets, and look for leaks between them.")
+data.command(leaks)
 
 
 @data.command(name="list")
@@ -31,23 +34,18 @@ def list_(*, home: Home = Path(".bench"), plugins: Plugins = None) -> None:
     show(Table(["name", "size", "licence", "homepage"], rows, words=4))
     here = [
         [
-            one.name,
-            one.facts["split_name"],
-            f"{one.facts['sample_rate']} Hz",
-            *_counts(one.facts),
-            human(one.size),
+            product.name,
+            product.facts["split_name"],
+            f"{product.facts['sample_rate']} Hz",
+            *_counts(product.facts),
+            human(product.size),
         ]
-        for one in shelved(Store(home))
+        for product in shelved(Store(home))
     ]
     if here:
         print(f"\nprepared in {home}:")
-        show(
-            Table(
-                ["from", "split", "rate", "train", "valid", "test", "left out", "disk"],
-                here,
-                words=2,
-            )
-        )
+        columns = ["from", "split", "rate", "train", "valid", "test", "left out", "disk"]
+        show(Table(columns, here, words=2))
 
 
 @data.command
@@ -73,18 +71,16 @@ def info(name: str, *, plugins: Plugins = None) -> None:
     fields = module.Settings.model_fields
     for setting, field in fields.items():
         print(f"  --dataset.{setting} ({field.default})")
-    files = files_of(_plugin(name))
-    for file in files[:12]:
+    files = files_of(named_dataset(name))
+    for file in files[:_FILES]:
         size = human(file.bytes) if file.bytes else "size not published"
-        print(
-            f"  file      {file.name}  {size}, {file.checksum.partition(':')[0] or file.listed_in or 'no checksum'}"
-        )
-    if len(files) > 12:
-        print(f"  and {len(files) - 12} files more")
+        checked = file.checksum.partition(":")[0] or file.listed_in or "no checksum"
+        print(f"  file      {file.name}  {size}, {checked}")
+    if len(files) > _FILES:
+        print(f"  and {len(files) - _FILES} files more")
     for split, counts in getattr(module, "PUBLISHED", {}).items():
-        print(
-            f"  published {split}: {', '.join(f'{number} {what}' for what, number in counts.items())}"
-        )
+        listed = ", ".join(f"{number} {what}" for what, number in counts.items())
+        print(f"  published {split}: {listed}")
     if about.get("INSTRUCTIONS"):
         print(f"  what to do: {' '.join(str(about['INSTRUCTIONS']).split())}")
 
@@ -112,7 +108,7 @@ def fetch(
     begin(plugins)
     if workers < 1:
         raise InputError(f"--workers {workers}: give 1 or more")
-    for note in download(_plugin(name), root, workers, keep_archives):
+    for note in download(named_dataset(name), root, workers, keep_archives):
         say(note)
     print(f"{name} is in {root}; next: bench data prepare {name} --root {root}")
 
@@ -131,7 +127,9 @@ def prepare(
 ) -> None:
     """Decode and resample a data set once, for all runs; says what cannot be used.
 
-    Goes on where a killed one ended. Parameters
+    Goes on where a killed one ended.
+
+    Parameters
     ----------
     name
         Name of `bench data list`, or a CSV. Settings such as --dataset.split pons choose split and
@@ -159,29 +157,37 @@ def prepare(
         )
     if workers is not None and workers < 1:
         raise InputError(f"--workers {workers}: give 1 or more")
-    dataset, store = _plugin(name), Store(home)
+    dataset, store = named_dataset(name), Store(home)
     require_writable(home)
     if root is not None:
         register(dataset, root, store)
-    found = _prepared(dataset, store, sample_rate, recipe, workers, on_bad)
-    facts = found.facts
+    product = prepared_dataset(dataset, store, sample_rate, recipe, workers, on_bad)
+    facts = product.facts
     counts = ", ".join(f"{number} {split}" for split, number in facts["tracks"].items())
     print(
-        f"{name}: {len(found.tracks)} tracks ({counts}) at {facts['sample_rate']} Hz, {len(facts['left_out'])} left out"
+        f"{name}: {len(product.tracks)} tracks ({counts}) at {facts['sample_rate']} Hz, "
+        f"{len(facts['left_out'])} left out"
     )
     print(
-        f"  split {facts['split_name']}, {len(facts['tags'])} {facts['kind']}, data {facts['data_hash']}"
+        f"  split {facts['split_name']}, {len(facts['tags'])} {facts['kind']}, "
+        f"data {facts['data_hash']}"
     )
 
 
 @data.command
 def verify(
-    name: str, *, sample_rate: int | None = None, recipe: str = "quick", home: Home = Path(".bench"),
+    name: str,
+    *,
+    sample_rate: int | None = None,
+    recipe: str = "quick",
+    home: Home = Path(".bench"),
     plugins: Plugins = None,
-) -> None:  # fmt: skip
+) -> None:
     """Compare a prepared data set with the published counts, and read it through.
 
-    Exit status 1 where it differs. Parameters
+    Exit status 1 where it differs.
+
+    Parameters
     ----------
     name
         Name of `bench data list`, or a CSV.
@@ -190,8 +196,6 @@ def verify(
     recipe
         Names the encoder.
     """
-    import sys
-
     from bench.core import registry
     from bench.core.store import Store
     from bench.core.table import Table, show
@@ -199,117 +203,18 @@ def verify(
     from bench.stages.data_tools import verify as check
 
     begin(plugins)
-    dataset = _plugin(name)
-    found = _prepared(dataset, Store(home), sample_rate, recipe)
-    rows = check(dataset, found)
+    dataset = named_dataset(name)
+    product = prepared_dataset(dataset, Store(home), sample_rate, recipe)
+    rows = check(dataset, product)
     source = "" if is_csv(name) else registry.describe("datasets", name).get("PUBLISHED_IN", "")
-    notes = [f"split {found.facts['split_name']}, data {found.facts['data_hash']}"]
+    notes = [f"split {product.facts['split_name']}, data {product.facts['data_hash']}"]
     notes += [f"expected: {source}"] if source else []
-    notes += [f"left out: {line}" for line in found.facts["left_out"][:10]]
+    notes += [f"left out: {line}" for line in product.facts["left_out"][:10]]
     table = [
         [what, there, expected, "" if right else "differs"] for what, there, expected, right in rows
     ]
     show(Table(["what", "found", "expected", ""], table, notes, words=1))
     sys.exit(0 if all(right for *_, right in rows) else 1)
-
-
-@data.command
-def leaks(
-    first: str,
-    second: str,
-    *,
-    out: Path | None = None,
-    artists: Flag = False,
-    sample_rate: int | None = None,
-    recipe: str = "quick",
-    home: Home = Path(".bench"),
-    plugins: Plugins = None,
-    json: Flag = False,
-) -> None:
-    """Find what of a pretraining set stands in another set: the same audio, near-duplicates, the same artists.
-
-    What stands in the other's valid and test splits makes its scores too high: the file of --out
-    names those tracks.
-
-    Parameters
-    ----------
-    first
-        The data set pretrained on: a name or a CSV.
-    second
-        The data set that is probed. Its settings are --dataset.split and so on, the first one's
-        --pretrain-dataset.split.
-    out
-        Writes a file of the tracks to leave out, for `bench run --exclude FILE`, and a CSV of all
-        leaks beside it.
-    artists
-        Leave out tracks by artists of the second set's valid and test splits as well.
-    sample_rate
-        At which both are prepared, in Hz; else that of the recipe's encoder.
-    recipe
-        Names the encoder.
-    json
-        Print one JSON document on standard output.
-    """
-    from bench.core.progress import say
-    from bench.core.store import Store, require_writable
-    from bench.core.table import Table, show
-    from bench.data.leaks import AUDIO_KINDS, KINDS, exclusions, write_exclusions
-    from bench.results import dataset_name
-    from bench.stages.data_tools import held_out
-    from bench.stages.data_tools import leaks as find
-
-    begin(plugins)
-    store = Store(home)
-    if out is not None:
-        require_writable(out.parent)
-    if out is not None and out.suffix.lower() == ".csv":
-        raise InputError(
-            f"--out {out}: give a name such as leaks.json; the CSV of all leaks goes beside it"
-        )
-    sides = _plugin(first, "pretrain_dataset"), _plugin(second)
-    found = find(*(_prepared(side, store, sample_rate, recipe) for side in sides))
-    kinds, harmful = KINDS if artists else AUDIO_KINDS, held_out(found)
-    if out is not None:
-        write_exclusions(out, harmful, kinds)
-        found.as_table().to_csv(out.with_suffix(".csv"), index=False)
-    excluded = exclusions(harmful, kinds)
-    if json:
-        rows = json_module.loads(found.as_table().to_json(orient="records"))
-        document = {
-            "leaks": rows,
-            "excluded": excluded,
-            "first": found.first,
-            "second": found.second,
-        }
-        print(json_module.dumps(document, indent=1))
-    else:
-        one, other = dataset_name(first), dataset_name(second)
-        shown = [row for row in found.rows if row.kind in AUDIO_KINDS]
-        table = [
-            [
-                row.first,
-                row.second,
-                row.second_split,
-                row.kind,
-                _number(row.offset_seconds),
-                _number(row.matched_seconds),
-            ]
-            for row in sorted(shown, key=lambda row: row.kind != "near-duplicate")[:_SHOWN]
-        ]
-        notes = [f"{len(shown) - _SHOWN} more rows: --out FILE writes all of them to a CSV"] * (
-            len(shown) > _SHOWN
-        )
-        for title, some in (("all", found), ("valid and test", harmful)):
-            counts = ", ".join(f"{number} {kind}" for kind, number in some.counts().items())
-            notes.append(f"tracks of {one} that stand in {title} of {other}: {counts}")
-        notes += (
-            [f"{found.too_short} tracks are too short for near-duplicates"]
-            if found.too_short
-            else []
-        )
-        show(Table([one, other, "split", "kind", "offset s", "matched s"], table, notes, words=4))
-    if out is not None:
-        say(f"{len(excluded)} tracks to leave out in {out}: bench run ... --exclude {out}")
 
 
 @data.command
@@ -350,54 +255,17 @@ def sample(
     begin(plugins)
     if not 0 <= seconds < 1e6:
         raise InputError(f"--seconds {seconds:g}: give 0 or more")
-    number = write(
-        _prepared(_plugin(name), Store(home), sample_rate, recipe), tracks, seconds, seed, out
-    )
+    product = prepared_dataset(named_dataset(name), Store(home), sample_rate, recipe)
+    number = write(product, tracks, seconds, seed, out)
     print(
-        f"{number} tracks in {out}; use them: bench run --method vicreg --dataset {out / 'tracks.csv'}"
+        f"{number} tracks in {out}; use them: "
+        f"bench run --method vicreg --dataset {out / 'tracks.csv'}"
     )
-
-
-def _plugin(name: str, section: str = "dataset") -> Any:
-    """A data set with its dotted settings of the command line."""
-    from bench.core import registry
-    from bench.settings.specs import PlugIn, is_csv
-
-    if not is_csv(name):
-        registry.find("datasets", name)
-    unknown = set(overrides) - {"dataset", section}
-    if unknown:
-        raise InputError(
-            f"{sorted(unknown)[0]}: only settings of the data set belong here, such as --dataset.split"
-        )
-    settings = overrides.get(section, {})
-    if "name" in settings:
-        raise InputError(f"{section}.name is no setting: the name is given without a flag")
-    return PlugIn(name=name, **settings)
-
-
-def _prepared(
-    dataset: Any, store: Any, sample_rate: int | None, recipe: str, workers: int | None = None,
-    on_bad: Literal["report", "fail"] = "report",
-) -> Any:  # fmt: skip
-    from bench.settings.recipes import read_recipe
-    from bench.settings.resolve import DEFAULT_ENCODER
-    from bench.settings.specs import PlugIn
-    from bench.settings.traits import sample_rate as rate_of
-    from bench.stages.prepare.stage import dataset_settings, prepared
-
-    dataset_settings(dataset, "dataset")
-    encoder = PlugIn(name=read_recipe(recipe).get("encoder", {}).get("name", DEFAULT_ENCODER))
-    rate = sample_rate or rate_of(encoder)
-    return prepared(dataset, rate, store, workers=workers, on_bad=on_bad)
 
 
 def _counts(facts: dict[str, Any]) -> list[str]:
+    """Number of tracks of each split, and of those left out, as text."""
     return [
         *(str(facts["tracks"][split]) for split in ("train", "valid", "test")),
         str(len(facts["left_out"])),
     ]
-
-
-def _number(value: float) -> str:
-    return "" if value != value else f"{value:.1f}"
