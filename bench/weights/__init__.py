@@ -1,1 +1,1 @@
-"""Other people's weights: read without running code, brought to the names of our encoders, stored as one file."""
+"""Weights that come in from other projects, and encoders that go out to other people."""

@@ -1,4 +1,4 @@
-"""The README of exported weights: what they are, how they came about, what they score, and what they cannot do."""
+"""The model card of exported weights: what they are, how they were trained, scores and limits."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,20 +10,27 @@ from bench.results import Metric, Result, dataset_name
 _SHOWN = ("map_macro", "roc_auc_macro", "accuracy", "f1_macro")
 _SPLITS = {"train": "the training split", "all": "every track"}
 _OWN_FILES = "that of the files, which the harness does not know"
+# Fields of a result's protocol that the card shows, and what it calls them.
+_PROTOCOL = {
+    "trained_on": "the probe learns from",
+    "aggregation": "a track's score",
+    "labels": "labelled",
+    "chosen_on": "hyper-parameters chosen on",
+    "interval": "interval",
+}
 
 
 def card(result: Result, others: Sequence[Result], config: dict[str, Any]) -> str:
-    """The model card as Markdown.
+    """Writes the model card as Markdown.
 
     Args:
-        result: the exported cell.
-        others: stored cells of the same encoder (other fractions, draws, data sets).
-        config: what `config.json` says.
+        result: stored result of the exported run.
+        others: stored results with the same encoder (other label fractions, draws, data sets).
+        config: content of `config.json`.
     """
-    spec = result.spec
-    title = f"{spec.method.name} on {spec.encoder.name}, pretrained on {config['pretraining']['dataset']}"
-    if not config["pretraining"]["steps"]:
-        title = f"{spec.method.name} on {spec.encoder.name}"
+    title = f"{result.spec.method.name} on {result.spec.encoder.name}"
+    if config["pretraining"]["steps"]:
+        title += f", pretrained on {config['pretraining']['dataset']}"
     parts = [
         f"# {title}",
         _what(result, config),
@@ -44,28 +51,33 @@ def card(result: Result, others: Sequence[Result], config: dict[str, Any]) -> st
 
 
 def _what(result: Result, config: dict[str, Any]) -> str:
-    encoder, method = (
-        str(registry.describe(kind, name).get("summary", "")).rstrip(".")
-        for kind, name in (
-            ("encoders", result.spec.encoder.name),
-            ("methods", result.spec.method.name),
-        )
-    )
+    """Says what goes in and out, and which encoder, method and run the weights are of."""
+    encoder = _summary("encoders", result.spec.encoder.name)
+    method = _summary("methods", result.spec.method.name)
+    version = result.code.get("version", "")
     front = config["frontend"]["kind"] if config["frontend"] else "waveform"
     return "\n".join(
         [
-            f"A frozen audio encoder: {config['seconds']:g} s of mono audio at {config['sample_rate']} Hz in, "
-            f"{config['width']} numbers out; {result.training['parameters']:,} parameters.",
+            f"A frozen audio encoder: {config['seconds']:g} s of mono audio at "
+            f"{config['sample_rate']} Hz in, {config['width']} numbers out; "
+            f"{result.training['parameters']:,} parameters.",
             "",
             f"- encoder `{result.spec.encoder.name}`: {encoder}",
             f"- method `{result.spec.method.name}`: {method}",
             f"- front end: {front}, in full in `config.json`",
-            f"- cell `{result.cell}` of pretext-bench {result.code.get('version', '')}, made {result.created}",
+            f"- cell `{result.cell}` of pretext-bench {version}, made {result.created}",
         ]
     )
 
 
+def _summary(kind: str, name: str) -> str:
+    """Returns the first line of a plug-in's docstring, without the full stop."""
+    return str(registry.describe(kind, name).get("summary", "")).rstrip(".")
+
+
 def _use(config: dict[str, Any]) -> str:
+    """Shows how the weights are loaded, in Python, on the command line and as ONNX."""
+    samples = round(config["seconds"] * config["sample_rate"])
     lines = [
         "```python",
         "from bench.pretrained import load  # of the package pretext-bench",
@@ -73,79 +85,71 @@ def _use(config: dict[str, Any]) -> str:
         'vectors = model.embed("song.mp3")  # (segments, width); vectors.mean(axis=0) is the track',
         "```",
         "",
-        f"`model(waveform)` takes (batch, {round(config['seconds'] * config['sample_rate'])}) samples in [-1, 1]. "
+        f"`model(waveform)` takes (batch, {samples}) samples in [-1, 1]. "
         "Many files: `bench embed DIR music/ --out embeddings.npz`.",
     ]
     if config["onnx"]:
         lines += [
             "",
-            "`model.onnx` has the front end inside: input `waveform` (batch, samples), output `embedding` (batch, "
-            "width), any batch. When it was written it differed from PyTorch by "
-            f"{config['onnx']['largest_difference']:.1e} of the largest number at most; PyTorch's own rounding was "
-            f"{config['onnx']['rounding_of_pytorch']:.1e}.",
+            "`model.onnx` has the front end inside: input `waveform` (batch, samples), output "
+            "`embedding` (batch, width), any batch. When it was written it differed from PyTorch "
+            f"by {config['onnx']['largest_difference']:.1e} of the largest number at most; "
+            f"PyTorch's own rounding was {config['onnx']['rounding_of_pytorch']:.1e}.",
         ]
     if config["labels"]["outputs_of_classifier"]:
         lines += ["", "`model.classifier(embeddings)` gives logits in the order of `tags.txt`."]
     else:
         lines += [
             "",
-            "There is no classifier in this folder: the harness keeps a probe's scores, not its weights. "
-            "`tags.txt` lists the tags that the scores below are of; train a classifier on the embeddings.",
+            "There is no classifier in this folder: the harness keeps a probe's scores, not its "
+            "weights. `tags.txt` lists the tags that the scores below are of; train a classifier "
+            "on the embeddings.",
         ]
     return "\n".join(lines)
 
 
 def _training(result: Result, config: dict[str, Any]) -> str:
+    """Says how the encoder was trained: recipe, data, steps, optimiser and device."""
     spec, training = result.spec, config["pretraining"]
-    recipe = f"- recipe `{config['recipe']}`" + (
-        f", scaled by {spec.scale:g}" if spec.scale != 1 else ""
-    )
+    recipe = f"- recipe `{config['recipe']}`"
+    if spec.scale != 1:
+        recipe += f", scaled by {spec.scale:g}"
     if spec.weights:
         recipe += f", starting from imported weights `{spec.weights}`"
     if not training["steps"]:
         return f"{recipe}\n- nothing was trained here"
-    return "\n".join(
-        [
-            recipe,
-            f"- data: {training['dataset']} ({_SPLITS.get(training['on'], training['on'])}), hash `{training['hash']}`",
-            f"- {training['steps']} steps of {spec.train.batch_size} tracks, {spec.train.optimiser} at "
-            f"{spec.train.learning_rate:g}, augmentation {spec.augment.name}, seed {spec.seed}",
-            f"- trained on {result.device} in {result.seconds.get('pretrain', 0):.0f} s",
-            *(
-                [f"- warning of the run: {result.training['warning']}"]
-                if result.training.get("warning")
-                else []
-            ),
-        ]
-    )
+    split = _SPLITS.get(training["on"], training["on"])
+    lines = [
+        recipe,
+        f"- data: {training['dataset']} ({split}), hash `{training['hash']}`",
+        f"- {training['steps']} steps of {spec.train.batch_size} tracks, {spec.train.optimiser} at "
+        f"{spec.train.learning_rate:g}, augmentation {spec.augment.name}, seed {spec.seed}",
+        f"- trained on {result.device} in {result.seconds.get('pretrain', 0):.0f} s",
+    ]
+    if result.training.get("warning"):
+        lines.append(f"- warning of the run: {result.training['warning']}")
+    return "\n".join(lines)
 
 
 def _scores(cells: Sequence[Result]) -> str:
-    names = [name for name in _SHOWN if any(name in one.metrics for one in cells)]
+    """Writes a table with one row for each result, and the protocol of the first."""
+    names = [name for name in _SHOWN if any(name in cell.metrics for cell in cells)]
     rows = ["| data set | split | labels | draw | probe | " + " | ".join(names) + " |"]
     rows.append("|" + "---|" * (5 + len(names)))
-    for one in cells:
-        labels = f"{one.spec.fraction:.3g} ({one.counts['labelled_tracks']} tracks)"
-        scores = [_score(one.metrics.get(name)) for name in names]
+    for cell in cells:
         about = [
-            one.dataset,
-            str(one.data["split"]),
-            labels,
-            str(one.spec.draw),
-            str(one.protocol["probe"]),
+            cell.dataset,
+            str(cell.data["split"]),
+            f"{cell.spec.fraction:.3g} ({cell.counts['labelled_tracks']} tracks)",
+            str(cell.spec.draw),
+            str(cell.protocol["probe"]),
         ]
+        scores = [_score(cell.metrics.get(name)) for name in names]
         rows.append("| " + " | ".join([*about, *scores]) + " |")
     first = cells[0]
     protocol = [
         f"- {what}: {first.protocol[name]}"
-        for name, what in (
-            *(
-                ("trained_on", "the probe learns from"),
-                ("aggregation", "a track's score"),
-                ("labels", "labelled"),
-            ),
-            *(("chosen_on", "hyper-parameters chosen on"), ("interval", "interval")),
-        )
+        for name, what in _PROTOCOL.items()
         if first.protocol.get(name)
     ]
     tracks = (
@@ -157,6 +161,7 @@ def _scores(cells: Sequence[Result]) -> str:
 
 
 def _score(metric: Metric | None) -> str:
+    """Formats a score and its interval for a table; "" for a metric that was not computed."""
     if metric is None:
         return ""
     if metric.low is None or metric.high is None:
@@ -165,6 +170,7 @@ def _score(metric: Metric | None) -> str:
 
 
 def _data_sets(result: Result) -> list[str]:
+    """Lists the data sets of the pretraining, if there was one, and of the labels."""
     names = [result.spec.dataset.name]
     if result.protocol["steps"]:
         names.insert(0, result.spec.pretrain_dataset.name)
@@ -172,11 +178,12 @@ def _data_sets(result: Result) -> list[str]:
 
 
 def _about(name: str) -> dict[str, Any]:
-    """What a data set's file says; nothing of a CSV, or of a plug-in that is not here."""
+    """Reads the constants of a data set's plug-in; none for a CSV or a plug-in that is missing."""
     return registry.describe("datasets", name) if name in registry.names("datasets") else {}
 
 
 def _licences(result: Result) -> str:
+    """Lists the licences of the data sets, and says whether the weights came from elsewhere."""
     lines = [
         f"- {dataset_name(name)}: {_about(name).get('LICENCE', _OWN_FILES)}"
         for name in _data_sets(result)
@@ -188,11 +195,14 @@ def _licences(result: Result) -> str:
 
 
 def _limits(result: Result, config: dict[str, Any]) -> str:
+    """Lists what the scores do not say, and what is known to be wrong with them."""
     lines = [
-        "- Scores are of the data sets and splits above; other music, recordings and tags may score lower.",
-        f"- Input is cut into segments of {config['seconds']:g} s; a rest at the end is not heard, a shorter file is "
-        "repeated to length.",
-        "- Tags are those of one data set, with its gaps and habits; a score is no measure of the music.",
+        "- Scores are of the data sets and splits above; other music, recordings and tags may "
+        "score lower.",
+        f"- Input is cut into segments of {config['seconds']:g} s; a rest at the end is not heard, "
+        "a shorter file is repeated to length.",
+        "- Tags are those of one data set, with its gaps and habits; a score is no measure of the "
+        "music.",
     ]
     leaked = result.counts.get("leaked_tracks", 0)
     if leaked:
@@ -201,13 +211,15 @@ def _limits(result: Result, config: dict[str, Any]) -> str:
         )
     if result.protocol["probe"] == "finetune":
         lines.append(
-            "- The score is of the fine-tuned encoder; the weights here are those before fine-tuning."
+            "- The score is of the fine-tuned encoder; "
+            "the weights here are those before fine-tuning."
         )
     lines += [f"- {note}" for note in result.data.get("notes", [])]
     return "\n".join(lines)
 
 
 def _citations(result: Result) -> str:
+    """Lists what to cite: this project, the method, the encoder, the data sets and the recipe."""
     spec = result.spec
     lines = [f"- pretext-bench {result.code.get('version', '')} (CITATION.cff)"]
     for kind, name in (("methods", spec.method.name), ("encoders", spec.encoder.name)):

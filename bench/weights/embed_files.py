@@ -1,4 +1,4 @@
-"""Embeds a user's own audio files: decoded side by side, encoded together, written as one file or not at all."""
+"""Embeddings of a user's own audio files, which are decoded in parallel and encoded in batches."""
 
 import os
 import tempfile
@@ -31,21 +31,23 @@ ENDINGS = (
     ".mp4",
     ".m4b",
 )
-"""What is taken of a folder. A file that is named itself may have any ending."""
-_ROWS = 2**14  # segments written to a parquet file at a time
+"""Endings of the files that are taken from a folder. A file that is given itself may have any."""
+_ROWS = 2**14  # rows written to a parquet file at a time
 OnBad = Literal["report", "fail"]
+"""What to do with a file that cannot be read: report it at the end, or stop."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """What became of the files.
+    """Embeddings of audio files.
 
     Attributes:
-        paths: of the files that were embedded, in the order they were given.
-        tracks: (tracks, width) float32, the mean of each track's segments.
-        first: (tracks + 1,) int64: the segments of track t are rows first[t] to first[t + 1].
-        left_out: a line for each file that could not be read.
-        remarks: a line for each file that was not read as it is.
+        paths: paths of the files that were embedded, in the order given.
+        tracks: (tracks, width) float32 mean of the embeddings of each track's segments.
+        first: (tracks + 1,) int64; the segments of track t are rows first[t] up to, without,
+            first[t + 1].
+        left_out: one line for each file that could not be read.
+        remarks: one line for each remark on a file that was read, such as damage in it.
     """
 
     paths: list[str]
@@ -56,36 +58,42 @@ class Embedded:
 
 
 def audio_files(given: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
-    """The files that are named, and those with a known ending under the folders that are named.
+    """Lists the given files, and those with a known ending in the given folders, each once.
 
-    Each once.
+    Args:
+        given: paths of files and folders.
 
     Returns:
-        The files, those of a folder in the order of their names; and how many files of folders were
-        passed over, by what they are.
+        The files, those of a folder sorted by name; and how many files in folders were passed over,
+        by kind.
 
     Raises:
-        InputError: a path that is not there, a folder that cannot be read, or nothing at all.
+        InputError: if a path does not exist, a folder cannot be read, or there is no file.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}  # a set that keeps its order
     passed: Counter[str] = Counter()
     for path in given:
         if path.is_dir():
             inside = sorted(_below(path, passed))
             if not inside:
                 raise InputError(f"{path}: no audio files ({', '.join(ENDINGS)}) in this folder")
-            found |= dict.fromkeys(inside)
+            files |= dict.fromkeys(inside)
         elif path.exists():
-            found[path] = None
+            files[path] = None
         else:
             raise InputError(f"{path}: there is no such file or folder")
-    if not found:
+    if not files:
         raise InputError("name one or more audio files or folders")
-    return list(found), passed
+    return list(files), passed
 
 
 def _below(root: Path, passed: Counter[str]) -> Iterator[Path]:
-    """The audio files under a folder, behind links too; counts what else is there."""
+    """Yields the audio files under a folder, following links, and counts everything else.
+
+    Args:
+        root: the folder.
+        passed: counts of what is passed over, by kind.
+    """
 
     def refuse(error: OSError) -> None:
         raise InputError(
@@ -95,14 +103,11 @@ def _below(root: Path, passed: Counter[str]) -> Iterator[Path]:
     entered = {os.path.realpath(root)}
     for base, folders, names in os.walk(root, followlinks=True, onerror=refuse):
         for name in list(folders):
-            real = os.path.realpath(Path(base, name))
-            if (
-                name.startswith(".") or real in entered
-            ):  # a link back to a folder above leads on for ever
+            real, hidden = os.path.realpath(Path(base, name)), name.startswith(".")
+            # A link to a folder above would be followed for ever.
+            if hidden or real in entered:
                 folders.remove(name)
-                passed[
-                    "hidden folders" if name.startswith(".") else "folders met a second time"
-                ] += 1
+                passed["hidden folders" if hidden else "folders met a second time"] += 1
             entered.add(real)
         for name in names:
             if name.startswith("."):
@@ -114,21 +119,26 @@ def _below(root: Path, passed: Counter[str]) -> Iterator[Path]:
 
 
 def embed_files(
-    model: Pretrained, paths: Sequence[Path], report: Report, spool: IO[bytes] | None,
-    workers: int | None = None, on_bad: OnBad = "report",
-) -> Embedded:  # fmt: skip
-    """Embeds files; at most a few files' samples and a batch of segments are in memory at once.
+    model: Pretrained,
+    paths: Sequence[Path],
+    report: Report,
+    spool: IO[bytes] | None,
+    workers: int | None = None,
+    on_bad: OnBad = "report",
+) -> Embedded:
+    """Embeds audio files, with the samples of a few files and one batch of segments in memory.
 
     Args:
         model: the frozen encoder, on its device.
         paths: the files.
-        report: called with (done, total) files.
-        spool: takes the segments' embeddings as float32, one after the other; None to drop them.
-        workers: files decoded at the same time; all cores where not given.
-        on_bad: "report" leaves files that cannot be read out; "fail" stops at the first.
+        report: called with (done, total) numbers of files.
+        spool: file to which the embeddings of segments are written, float32 one after the other;
+            None to drop them.
+        workers: number of files that are decoded at the same time; by default one for each core.
+        on_bad: "report" leaves out files that cannot be read; "fail" stops at the first of them.
 
     Raises:
-        InputError: no file could be read; with `on_bad="fail"`, one could not.
+        InputError: if no file could be read, or with "fail" if one could not.
     """
     kept: list[str] = []
     left_out: list[str] = []
@@ -147,7 +157,7 @@ def embed_files(
             report(place + 1, len(paths))
 
     tracks, first = [], [0]
-    # Ours is the last of the samples: no process may wait for another that is already gone.
+    # The decoding is closed before the pool: no process may wait for another that has ended.
     with (
         decoders(workers or cores()) as pool,
         closing(pool.decode(iter(paths), model.sample_rate)) as answers,
@@ -163,34 +173,45 @@ def embed_files(
 
 
 def embed_to(
-    model: Pretrained, paths: Sequence[Path], out: Path, segments: bool, report: Report,
-    workers: int | None = None, on_bad: OnBad = "report",
-) -> Embedded:  # fmt: skip
-    """Embeds files and writes `out`, whole or not at all.
+    model: Pretrained,
+    paths: Sequence[Path],
+    out: Path,
+    segments: bool,
+    report: Report,
+    workers: int | None = None,
+    on_bad: OnBad = "report",
+) -> Embedded:
+    """Embeds audio files and writes the embeddings to one file, atomically.
 
-    `.npz` holds `paths`, `tracks` and, with segments, `segments` and `first`; `.parquet` has a row
-    a track, or a row a segment with `start_seconds`, with the column `embedding`.
+    An `.npz` file holds the arrays of `Embedded`: `paths` and `tracks`, and with segments
+    `segments` (segments, width) and `first`. A `.parquet` file has the columns `path` and
+    `embedding`, with one row for each track; with segments one row for each segment and the column
+    `start_seconds`.
 
     Args:
-        model: the frozen encoder.
+        model: the frozen encoder, on its device.
         paths: the files.
-        out: the file; its ending says the form.
-        segments: whether the embeddings of segments are written, too.
-        report: called with (done, total) files.
+        out: the file to write; its ending determines the format.
+        segments: whether to write the embeddings of segments too.
+        report: called with (done, total) numbers of files.
         workers: see `embed_files`.
         on_bad: see `embed_files`.
+
+    Returns:
+        The embeddings of the tracks, and which files were left out.
+
+    Raises:
+        InputError: as `embed_files`, or if the ending of `out` is not known.
     """
     require_form(out)
-    with tempfile.TemporaryFile(
-        dir=out.absolute().parent
-    ) as spool:  # has no name: nothing is left of it
+    # A temporary file without a name: nothing is left of it, however the process ends.
+    with tempfile.TemporaryFile(dir=out.absolute().parent) as spool:
         embedded = embed_files(model, paths, report, spool if segments else None, workers, on_bad)
         spool.flush()
-        rows = (
-            np.memmap(spool, np.float32, "r", shape=(int(embedded.first[-1]), model.width))
-            if segments
-            else None
-        )
+        rows = None
+        if segments:
+            shape = (int(embedded.first[-1]), model.width)
+            rows = np.memmap(spool, np.float32, "r", shape=shape)
         temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
         try:
             write = _write_npz if out.suffix.lower() == ".npz" else _write_parquet
@@ -202,10 +223,13 @@ def embed_to(
 
 
 def require_form(out: Path) -> None:
-    """Refuses an ending that names no form, before anything is computed.
+    """Checks the path of an output file, before anything is computed.
+
+    Args:
+        out: the file to write.
 
     Raises:
-        InputError: neither .npz nor .parquet.
+        InputError: if the ending is neither .npz nor .parquet, or the path is a folder.
     """
     if out.suffix.lower() not in (".npz", ".parquet"):
         raise InputError(f"--out {out}: end it with .npz or .parquet")
@@ -216,6 +240,7 @@ def require_form(out: Path) -> None:
 def _write_npz(
     path: Path, embedded: Embedded, rows: NDArray[np.float32] | None, model: Pretrained
 ) -> None:
+    """Writes embeddings as `.npz`; see `embed_to`."""
     arrays: dict[str, Any] = {"paths": np.array(embedded.paths), "tracks": embedded.tracks}
     if rows is not None:
         arrays |= {"segments": rows, "first": embedded.first}
@@ -226,6 +251,7 @@ def _write_npz(
 def _write_parquet(
     path: Path, embedded: Embedded, rows: NDArray[np.float32] | None, model: Pretrained
 ) -> None:
+    """Writes embeddings as `.parquet`; see `embed_to`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -237,18 +263,20 @@ def _write_parquet(
         "seconds": f"{model.seconds:g}",
     }
     schema = pa.schema([("path", pa.string()), *starts, ("embedding", vector)], about)
-    values = embedded.tracks if rows is None else rows
-    counts = (
-        np.diff(embedded.first) if rows is not None else np.ones(len(embedded.tracks), np.int64)
-    )
-    owner = np.repeat(np.arange(len(counts)), counts)
-    within = np.arange(len(owner)) - (embedded.first[owner] if rows is not None else owner)
+    if rows is None:
+        values, track_of_row = embedded.tracks, np.arange(len(embedded.tracks))
+        number = np.zeros_like(track_of_row)
+    else:
+        values, counts = rows, np.diff(embedded.first)
+        track_of_row = np.repeat(np.arange(len(counts)), counts)
+        # Number of each segment within its track.
+        number = np.arange(len(track_of_row)) - embedded.first[track_of_row]
     with pq.ParquetWriter(path, schema) as writer:
         for start in range(0, len(values), _ROWS):
             part = slice(start, start + _ROWS)
-            columns = [pa.array([embedded.paths[track] for track in owner[part]], pa.string())]
-            columns += [] if rows is None else [pa.array(within[part] * model.seconds)]
-            columns.append(
-                pa.FixedSizeListArray.from_arrays(pa.array(np.ravel(values[part])), model.width)
-            )
+            paths = [embedded.paths[track] for track in track_of_row[part]]
+            vectors = pa.array(np.ravel(values[part]))
+            columns = [pa.array(paths, pa.string())]
+            columns += [] if rows is None else [pa.array(number[part] * model.seconds)]
+            columns += [pa.FixedSizeListArray.from_arrays(vectors, model.width)]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))

@@ -1,4 +1,4 @@
-"""A run's frozen encoder becomes a folder that others can use, or a model in memory: `bench export`, `bench embed`."""
+"""Export of a run's frozen encoder: as a folder for other people, or as a model in memory."""
 
 import os
 import shutil
@@ -23,56 +23,59 @@ from bench.weights.card import card
 
 CARD, TAGS, ONNX, OUTSIDE = "README.md", "tags.txt", "model.onnx", "encoder"
 _FILES = {CONFIG, WEIGHTS, CARD, TAGS, ONNX, OUTSIDE}
-_DIFFERENCE = 1e-5  # of the written weights' embeddings to those of the weights in home, at most
+# Largest allowed difference between embeddings of the written weights and of those in home.
+_DIFFERENCE = 1e-5
 _NAMED = 3  # runs that a message names
 
 
 def find_run(name: str, folder: Path) -> Result:
-    """The stored result that a name means; of several of one encoder that with most labels.
+    """Finds the stored result that a name means; of several with one encoder, the preferred one.
 
     Args:
         name: see `runs_named`.
-        folder: results.
+        folder: folder of results.
 
     Raises:
-        InputError: none, or several of different encoders.
+        InputError: if there is none, or there are several with different encoders.
     """
-    found = runs_named(name, folder)
-    if len(found) > 1:
-        stems = [results.file_stem(one.spec, one.cell) for one in found]
-        some = ", ".join(stems[:_NAMED]) + (
-            f" and {len(stems) - _NAMED} more" if len(stems) > _NAMED else ""
-        )
+    runs = runs_named(name, folder)
+    if len(runs) > 1:
+        stems = [results.file_stem(run.spec, run.cell) for run in runs]
+        more = f" and {len(stems) - _NAMED} more" if len(stems) > _NAMED else ""
         raise InputError(
-            f"'{name}' means runs of {len(stems)} encoders ({some}): give more of the name, or the cell's key"
+            f"'{name}' means runs of {len(stems)} encoders ({', '.join(stems[:_NAMED])}{more}): "
+            "give more of the name, or the cell's key"
         )
-    return found[0]
+    return runs[0]
 
 
 def runs_named(name: str, folder: Path) -> list[Result]:
-    """The stored results that a name means: of every encoder that with most labels, and of those the usual probe.
+    """Finds the stored results that a name means, one for each encoder.
+
+    Of the results with one encoder, the one with most labelled tracks is preferred; among those,
+    one with the default probe.
 
     Args:
-        name: path of a result's JSON; or the beginning of a cell's key or of its files' name, in
-            `folder`/runs.
-        folder: results.
+        name: path of a result's JSON file; or the beginning of a cell's key, or of the name of its
+            files in `folder`/runs.
+        folder: folder of results.
 
     Raises:
-        InputError: there is none.
+        InputError: if there is none.
     """
     if name.endswith(".json") or Path(name).is_file():
         return [results.read(Path(name))]
     stems = [path.stem for path in sorted((folder / "runs").glob("*.json"))]
     cells = {stem: stem.rpartition("-")[2] for stem in stems}
     exact = [stem for stem in stems if name in (stem, cells[stem])]
-    found = exact or [
+    named = exact or [
         stem for stem in stems if name and (stem.startswith(name) or cells[stem].startswith(name))
     ]
-    if not found:
+    if not named:
         known = f"; such as {stems[-1]}" if stems else ": there are none"
         raise InputError(f"no run '{name}' in {folder / 'runs'}{known}")
     best: dict[str, Result] = {}
-    for stem in found:
+    for stem in named:
         result = results.read(folder / "runs" / f"{stem}.json")
         encoder = result.products["pretrain"]
         best[encoder] = max(best.get(encoder, result), result, key=_preference)
@@ -80,23 +83,32 @@ def runs_named(name: str, folder: Path) -> list[Result]:
 
 
 def _preference(result: Result) -> tuple[int, bool, int, str]:
-    """The run that a name means of several on one encoder is the one for which this is largest."""
+    """Sort key of results with one encoder; the largest is the one that a name means."""
     usual = result.spec.probe.kind == ProbeSpec().kind
     return result.counts["labelled_tracks"], usual, result.spec.score.resamples, result.created
 
 
 def tensors_of(result: Result, store: Store) -> dict[str, Tensor]:
-    """The frozen encoder's tensors (`encoder.*`), and the classifier's of methods that learn one (`classifier.*`).
+    """Reads the weights of a run's frozen encoder.
+
+    Args:
+        result: stored result of the run.
+        store: store of products in home.
+
+    Returns:
+        The encoder's tensors under the names `encoder.*`, and for methods that learn a classifier
+        the classifier's under `classifier.*`.
 
     Raises:
-        InputError: they are no longer in home; says which command makes them again.
+        InputError: if the weights are damaged or no longer in home; the message says which command
+            makes them again.
     """
     path = store.folder("pretrained", result.products["pretrain"]) / "weights.safetensors"
     if not path.is_file():
         raise InputError(
-            f"the weights of {results.file_stem(result.spec, result.cell)} are no longer in {store.home}; make them "
-            f"again: {command_for(result.spec).text} --home {store.home} --results again; "
-            "then give --results again here as well"
+            f"the weights of {results.file_stem(result.spec, result.cell)} are no longer in "
+            f"{store.home}; make them again: {command_for(result.spec).text} --home {store.home} "
+            "--results again; then give --results again here as well"
         )
     try:
         return dict(safetensors.torch.load_file(path))
@@ -107,13 +119,14 @@ def tensors_of(result: Result, store: Store) -> dict[str, Tensor]:
 
 
 def describe(result: Result, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """What `config.json` says of a run's encoder; no path of this machine is in it.
+    """Describes a run's encoder for `config.json`; no path of this machine is in the description.
 
     Args:
-        result: the cell.
-        tensors: see `tensors_of`.
+        result: stored result of the run.
+        tensors: weights of the encoder, see `tensors_of`.
     """
     spec, settings = result.spec, result.settings
+    classifier = tensors.get("classifier.weight")
     encoder = pretrained.encoder_of(spec.encoder.name, settings["encoder"])
     return {
         "format": FORMAT,
@@ -144,9 +157,7 @@ def describe(result: Result, tensors: dict[str, Tensor]) -> dict[str, Any]:
             "hash": result.data["hash"],
             "split": result.data["split"],
             "kind": result.data["kind"],
-            "outputs_of_classifier": int(tensors["classifier.weight"].shape[0])
-            if "classifier.weight" in tensors
-            else 0,
+            "outputs_of_classifier": 0 if classifier is None else int(classifier.shape[0]),
         },
         "products": result.products,
         "code": result.code,
@@ -158,10 +169,14 @@ def describe(result: Result, tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def model_of(result: Result, store: Store) -> Pretrained:
-    """A run's encoder in memory, as it lies in home.
+    """Builds a run's encoder in memory, from the weights in home.
+
+    Args:
+        result: stored result of the run.
+        store: store of products in home.
 
     Raises:
-        InputError: the weights are no longer in home, or this version's encoder is another one.
+        InputError: if the weights are no longer in home, or do not fit the encoder of this version.
     """
     tensors = tensors_of(result, store)
     return pretrained.build(describe(result, tensors), tuple(result.data["tags"]), tensors, Path())
@@ -169,10 +184,10 @@ def model_of(result: Result, store: Store) -> Pretrained:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The files of an export.
 
     Attributes:
-        files: names and sizes in bytes.
+        files: size in bytes of each file, by name.
         onnx: what `config.json` says of the ONNX file; None without one.
     """
 
@@ -183,19 +198,19 @@ class Exported:
 def export(result: Result, store: Store, results_folder: Path, to: Path, onnx: bool) -> Exported:
     """Writes a folder with weights, description, tags and model card.
 
-    Under another name first, then renamed.
+    The folder is written under a temporary name and renamed, so that it is complete or absent.
 
     Args:
-        result: the cell.
-        store: home.
-        results_folder: where other cells of the same encoder are looked for, whose scores the card
-            shows as well.
-        to: the folder: a new one, an empty one, or an earlier export of the same run.
-        onnx: whether to write `model.onnx`, too.
+        result: stored result of the run to export.
+        store: store of products in home.
+        results_folder: folder of results, where other cells of the same encoder are found, whose
+            scores the card shows as well.
+        to: the folder to write: a new one, an empty one, or an earlier export of the same run.
+        onnx: whether to write `model.onnx` as well.
 
     Raises:
-        InputError: the folder holds something else, the weights are gone, or the ONNX file differs
-            from PyTorch.
+        InputError: if the folder holds something else, the weights are gone, or the ONNX file
+            differs from PyTorch.
     """
     to = to.absolute()
     _require_ours(to, result.cell)
@@ -203,14 +218,7 @@ def export(result: Result, store: Store, results_folder: Path, to: Path, onnx: b
     config = describe(result, tensors)
     tags = tuple(str(tag) for tag in result.data["tags"])
     model = pretrained.build(config, tags, tensors, Path())
-    others, _ = results.read_all(results_folder)
-    scored = results.preferred(
-        [
-            one
-            for one in others
-            if one.products["pretrain"] == result.products["pretrain"] and one.cell != result.cell
-        ]
-    )
+    scored = _same_encoder(result, results_folder)
     work = to.with_name(f".{to.name}.{os.getpid()}.tmp")
     try:
         work.mkdir(parents=True)
@@ -238,13 +246,33 @@ def export(result: Result, store: Store, results_folder: Path, to: Path, onnx: b
     return Exported(files, config["onnx"])
 
 
+def _same_encoder(result: Result, folder: Path) -> list[Result]:
+    """Finds the other stored results that were scored with a result's encoder."""
+    stored, _ = results.read_all(folder)
+    encoder = result.products["pretrain"]
+    return results.preferred(
+        [
+            other
+            for other in stored
+            if other.products["pretrain"] == encoder and other.cell != result.cell
+        ]
+    )
+
+
 def _outside(model: Pretrained, config: dict[str, Any], work: Path) -> None:
-    """Takes what an external encoder is built from into the folder."""
+    """Copies the files that an external encoder is built from into the exported folder.
+
+    Args:
+        model: the model.
+        config: its description; the setting that names the files is changed to the copies.
+        work: the exported folder.
+    """
     setting = registry.describe("encoders", config["encoder"]["name"]).get("EXTERNAL")
     if not setting:
         return
     (work / OUTSIDE).mkdir()
-    for name, content in model.encoder.descriptions().items():  # type: ignore[operator]  # of external encoders
+    descriptions = model.encoder.descriptions  # a method of external encoders
+    for name, content in descriptions().items():  # type: ignore[operator]
         (work / OUTSIDE / name).write_bytes(content)
     config["encoder"] = {
         **config["encoder"],
@@ -253,22 +281,30 @@ def _outside(model: Pretrained, config: dict[str, Any], work: Path) -> None:
 
 
 def _compare(model: Pretrained, written: Pretrained) -> None:
-    """Reads what was written as a user will, and asks both models for the same thing."""
+    """Compares the embeddings of a model with those of the written one, loaded as users load it.
+
+    Raises:
+        RuntimeError: if they differ.
+    """
     from bench.weights.onnx import check_waveforms
 
     waveforms = check_waveforms(model)
     with torch.no_grad():
-        expected, found = model(waveforms), written(waveforms)
-    difference = float((found - expected).abs().max() / max(1.0, float(expected.abs().max())))
+        expected, actual = model(waveforms), written(waveforms)
+    difference = float((actual - expected).abs().max() / max(1.0, float(expected.abs().max())))
     if not difference <= _DIFFERENCE:
         raise RuntimeError(f"the exported weights give embeddings that differ by {difference:.1e}")
 
 
 def _require_ours(to: Path, cell: str) -> None:
-    """Refuses to write over anything but an empty folder or an earlier export of the same run.
+    """Refuses to overwrite anything but an empty folder or an earlier export of the same run.
+
+    Args:
+        to: the folder to write.
+        cell: key of the run's cell.
 
     Raises:
-        InputError: it is something else.
+        InputError: if the folder holds something else.
     """
     if not to.exists():
         return
@@ -289,12 +325,13 @@ def _require_ours(to: Path, cell: str) -> None:
         )
     if names - _FILES:
         raise InputError(
-            f"--to {to}: {sorted(names - _FILES)[0]} is not of the export; move it, or give a new folder"
+            f"--to {to}: {sorted(names - _FILES)[0]} is not of the export; "
+            "move it, or give a new folder"
         )
 
 
 def _replace(work: Path, to: Path) -> None:
-    """Puts the finished folder in its place; an earlier export leaves it only then."""
+    """Moves the finished folder to its place; an earlier export is removed only after that."""
     old = to.with_name(f".{to.name}.{os.getpid()}.old")
     if to.exists():
         to.rename(old)

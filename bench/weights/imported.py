@@ -1,8 +1,9 @@
-"""Imported weights: whether they fit an encoder, and the one file that holds them.
+"""Imported weights: checks that they fit an encoder, and the one file that holds them.
 
-The file is safetensors with the names of a pretraining's `weights.safetensors` (`encoder.*`, and
-`classifier.*` where there is one), so that nothing downstream knows the difference. What they are
-and where they come from lies in its metadata, which is read without torch.
+The file is in the safetensors format, with the names of a pretraining's `weights.safetensors`
+(`encoder.*`, and `classifier.*` where there is one), so that later stages need not tell the two
+apart. Its metadata, which can be read without torch, say what the weights are and where they come
+from.
 """
 
 import json
@@ -20,23 +21,25 @@ if TYPE_CHECKING:
     from bench.encoders import Encoder
     from bench.weights.formats import Converted
 
-_KEY = "pretext_bench"  # in the metadata
-_SHOWN = 3  # tensors in a message
-_TOLERANCE = 1e-6  # of a window or mel filter, whose largest values are between 0.01 and 1
+_KEY = "pretext_bench"  # key in the metadata
+_SHOWN = 3  # tensors that a message names
+# Allowed difference of windows and mel filters, whose largest values are between 0.01 and 1.
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What a file of imported weights says of itself.
+    """The metadata of a file of imported weights.
 
     Attributes:
-        encoder: the name of the encoder.
-        settings: of the encoder, those that are not its defaults.
-        format: how the source was read.
-        source: name of the file that was imported, and of the head's file.
-        sha256: of that file, or those.
-        dropped: how many tensors of each kind were left out.
-        outputs: of the classifier; 0 without one.
+        encoder: name of the encoder.
+        settings: settings of the encoder that differ from its defaults.
+        format: name of the format that the source was read as.
+        source: names of the files that were imported: of the encoder, and of the head if it has a
+            file of its own.
+        sha256: SHA-256 of each of these files, in hexadecimal.
+        dropped: number of tensors of each kind that were left out.
+        outputs: number of outputs of the classifier; 0 without one.
         hidden: whether the classifier has a hidden layer.
     """
 
@@ -51,56 +54,37 @@ class Imported:
 
 
 def fit(converted: "Converted", encoder: "Encoder", name: str) -> dict[str, "Tensor"]:
-    """The tensors that are stored, in the encoder's own types, once they are all there and of the right shapes.
+    """Checks that weights fit an encoder, and brings them to the encoder's number types.
 
     Args:
-        converted: the tensors in this project's names.
+        converted: the weights in this project's names.
         encoder: the encoder that they are for.
-        name: its name.
+        name: name of the encoder.
+
+    Returns:
+        The tensors to store, by name.
 
     Raises:
-        InputError: tensors are missing, superfluous, misshapen or not finite, or the log-mel is
-            another.
+        InputError: if a tensor is missing, superfluous, of another shape or not finite, or the
+            log-mel that comes with the weights is not the encoder's.
     """
     from torch import isfinite, zeros_like
 
     expected = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
-    given = {
-        key: value for key, value in converted.tensors.items() if not key.startswith("classifier.")
-    }
+    head: dict[str, Tensor] = {}
+    given: dict[str, Tensor] = {}
+    for key, value in converted.tensors.items():
+        (head if key.startswith("classifier.") else given)[key] = value
     for key in expected:
-        # Not saved before PyTorch 0.4.1, and of no use: a count of batches that nothing reads.
+        # BatchNorm's count of batches, which nothing reads, and PyTorch before 0.4.1 did not save.
         if key.endswith(".num_batches_tracked") and key not in given:
             given[key] = zeros_like(expected[key])
-    complaints = [
-        _list(
-            "missing", (f"{key} {_shape(expected[key])}" for key in expected if key not in given)
-        ),
-        _list(
-            "not the encoder's",
-            (f"{key} {_shape(given[key])}" for key in given if key not in expected),
-        ),
-        _list(
-            "of another shape",
-            (
-                f"{key} {_shape(given[key])} in place of {_shape(expected[key])}"
-                for key in expected
-                if key in given and given[key].shape != expected[key].shape
-            ),
-        ),
-    ]
-    if any(complaints):
-        raise InputError(
-            f"the file does not fit the encoder '{name}': {'; '.join(filter(None, complaints))}"
-        )
+    _check_shapes(given, expected, name)
     _check_numbers(given, expected)
     _check_frontend(converted, encoder, name)
+    _check_classifier(head, encoder.width)
     kept = {key: given[key].to(expected[key].dtype).contiguous() for key in expected}
-    heads = {
-        key: value for key, value in converted.tensors.items() if key.startswith("classifier.")
-    }
-    _check_classifier(heads, encoder.width)
-    kept |= {key: value.float().contiguous() for key, value in heads.items()}
+    kept |= {key: value.float().contiguous() for key, value in head.items()}
     if strange := [
         key
         for key, value in kept.items()
@@ -110,8 +94,33 @@ def fit(converted: "Converted", encoder: "Encoder", name: str) -> dict[str, "Ten
     return kept
 
 
+def _check_shapes(
+    given: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], name: str
+) -> None:
+    """Refuses tensors that are missing, superfluous or of another shape, all in one message."""
+    missing = (f"{key} {_shape(expected[key])}" for key in expected if key not in given)
+    superfluous = (f"{key} {_shape(given[key])}" for key in given if key not in expected)
+    misshapen = (
+        f"{key} {_shape(given[key])} in place of {_shape(expected[key])}"
+        for key in expected
+        if key in given and given[key].shape != expected[key].shape
+    )
+    complaints = [
+        _list("missing", missing),
+        _list("not the encoder's", superfluous),
+        _list("of another shape", misshapen),
+    ]
+    if any(complaints):
+        raise InputError(
+            f"the file does not fit the encoder '{name}': {'; '.join(filter(None, complaints))}"
+        )
+
+
 def _check_numbers(given: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"]) -> None:
-    """Refuses whole, quantised or complex numbers in place of weights: turned into floats they would mean else."""
+    """Refuses integers, quantised or complex numbers where the encoder has floating-point weights.
+
+    Converted to floats they would have another meaning.
+    """
     wrong = (
         f"{key} {str(given[key].dtype).removeprefix('torch.')}"
         for key, value in expected.items()
@@ -122,7 +131,7 @@ def _check_numbers(given: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor
 
 
 def _check_frontend(converted: "Converted", encoder: "Encoder", name: str) -> None:
-    """Compares a log-mel that comes with the weights with the encoder's own, number by number."""
+    """Compares the constants of a log-mel in the file with those of the encoder's front end."""
     from bench.data.frontend import build_frontend
 
     ours = build_frontend(encoder.frontend).state_dict()
@@ -135,47 +144,61 @@ def _check_frontend(converted: "Converted", encoder: "Encoder", name: str) -> No
         apart = float((theirs.double() - ours[key].double()).abs().max())
         if not apart <= _TOLERANCE:
             raise InputError(
-                f"{what}: {key} differs by up to {apart:.2g}; see the encoder's settings of bands and edges"
+                f"{what}: {key} differs by up to {apart:.2g}; "
+                "see the encoder's settings of bands and edges"
             )
 
 
-def _check_classifier(heads: Mapping[str, "Tensor"], width: int) -> None:
-    if not heads:
+def _check_classifier(head: Mapping[str, "Tensor"], width: int) -> None:
+    """Refuses a classifier that is not one or two linear layers on the encoder's output.
+
+    Args:
+        head: tensors of the classifier; none for weights without one.
+        width: output width of the encoder.
+    """
+    if not head:
         return
-    layers = (
-        [f"classifier.{layer}" for layer in ("0.", "2.")]
-        if "classifier.0.weight" in heads
-        else ["classifier."]
-    )
-    if wrong := set(heads) ^ {layer + part for layer in layers for part in ("weight", "bias")}:
-        expected = "classifier.weight and .bias, or classifier.0 and classifier.2 with theirs"
+    layers = ["classifier."]
+    if "classifier.0.weight" in head:
+        layers = ["classifier.0.", "classifier.2."]
+    if wrong := set(head) ^ {layer + part for layer in layers for part in ("weight", "bias")}:
         raise InputError(
-            f"the head does not fit: {_list('found or missing', sorted(wrong))}; expected {expected}"
+            f"the head does not fit: {_list('found or missing', sorted(wrong))}; expected "
+            "classifier.weight and .bias, or classifier.0 and classifier.2 with theirs"
         )
     for layer in layers:
-        weight, bias = heads[f"{layer}weight"], heads[f"{layer}bias"]
+        weight, bias = head[f"{layer}weight"], head[f"{layer}bias"]
         if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
-            shapes = f"{_shape(weight)} and {_shape(bias)}"
             raise InputError(
-                f"the head does not fit: {layer}weight and bias are {shapes} behind a width of {width}"
+                f"the head does not fit: {layer}weight and bias are {_shape(weight)} and "
+                f"{_shape(bias)} behind a width of {width}"
             )
         width = weight.shape[0]
 
 
 def write_imported(path: Path, tensors: Mapping[str, "Tensor"], about: Imported) -> None:
-    """Writes weights and what they are, whole or not at all."""
+    """Writes weights and their description as one file, atomically.
+
+    Args:
+        path: the file to write.
+        tensors: weights by name, see `fit`.
+        about: description, stored as metadata.
+    """
     from safetensors.torch import save
 
-    # Canonical, so that the same import is the same file.
+    # Sorted keys, so that the same import gives the same bytes.
     text = json.dumps(asdict(about), sort_keys=True)
     write_atomically(path, save(dict(tensors), metadata={_KEY: text}))
 
 
 def read_imported(path: Path) -> Imported:
-    """What a file of imported weights says of itself; its tensors are not read.
+    """Reads the description in a file of imported weights, without its tensors.
+
+    Args:
+        path: the file.
 
     Raises:
-        InputError: the file is not there, is damaged, or was not written by `bench import`.
+        InputError: if the file is missing or damaged, or was not written by `bench import`.
     """
     import safetensors
 
@@ -199,10 +222,12 @@ def read_imported(path: Path) -> Imported:
 
 
 def _list(what: str, items: Iterable[str]) -> str:
+    """Says what is wrong with the first few items, and how many more there are; "" for none."""
     listed = list(items)
     more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     return f"{what} {', '.join(listed[:_SHOWN])}{more}" if listed else ""
 
 
 def _shape(tensor: "Tensor") -> str:
+    """Formats the shape of a tensor for a message."""
     return str(tuple(tensor.shape))

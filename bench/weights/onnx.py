@@ -1,6 +1,6 @@
-"""Frozen encoders as ONNX: waveform in, embedding out, front end inside.
+"""Export of frozen encoders with their front end as ONNX, from waveform to embedding.
 
-Compared with PyTorch before it is kept.
+The file is run and compared with PyTorch before it is kept.
 """
 
 import contextlib
@@ -23,22 +23,24 @@ from bench.pretrained import Pretrained
 
 OPSET = 20
 TOLERANCE = 1e-5
-"""Largest difference to PyTorch's embedding, as a share of its largest number (where that is above
-1).
+"""Largest allowed difference from PyTorch's embedding, relative to its largest absolute value (or
+to 1 where that is smaller).
 """
 _ROUNDINGS = 2.0
-"""Where PyTorch's own float32 lies further from float64 than the tolerance, this many times as far
-is allowed.
+"""Where PyTorch's own float32 differs from float64 by more than the tolerance, this many times that
+difference is allowed.
 """
 
 
 class _Whole(nn.Module):
+    """Front end and encoder as one network, without a Fourier transform (`bench.data.folded`)."""
+
     def __init__(self, model: Pretrained) -> None:
         super().__init__()
         self.frontend, self.encoder = folded(model.frontend, model.samples), model.encoder
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(batch, samples) -> (batch, width)."""
+        """Maps waveforms to embeddings: (batch, samples) -> (batch, width)."""
         embedding: Tensor = self.encoder(self.frontend(waveform))
         return embedding
 
@@ -47,17 +49,17 @@ def write(model: Pretrained, path: Path) -> dict[str, Any]:
     """Writes a model with its front end as ONNX, runs it with onnxruntime, and compares.
 
     Args:
-        model: on the CPU.
-        path: of the file; input `waveform` (batch, samples), output `embedding` (batch, width), any
-            batch.
+        model: the model, on the CPU.
+        path: the file to write; its input is `waveform` (batch, samples), its output `embedding`
+            (batch, width), for any batch size.
 
     Returns:
-        What `config.json` says of the file: opset, the largest difference to PyTorch that was
-        found, and how far PyTorch's own float32 lies from float64 on the same waveforms.
+        What `config.json` says of the file: the opset, the largest difference from PyTorch that was
+        found, and how far PyTorch's own float32 differs from float64 on the same waveforms.
 
     Raises:
-        InputError: the packages are not installed, the encoder cannot be written, or the file
-            differs from PyTorch.
+        InputError: if the packages are not installed, the encoder cannot be written, or the file
+            differs from PyTorch by more than the tolerance.
     """
     try:
         import onnxruntime
@@ -65,38 +67,22 @@ def write(model: Pretrained, path: Path) -> dict[str, Any]:
     except ImportError as error:
         raise InputError(f"--onnx needs {error.name}: pip install 'pretext-bench[onnx]'") from error
     name = model.config["encoder"]["name"]
-    waveforms, whole = check_waveforms(model), _Whole(model).eval()
-    try:
-        with _quietly():
-            program = torch.onnx.export(
-                whole, (waveforms[:2],), dynamo=True, opset_version=OPSET, verbose=False,
-                input_names=["waveform"], output_names=["embedding"],
-                dynamic_shapes={"waveform": {0: torch.export.Dim("batch", min=1)}},
-            )  # fmt: skip
-            assert program is not None
-            program.save(path)
-    except (
-        Exception
-    ) as error:  # whatever the encoder, and the exporter at its opinion of it, may raise
-        first = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(
-            f"encoder '{name}' cannot be written as ONNX: {first[0][:200]}; leave --onnx out"
-        ) from error
+    waveforms = check_waveforms(model)
+    _export(model, waveforms, path)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors alone
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     with torch.no_grad():
         expected = model(waveforms).numpy()
         exact = copy.deepcopy(model).double()(waveforms.double()).numpy()
     scale = max(1.0, float(np.abs(expected).max()))
-    found = [
-        session.run(None, {"waveform": part.numpy()})[0]
-        for part in (waveforms, *waveforms[:, None])
-    ]  # any batch
-    furthest = (
-        max(float(np.abs(part - expected).max()) for part in (found[0], np.concatenate(found[1:])))
-        / scale
-    )
+    # All waveforms as one batch, then one by one: the file must take batches of any size.
+    together, *single = [
+        session.run(None, {"waveform": batch.numpy()})[0]
+        for batch in (waveforms, *waveforms[:, None])
+    ]
+    written = (together, np.concatenate(single))
+    furthest = max(float(np.abs(embedding - expected).max()) for embedding in written) / scale
     rounding = float(np.abs(exact - expected).max()) / scale
     if not furthest <= max(TOLERANCE, _ROUNDINGS * rounding):
         raise InputError(
@@ -110,10 +96,40 @@ def write(model: Pretrained, path: Path) -> dict[str, Any]:
     }
 
 
-def check_waveforms(model: Pretrained) -> Tensor:
-    """(4, samples): noise, a chord that fades, a rising tone with pauses, and silence.
+def _export(model: Pretrained, waveforms: Tensor, path: Path) -> None:
+    """Writes a model with its front end as ONNX, traced with the first two waveforms."""
+    whole = _Whole(model).eval()
+    try:
+        with _quietly():
+            program = torch.onnx.export(
+                whole,
+                (waveforms[:2],),
+                dynamo=True,
+                opset_version=OPSET,
+                verbose=False,
+                input_names=["waveform"],
+                output_names=["embedding"],
+                dynamic_shapes={"waveform": {0: torch.export.Dim("batch", min=1)}},
+            )
+            assert program is not None
+            program.save(path)
+    # The encoder is anybody's code, and the exporter raises errors of many kinds about it.
+    except Exception as error:
+        name = model.config["encoder"]["name"]
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(
+            f"encoder '{name}' cannot be written as ONNX: {first[0][:200]}; leave --onnx out"
+        ) from error
 
-    The same whatever the machine. A little noise lies under the tones, as in every recording.
+
+def check_waveforms(model: Pretrained) -> Tensor:
+    """Makes four waveforms on which two versions of a model are compared.
+
+    They are noise, a fading chord, a rising tone with pauses, and silence, with a little noise
+    under the tones as in every recording, and are the same on every machine.
+
+    Returns:
+        (4, samples) float32.
     """
     time = np.arange(model.samples) / model.sample_rate
     noise = 0.1 * generator(0, "check of an export", 0).standard_normal(model.samples)
@@ -127,7 +143,7 @@ def check_waveforms(model: Pretrained) -> Tensor:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps the exporter's remarks on its own insides from the user."""
+    """Silences the warnings and messages of torch's exporter, which do not concern the user."""
     loggers = [
         logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx", "torch.export")
     ]

@@ -1,9 +1,10 @@
-"""Reads checkpoints of any origin without running code that lies in them.
+"""Reads checkpoints of any origin without running code that they may contain.
 
-A pickle is a program: it names functions and calls them. Here it is read by torch's unpickler for
-weights alone, which calls nothing but what builds tensors, numbers and containers. Checkpoints of
-PyTorch Lightning also name classes, as keys of what their callbacks kept; the known ones are
-replaced by an empty class, so that nothing of theirs is imported. Any other name is refused.
+A pickle is a program: it names functions and calls them. It is read here by torch's unpickler for
+weights (`weights_only=True`), which calls only what builds tensors, numbers and containers.
+Checkpoints of PyTorch Lightning also name classes, as keys of the state of their callbacks; the
+known ones are replaced by an empty class, so that none of them is imported. Any other name is
+refused.
 """
 
 import hashlib
@@ -23,15 +24,11 @@ from torch import Tensor
 from bench.core.errors import InputError
 
 _SHOWN = 3  # names in a message
-_LONGEST = 200  # characters of a name
-_STATES = (
-    "state_dict",
-    "model",
-    "model_state_dict",
-    "weights",
-)  # where checkpoints keep their tensors
+_LONGEST = 200  # characters of a name in a message
+# Keys under which checkpoints keep their state dictionary.
+_STATES = ("state_dict", "model", "model_state_dict", "weights")
 _LIGHTNING = ("pytorch_lightning", "lightning.pytorch")
-# Named in checkpoints of Lightning 1.x beside the tensors; none of them is needed to read these.
+# Classes that checkpoints of Lightning 1.x name beside the tensors; reading tensors needs none.
 _INERT = (
     *(f"{package}.callbacks.model_checkpoint.ModelCheckpoint" for package in _LIGHTNING),
     *(f"{package}.callbacks.early_stopping.EarlyStopping" for package in _LIGHTNING),
@@ -45,8 +42,12 @@ _INERT = (
 )
 
 
+# Endings of files that may be checkpoints.
+_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+
+
 class _Inert(dict[Any, Any]):
-    """Stands in for a class that a checkpoint names: takes anything, does nothing."""
+    """Replaces a class that a checkpoint names; ignores all arguments and any state."""
 
     def __new__(cls, *_: object, **__: object) -> "_Inert":
         return super().__new__(cls)
@@ -60,14 +61,14 @@ class _Inert(dict[Any, Any]):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The content of a checkpoint file.
 
     Attributes:
-        name: the file's name.
-        sha256: of its content.
-        tensors: by their names in the file.
-        metadata: texts that a safetensors file carries.
-        others: names of what is no tensor (epochs, optimisers, settings), and is not read.
+        name: name of the file.
+        sha256: SHA-256 of the file, in hexadecimal.
+        tensors: tensors by their names in the file.
+        metadata: texts from the header of a safetensors file.
+        others: names of what is not a tensor (epochs, optimisers, settings) and is left out.
     """
 
     name: str
@@ -78,10 +79,16 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Reads a file of safetensors, or what `torch.save` wrote.
+    """Reads a safetensors file, or one that `torch.save` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The tensors by name, on the CPU, and what else is known of the file.
 
     Raises:
-        InputError: the file is not there, is cut short, is no checkpoint, or names code.
+        InputError: if the file is missing, cut short or no checkpoint, or names code.
     """
     head, size = _head(path)
     metadata: dict[str, str] = {}
@@ -94,26 +101,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
         content = _read_pickle(path)
     tensors, others = _unwrap(content)
     if not tensors:
-        found = (
-            ", ".join(map(_word, list(content)[:_SHOWN]))
-            if isinstance(content, dict)
-            else type(content).__name__
-        )
+        held = type(content).__name__
+        if isinstance(content, dict):
+            held = ", ".join(map(_word, list(content)[:_SHOWN])) or "nothing"
         raise InputError(
-            f"{path} holds no tensors by name (found: {found or 'nothing'}); give a state dictionary"
+            f"{path} holds no tensors by name (found: {held}); give a state dictionary"
         )
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Checkpoint(
-        path.name,
-        sha256,
-        {name: _dense(path, name, tensors[name]) for name in tensors},
-        metadata,
-        others,
-    )
+    dense = {name: _dense(path, name, tensor) for name, tensor in tensors.items()}
+    return Checkpoint(path.name, sha256, dense, metadata, others)
 
 
 def _head(path: Path) -> tuple[bytes, int]:
+    """Reads the first bytes of a file, and its size."""
     try:
         with open(path, "rb") as file:
             return file.read(512), path.stat().st_size
@@ -124,7 +125,7 @@ def _head(path: Path) -> tuple[bytes, int]:
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
-    """Whether a file begins like one of safetensors: the length of a JSON object, and that object."""
+    """Whether a file begins like safetensors: with the length of a JSON object, and that object."""
     return (
         len(head) > 8
         and head[8:9] == b"{"
@@ -133,24 +134,25 @@ def _is_safetensors(head: bytes, size: int) -> bool:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads the tensors and the metadata of a safetensors file."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(
-                file.metadata() or {}
-            )  # noqa: SIM118
-    except (
-        Exception
-    ) as error:  # SafetensorError, and what odd names and types in the header lead to
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
+    # Besides SafetensorError, odd names and types in the header raise errors of several kinds.
+    except Exception as error:
         raise InputError(
             f"{path} is a damaged or cut-off safetensors file: get it again ({_word(error)})"
         ) from error
 
 
 def _refuse_what_is_no_pickle(path: Path, head: bytes) -> None:
+    """Raises an error that names what a file is, if it is not what `torch.save` writes."""
     start = head.lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise InputError(
-            f"{path} is a web page, not a checkpoint: the download led to a page in place of the file"
+            f"{path} is a web page, not a checkpoint: "
+            "the download led to a page in place of the file"
         )
     if start.startswith(b"version https://git-lfs"):
         raise InputError(
@@ -165,11 +167,12 @@ def _refuse_what_is_no_pickle(path: Path, head: bytes) -> None:
 
 
 def _refuse_other_archives(path: Path) -> None:
+    """Refuses ZIP archives that are damaged, or are not what `torch.save` writes."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             damaged = archive.testzip()  # torch does not look at the checksums
-    except Exception as error:  # zipfile gives whatever the bytes led it to
+    except Exception as error:  # zipfile may raise anything, depending on the bytes
         raise InputError(f"{path} is cut short or damaged: get it again") from error
     if damaged is not None:
         raise InputError(
@@ -177,56 +180,58 @@ def _refuse_other_archives(path: Path) -> None:
         )
     if any(name.endswith("/constants.pkl") and "/code/" in "".join(names) for name in names):
         raise InputError(
-            f"{path} is a TorchScript program, which is code: give its state dictionary, saved by torch.save"
+            f"{path} is a TorchScript program, which is code: "
+            "give its state dictionary, saved by torch.save"
         )
     if not any(name.endswith("data.pkl") for name in names):
-        inside = [
-            name
-            for name in names
-            if name.endswith((".pt", ".pth", ".ckpt", ".bin", ".safetensors"))
-        ]
-        give = (
-            f"one of {', '.join(map(_word, inside[:6]))}"
-            if inside
-            else "a checkpoint that is in it"
-        )
+        inside = [name for name in names if name.endswith(_ENDINGS)]
+        give = "a checkpoint that is in it"
+        if inside:
+            give = f"one of {', '.join(map(_word, inside[:6]))}"
         raise InputError(f"{path} is an archive: unpack it and give {give}")
 
 
 def _read_pickle(path: Path) -> Any:
+    """Loads what `torch.save` wrote, without running code."""
     try:
-        # torch warns of what it then refuses, and of sparse tensors, which are refused below.
+        # torch warns of what it then refuses, and of sparse tensors, which `_dense` refuses.
         with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        # torch wraps some damage in the same error.
+        # torch raises the same error for some kinds of damage.
         named = _code_named(path, str(error))
         if named is None:
             reason = "is cut short or damaged, or was not written by torch.save: get it again"
             raise InputError(f"{path} {reason}") from error
         raise InputError(
             f"{path} is refused: it names {named}, which is code that loading it would run; "
-            "whoever made it can save the tensors alone, with torch.save(model.state_dict(), ...) or safetensors"
+            "whoever made it can save the tensors alone, "
+            "with torch.save(model.state_dict(), ...) or safetensors"
         ) from error
-    except (
-        Exception
-    ) as error:  # a damaged pickle is a random program for the unpickler, and fails in any way
+    # A damaged pickle is a random program, and may raise anything.
+    except Exception as error:
         raise InputError(f"{path} is cut short or damaged: get it again") from error
 
 
 def _allowed() -> list[Any]:
+    """Lists the names that torch shall replace by the inert class."""
     return [(_Inert, name) for name in _INERT]
 
 
 def _code_named(path: Path, message: str) -> str | None:
-    """What a refused pickle names, from torch's own look at it, or else from its complaint.
+    """Finds the names of code in a refused pickle.
 
-    None if nothing.
+    Args:
+        path: the file.
+        message: torch's error message, which may name the code.
+
+    Returns:
+        The names for a message; None if the pickle names nothing and is merely damaged.
     """
     try:
         with torch.serialization.safe_globals(_allowed()):
             names = list(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # the format of before torch 1.6, or damage
+    except Exception:  # the format that torch wrote before 1.6, or damage
         names = []
     if names:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -237,7 +242,11 @@ def _code_named(path: Path, message: str) -> str | None:
 
 
 def _first_global(path: Path) -> str | None:
-    """The first name in a pickle of the newer protocols, which torch does not write and does not read."""
+    """Finds the first name in a pickle of protocol 4 or later, which torch's unpickler cannot read.
+
+    Returns:
+        The name; None if there is none.
+    """
     texts: list[str] = []
     try:
         with open(path, "rb") as file:
@@ -252,7 +261,11 @@ def _first_global(path: Path) -> str | None:
 
 
 def _unwrap(content: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors by name, wherever a checkpoint keeps them, and the names of everything else in it."""
+    """Finds the state dictionary in the content of a checkpoint.
+
+    Returns:
+        The tensors by name, and the names of everything else.
+    """
     if not isinstance(content, dict):
         return {}, ()
     for key in _STATES:
@@ -261,18 +274,18 @@ def _unwrap(content: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]:
             tensors, others = _unwrap({**inner})
             return tensors, (*(_word(name) for name in content if name != key), *others)
     tensors = {_word(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    return tensors, tuple(
-        _word(name) for name, value in content.items() if not isinstance(value, Tensor)
-    )
+    rest = [_word(name) for name, value in content.items() if not isinstance(value, Tensor)]
+    return tensors, tuple(rest)
 
 
 def _word(name: object) -> str:
-    """A name from a file, as it may be shown: on one line, and not without end."""
+    """Makes a name from a file fit for a message: on one line, and not too long."""
     text = str(name)
     return text if text.isprintable() and len(text) <= _LONGEST else repr(text[:_LONGEST])
 
 
 def _dense(path: Path, name: str, tensor: Tensor) -> Tensor:
+    """Refuses tensors that are not plain numbers on the CPU."""
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
         raise InputError(
             f"{path}: {name} is sparse, quantised or empty of data; give plain tensors"
