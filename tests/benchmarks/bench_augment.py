@@ -1,9 +1,11 @@
-"""Speed of the augmentation chain: ours on a batch, beside audiomentations and beside torchaudio, crop by crop.
+"""Speed of CLMR's augmentation chain: ours, beside audiomentations' and torchaudio's.
 
-Run `python tests/benchmarks/bench_augment.py` (a minute or two); options: --crops --repeats --cores
---skip. The three chains are timed in turn, several times; the least time of each counts. All get
-the same crops of 59 049 samples at 22 050 Hz with CLMR's probabilities, and the same number of
-cores: ours as threads, the others as one process a core.
+    python tests/benchmarks/bench_augment.py    (a minute or two; --crops --repeats --cores --skip)
+
+Ours works on a whole batch, the others crop by crop. The three chains are timed in turn, several
+times; the least time of each counts. All get the same crops of 59 049 samples at 22 050 Hz with
+CLMR's probabilities, and the same number of cores: ours as threads, the others as one process a
+core.
 
 - audiomentations (`pip install audiomentations`; where it wants an older soxr than this project:
   into another folder, `--no-deps --target`, named by PYTHONPATH): polarity, noise, gain, low- or
@@ -11,15 +13,17 @@ cores: ours as threads, the others as one process a core.
   place of a reverb. It has no delay: its chain does less.
 - torchaudio's functions: polarity, noise, gain, biquad filters, delay, pitch shift and convolution
   with the same responses. Its pitch shift resamples by a whole fraction of the sample rate, which
-  for most intervals takes seconds a crop (+6 semitones: 18 s). So it draws +2 or +3 semitones
-  alone, its two quickest, some 10 and 50 ms: the chain is as quick as it can be, not CLMR's.
+  for most intervals takes seconds a crop (+6 semitones: 18 s). So it draws only +2 or +3
+  semitones, its two quickest (about 10 and 50 ms): the chain is as quick as it can be, not CLMR's.
 
 The second table is the pitch shift alone, on one core: crops a second at each whole step, and the
 error of a tone of 440 Hz.
 """
 
 import argparse
+import functools
 import multiprocessing
+import multiprocessing.pool
 import os
 import random
 import tempfile
@@ -35,9 +39,9 @@ import torchaudio.functional as taf
 from bench.data.augment import Chain, pitch, reverb
 from bench.settings.augmentations import WAVEFORM, AugmentSpec, preset
 
-RATE, SAMPLES = 22_050, 59_049
+RATE, SAMPLES = 22_050, 59_049  # Hz, and samples a crop
 SPEC = AugmentSpec.model_validate(preset("clmr"))
-IMPULSES = 16
+IMPULSES = 16  # impulse responses to convolve with
 
 
 def main() -> None:
@@ -64,10 +68,9 @@ def main() -> None:
             ("torchaudio", start_torchaudio),
         ):
             if name not in options.skip:
-                pools.append(
-                    multiprocessing.get_context("spawn").Pool(options.cores, start, (folder,))
-                )
-                runs[name] = lambda pool=pools[-1]: others(pool, crops, options.cores)
+                pool = multiprocessing.get_context("spawn").Pool(options.cores, start, (folder,))
+                pools.append(pool)
+                runs[name] = functools.partial(others, pool, crops, options.cores)
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(options.repeats + 1):
             for name, run in runs.items():
@@ -76,10 +79,9 @@ def main() -> None:
             pool.terminate()
     load = os.getloadavg()[0]
     print(
-        f"{len(crops)} crops of {SAMPLES} samples, {options.cores} cores, load {load:.1f}; best and worst of ",
-        end="",
+        f"{len(crops)} crops of {SAMPLES} samples, {options.cores} cores, load {load:.1f}; "
+        f"best and worst of {options.repeats} turns, after one that does not count"
     )
-    print(f"{options.repeats} turns, after one that does not count")
     print(f"{'chain':<18}{'crops/s':>9}{'slowest':>9}{'ours is':>10}")
     best = min(seconds["ours"][1:])
     for name, times in seconds.items():
@@ -90,7 +92,7 @@ def main() -> None:
 
 
 def ours(crops: np.ndarray, cores: int) -> float:
-    """Seconds for both views as one step of training asks for them."""
+    """Seconds that our chain takes for both views, as one training step asks for them."""
     torch.set_num_threads(cores)
     chain, waveforms = Chain(SPEC, RATE), torch.from_numpy(crops)
     start = time.perf_counter()
@@ -99,20 +101,18 @@ def ours(crops: np.ndarray, cores: int) -> float:
     return time.perf_counter() - start
 
 
-def others(pool: "multiprocessing.pool.Pool", crops: np.ndarray, cores: int) -> float:
-    """Seconds of the slower process, each on its share of the crops.
-
-    Sending them does not count.
-    """
+def others(pool: multiprocessing.pool.Pool, crops: np.ndarray, cores: int) -> float:
+    """Seconds of the slowest process, each on its share of the crops; sending does not count."""
     parts = [(part, number) for number, part in enumerate(np.array_split(crops, cores))]
     return max(pool.map(run_chain, parts, chunksize=1))
 
 
 chain_of_process: Callable[[np.ndarray], object] = len
+"""The chain that a process of the pool runs, set when the process starts."""
 
 
 def run_chain(work: tuple[np.ndarray, int]) -> float:
-    """Seconds for some crops, one by one; every turn draws the same."""
+    """Seconds for some crops, one by one; every turn draws the same random numbers."""
     crops, seed = work
     random.seed(seed)
     np.random.seed(seed)
@@ -124,19 +124,21 @@ def run_chain(work: tuple[np.ndarray, int]) -> float:
 
 
 def write_impulses(folder: Path) -> None:
-    """Impulse responses of our reverb for a convolution: what the other libraries have in place of a reverb."""
+    """Writes impulse responses of our reverb, with which the other libraries convolve."""
     impulse = torch.zeros(IMPULSES, SAMPLES)
     impulse[:, 0] = 1
     numbers = np.random.default_rng(1).uniform(0, 99, (3, IMPULSES))
-    for number, response in enumerate(reverb.reverb(impulse, *numbers, sample_rate=RATE)):
+    reverberance, damping, room = numbers
+    responses = reverb.reverb(impulse, reverberance, damping, room, RATE)
+    for number, response in enumerate(responses):
         soundfile.write(folder / f"{number}.wav", response.numpy(), RATE, subtype="FLOAT")
 
 
 def start_audiomentations(folder: str) -> None:
-    """The nearest chain of audiomentations."""
+    """Sets this process's chain to the nearest one that audiomentations has."""
     global chain_of_process
     torch.set_num_threads(1)
-    import audiomentations as am
+    import audiomentations as am  # type: ignore[import-not-found]
 
     chain = am.Compose(
         [
@@ -159,7 +161,7 @@ FAST = (2, 3)
 
 
 def start_torchaudio(folder: str) -> None:
-    """The same chain from torchaudio's functions, crop by crop."""
+    """Sets this process's chain to one of torchaudio's functions."""
     global chain_of_process
     torch.set_num_threads(1)
     responses = [
@@ -198,7 +200,7 @@ def start_torchaudio(folder: str) -> None:
 
 
 def pitch_table(crops: np.ndarray) -> None:
-    """The pitch shift alone, on one core."""
+    """Prints the speed and the error of the pitch shift alone, on one core."""
     torch.set_num_threads(1)
     waveforms = torch.from_numpy(crops)
     tone = (
@@ -220,7 +222,7 @@ def pitch_table(crops: np.ndarray) -> None:
 
 
 def frequency(waveform: torch.Tensor) -> float:
-    """Frequency of a tone from its spectrum's peak and the two bins beside it, in Hz."""
+    """Frequency of a tone in Hz, from its spectrum's peak and the two bins beside it."""
     size = 2**19
     levels = np.log(
         np.abs(np.fft.rfft(waveform.double().numpy() * np.hanning(SAMPLES), size)) + 1e-30

@@ -1,9 +1,9 @@
-"""Speed of the bootstrap: ours beside loops over scikit-learn and torchmetrics, macro ROC-AUC and average precision.
+"""Speed of bootstrapping ROC-AUC and average precision: ours, scikit-learn's, torchmetrics'.
 
-Run: python tests/benchmarks/bench_bootstrap.py    (about 1 minute; --tracks --tags --resamples --loop)
+    python tests/benchmarks/bench_bootstrap.py   (a minute; --tracks --tags --resamples --loop)
 
-Ours is the best of three, the first of them warming up. The loops are timed on a few resamples and
-extrapolated.
+Ours is the best of three, the first of them warming up. The loops over scikit-learn and
+torchmetrics are timed on a few resamples and extrapolated.
 """
 
 import argparse
@@ -43,7 +43,8 @@ def main() -> None:
     tracks, resamples = options.tracks, options.resamples
 
     print(
-        f"{resamples} resamples of {tracks} tracks x {options.tags} tags, {torch.get_num_threads()} threads"
+        f"{resamples} resamples of {tracks} tracks x {options.tags} tags, "
+        f"{torch.get_num_threads()} threads"
     )
     drawing, counts = best(lambda: resample_counts(tracks, resamples, 0, "benchmark"))
     macro, (auroc, precision) = best(lambda: ranking(scores, labels, counts))
@@ -69,7 +70,7 @@ def main() -> None:
         [by_scikit_learn(scores, labels, counts[:, resample]) for resample in range(looped)]
     )
     scikit_learn = (time.perf_counter() - start) * resamples / looped
-    found = np.stack([auroc[:looped], precision[:looped]], axis=1)
+    computed = np.stack([auroc[:looped], precision[:looped]], axis=1)
     torchmetrics = by_torchmetrics(scores, labels, looped) * resamples / looped
     show(f"macro, scikit-learn ({looped} timed, extrapolated)", scikit_learn)
     show(f"macro, torchmetrics BootStrapper ({looped} timed, extrapolated)", torchmetrics)
@@ -77,7 +78,7 @@ def main() -> None:
     print(f"{scikit_learn / macro:>8.0f}{scikit_learn / (drawing + macro):>8.0f}")
     print(f"{'times as fast as torchmetrics: macro alone, with drawing':<62}", end="")
     print(f"{torchmetrics / macro:>8.0f}{torchmetrics / (drawing + macro):>8.0f}")
-    print(f"{'largest difference to scikit-learn':<62}{np.abs(found - expected).max():>8.0e}")
+    print(f"{'largest difference to scikit-learn':<62}{np.abs(computed - expected).max():>8.0e}")
 
     scores, labels = problem(12_000, 183)
     print("1000 resamples of 12000 tracks x 183 tags")
@@ -85,9 +86,8 @@ def main() -> None:
     show("drawing the resamples", drawing)
     show("macro ROC-AUC and AP", best(lambda: ranking(scores, labels, counts))[0])
     show("micro ROC-AUC and AP", best(lambda: ranking_micro(scores, labels, counts))[0])
-    print(
-        f"{'peak memory of the process, MiB':<62}{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:>8.0f}"
-    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{'peak memory of the process, MiB':<62}{peak:>8.0f}")
 
 
 def problem(tracks: int, tags: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,13 +99,13 @@ def problem(tracks: int, tags: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def best(function: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of the fastest of three calls, and what the last one gave."""
+    """Seconds of the fastest of three calls, and what the last one returned."""
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        found = function()
+        value = function()
         seconds.append(time.perf_counter() - start)
-    return min(seconds), found
+    return min(seconds), value
 
 
 def show(what: str, seconds: float) -> None:

@@ -1,7 +1,7 @@
-"""How often nominal 95 % intervals hold the truth, and how often tests of equal methods find a difference.
+"""Coverage of nominal 95 % intervals, and false positives of the paired tests, by simulation.
 
-Run: python tests/benchmarks/bench_coverage.py            (about 15 minutes on 2 idle cores)
-     python tests/benchmarks/bench_coverage.py --small    (a tenth of it)
+    python tests/benchmarks/bench_coverage.py            (about 15 minutes on 2 idle cores)
+    python tests/benchmarks/bench_coverage.py --small    (a tenth of it)
 
 Simulated test sets of 50 tags. A tag's scores are normal, N(0, 1) without it and N(separation,
 spread^2) with it, so that the true ROC-AUC and average precision, those of endless tracks, are
@@ -69,7 +69,7 @@ class Simulation:
         return ndtr(separation / (1 + self.spread**2) ** 0.5).numpy(), precision.numpy()
 
     def labels(self, tracks: int, random: np.random.Generator) -> NDArray[np.bool_]:
-        """(tracks, TAGS) tags of as many tracks."""
+        """(tracks, TAGS) tags of newly drawn tracks."""
         return self._noise(tracks, random) < ndtri(torch.from_numpy(self.prevalence)).numpy()
 
     def scores(self, labels: NDArray[np.bool_], random: np.random.Generator) -> Array:
@@ -104,7 +104,7 @@ def simulations() -> dict[str, Simulation]:
 
 @cache
 def population(name: str, weaker: float = 1.0) -> tuple[Simulation, tuple[Array, Array]]:
-    """A simulation, its separations times `weaker`, and its truth."""
+    """A simulation with its separations multiplied by `weaker`, and its true metrics."""
     first = simulations()[name]
     simulation = Simulation(first.prevalence, first.separation * weaker, first.shared, first.spread)
     return simulation, simulation.truth()
@@ -112,7 +112,15 @@ def population(name: str, weaker: float = 1.0) -> tuple[Simulation, tuple[Array,
 
 @dataclass(frozen=True)
 class Scored:
-    """Macro ROC-AUC (index 0) and average precision (1) of one method on one test set."""
+    """Macro ROC-AUC (index 0) and average precision (index 1) of one method on one test set.
+
+    Attributes:
+        value: the metric on the test set itself.
+        resampled: (resamples,) the metric on each bootstrap resample.
+        influence: (tracks,) influence of each track on the metric.
+        jackknife: (tracks,) what the metric loses without each track.
+        bias: estimated bias of the metric on a test set of this size.
+    """
 
     value: tuple[float, float]
     resampled: tuple[Array, Array]
@@ -136,7 +144,7 @@ def score(scores: Array, labels: NDArray[np.bool_], counts: NDArray[np.int32]) -
 
 
 def intervals(scored: Scored, metric: int) -> Iterator[tuple[float, float]]:
-    """Both ends of each of KINDS."""
+    """The lower and upper end of each kind of interval, in the order of KINDS."""
     value, resampled = scored.value[metric], scored.resampled[metric]
     yield percentile(resampled, 0.95)
     yield basic(value, resampled, 0.95)
@@ -145,7 +153,12 @@ def intervals(scored: Scored, metric: int) -> Iterator[tuple[float, float]]:
 
 
 def hold(name: str, tracks: int, resamples: int, number: int) -> Array:
-    """One test set: (2 metrics, kinds, 3): whether the interval lies above or below the truth, and its width."""
+    """Draws one test set and says of each interval where it lies beside the truth.
+
+    Returns:
+        (2 metrics, len(KINDS), 3): 1 if the interval lies above the truth, else 0; 1 if it lies
+        below; its width.
+    """
     simulation, areas = population(name)
     random = generator(number, f"coverage/{name}/{tracks}")
     labels = simulation.labels(tracks, random)
@@ -154,11 +167,11 @@ def hold(name: str, tracks: int, resamples: int, number: int) -> Array:
     counts = counted(tracks, resamples, number)
     scored = score(scores[:, kept], labels[:, kept], counts)
     truth = [metric[kept].mean() for metric in areas]
-    found = [
+    rows = [
         [(truth[m] < low, truth[m] > high, high - low) for low, high in intervals(scored, m)]
         for m in (0, 1)
     ]
-    return np.array(found, dtype=np.float64)
+    return np.array(rows, dtype=np.float64)
 
 
 def counted(tracks: int, resamples: int, number: int) -> NDArray[np.int32]:
@@ -192,9 +205,11 @@ PAIRS = {
 
 
 def compare(title: str, name: str, tracks: int, resamples: int, number: int) -> Array:
-    """One pair: (2 metrics, 1 + 2 x differences): p <= 0.05.
+    """Scores a pair of methods on one test set and compares them.
 
-    Of each interval a miss of the true difference, width.
+    Returns:
+        (2 metrics, 1 + 2 x len(DIFFERENCES)): 1 if p <= 0.05, else 0; then, of each interval, 1 if
+        it misses the true difference, else 0, and its width.
     """
     pair = PAIRS[title]
     (first, areas), (second, weaker_areas) = population(name), population(name, pair.weaker)
@@ -208,14 +223,14 @@ def compare(title: str, name: str, tracks: int, resamples: int, number: int) -> 
         score(scores[:, kept], labels[:, kept], counts)
         for scores in (first.scored(labels, one), pair.scale * second.scored(labels, two))
     ]
-    truths = [[metric[kept].mean() for metric in of_all] for of_all in (areas, weaker_areas)]
+    truths = [[metric[kept].mean() for metric in truth] for truth in (areas, weaker_areas)]
     return np.array(
         [_compared(scored[0], scored[1], m, truths[0][m] - truths[1][m], number) for m in (0, 1)]
     )
 
 
 def _compared(first: Scored, second: Scored, metric: int, truth: float, number: int) -> list[float]:
-    """One row of `compare`."""
+    """One row of what `compare` returns, for one metric."""
     value = first.value[metric] - second.value[metric]
     resampled = first.resampled[metric] - second.resampled[metric]
     contributions = (
@@ -236,9 +251,13 @@ def _compared(first: Scored, second: Scored, metric: int, truth: float, number: 
 
 
 def print_intervals(pool: ProcessPoolExecutor, repetitions: int, resamples: int) -> None:
-    """Prints how often each interval holds the truth: two simulations with all repetitions, the others with a fifth."""
+    """Prints how often each interval holds the truth.
+
+    The first two simulations get all repetitions, the others a fifth of them.
+    """
     print(
-        f"95 % intervals, {resamples} resamples: % that hold the truth (above it + below it), mean width"
+        f"95 % intervals, {resamples} resamples: "
+        "% that hold the truth (above it + below it), mean width"
     )
     print(f"{'':>28} {'tracks':>6} {'sets':>5} {'':>4}" + "".join(f"{kind:>26}" for kind in KINDS))
     names = list(simulations())
@@ -249,19 +268,21 @@ def print_intervals(pool: ProcessPoolExecutor, repetitions: int, resamples: int)
     sizes += [(name, tracks, repetitions // 5) for tracks in (200, 400, 4000) for name in names[:3]]
     for name, tracks, number in sizes:
         work = partial(hold, name, tracks, resamples)
-        found = np.mean(list(pool.map(work, range(number), chunksize=10)), axis=0)
+        means = np.mean(list(pool.map(work, range(number), chunksize=10)), axis=0)
         for metric, label in enumerate(("AUC", "AP")):
             cells = "".join(
-                f"{100 * (1 - above - below):>10.1f} ({100 * above:>4.1f}+{100 * below:>4.1f}) {width:.3f}"
-                for above, below, width in found[metric]
+                f"{100 * (1 - above - below):>10.1f} "
+                f"({100 * above:>4.1f}+{100 * below:>4.1f}) {width:.3f}"
+                for above, below, width in means[metric]
             )
             print(f"{name:>28} {tracks:>6} {number:>5} {label:>4}{cells}", flush=True)
 
 
 def print_pairs(pool: ProcessPoolExecutor, repetitions: int, resamples: int) -> None:
-    """Prints how often two methods are found to differ, and how often intervals hold their true difference."""
+    """Prints how often two methods are found to differ, and how often intervals hold the truth."""
     print(
-        "Paired methods, 1000 tracks: % of p <= 0.05, then % of intervals that hold the true difference, width"
+        "Paired methods, 1000 tracks: % of p <= 0.05, "
+        "then % of intervals that hold the true difference, width"
     )
     print(
         f"{'':>31} {'':>17} {'pairs':>6} {'':>4} {'p<=.05':>7}"

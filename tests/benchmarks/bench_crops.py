@@ -1,7 +1,8 @@
-"""Random four-second crops as float32 from a warm store, on one core: ours against a slice of an np.memmap.
+"""Speed of random crops from a prepared store, beside slices of a NumPy memory map.
 
-Run: python tests/benchmarks/bench_crops.py   (about ten seconds)
+    python tests/benchmarks/bench_crops.py   (about ten seconds)
 
+Crops of four seconds as float32, from files that the operating system has in memory, on one core.
 Both cut the same crops at the same places, taking turns; the best of each is compared.
 """
 
@@ -46,16 +47,17 @@ def main() -> None:
         best = {"PcmStore.read": 0.0, "np.memmap slice": 0.0}
         for _ in range(ROUNDS):
             for name, cut in (("PcmStore.read", ours), ("np.memmap slice", plain)):
-                best[name] = max(best[name], _a_second(cut, places))
+                best[name] = max(best[name], _crops_a_second(cut, places))
     print(
-        f"crops of {CROP_SECONDS} s at {RATE} Hz as float32, one core, warm; best of {ROUNDS} rounds of {CROPS}"
+        f"crops of {CROP_SECONDS} s at {RATE} Hz as float32, one core, warm; "
+        f"best of {ROUNDS} rounds of {CROPS}"
     )
     for name, speed in best.items():
         print(f"{name:>16} {speed:>9.0f} crops/s")
     print(f"time against the slice: {best['np.memmap slice'] / best['PcmStore.read']:.2f} x")
 
 
-def _a_second(
+def _crops_a_second(
     cut: Callable[[int, int], NDArray[np.float32]], places: list[tuple[int, int]]
 ) -> float:
     start = time.perf_counter()

@@ -1,11 +1,12 @@
 """Time of `bench figures` and `bench table` on 2 000 made-up cells.
 
-    python tests/benchmarks/bench_figures.py [CELLS]
+    python tests/benchmarks/bench_figures.py [--cells 2000]
 
-Draws every kind in all three formats, then all papers in all modes, each in a process of its own,
-as the commands do.
+Draws every kind of figure in all three formats, then the figures of all papers in all modes, then
+prints the table; each is a call of the command, in a process of its own.
 """
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -15,28 +16,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_COMMAND = """
-import sys
-from cyclopts import App
-from bench import cli_figures
-app = App()
-app.command(cli_figures.figures)
-app.command(cli_figures.table)
-app(sys.argv[1:])
-"""
-
 
 def main() -> None:
-    """Prints a line a command: seconds, files, bytes, memory."""
-    cells = sys.argv[1] if len(sys.argv) > 1 else "2000"
+    """Prints a line for each command: seconds, files, bytes, memory."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells", type=int, default=2000)
+    cells = parser.parse_args().cells
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = [
-            sys.executable,
-            str(ROOT / "tests" / "synthetic_results.py"),
-            str(folder / "results"),
-            cells,
-        ]
+        script = str(ROOT / "tests" / "synthetic_results.py")
+        made = [sys.executable, script, str(folder / "results"), str(cells)]
         subprocess.run(made, cwd=ROOT, check=True, env={"PYTHONPATH": str(ROOT)})
         papers = "icassp2024,clmr,tune,vicreg-thesis"
         for title, arguments in (
@@ -52,9 +43,7 @@ def main() -> None:
         ):
             started = time.monotonic()
             command = [
-                sys.executable,
-                "-c",
-                _COMMAND,
+                *(sys.executable, "-m", "bench"),
                 *arguments,
                 "--results",
                 str(folder / "results"),
@@ -66,7 +55,8 @@ def main() -> None:
             size = sum(path.stat().st_size for path in files) / 2**20
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
             print(
-                f"{title}: {seconds:.1f} s, {len(files)} files, {size:.1f} MiB, peak {peak:.0f} MiB",
+                f"{title}: {seconds:.1f} s, {len(files)} files, {size:.1f} MiB, "
+                f"peak {peak:.0f} MiB",
                 flush=True,
             )
 

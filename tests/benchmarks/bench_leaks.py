@@ -1,16 +1,18 @@
-"""Leaks: which copies the fingerprint finds, what it takes for a copy that is none, and how fast it does so.
+"""Leaks by audio fingerprint: missed copies and false alarms by threshold, and speed.
 
-Run `python tests/benchmarks/bench_leaks.py` (some minutes) on music that the project makes itself,
-or with `--csv FILE` on that of a CSV (`path`, relative to it, and `group`: tracks of one group may
-share a recording, of two may not). Options: --tracks of midiband, --copies (tracks that are
+    python tests/benchmarks/bench_leaks.py              (some minutes, on music that midiband makes)
+    python tests/benchmarks/bench_leaks.py --csv FILE   (on other music)
+
+The CSV has the columns `path` (relative to it) and `group`: tracks of one group may share a
+recording, tracks of two groups may not. Options: --tracks of midiband, --copies (tracks that are
 damaged), --library (sizes), --thresholds, --part.
 
-Scores: for each kind of damage, the share of tracks that are not found (or at a wrong offset) at
-each threshold of the bit error rate, and its quantiles over the found ones at the largest
-threshold; then the pairs of tracks that are taken for copies, by threshold, of two groups (false
-alarms) and of one. `+` marks the threshold in use.
+Scores: for each kind of damage, the share of tracks that are not found (or found at a wrong offset)
+at each threshold of the bit error rate, and quantiles of the bit error rate of those found at the
+largest threshold. Then how many pairs of tracks are taken for copies at each threshold: pairs of
+two groups, which are false alarms, and pairs of one group. `+` marks the threshold in use.
 
-Speed: the material is played faster and slower until there are enough different tracks.
+Speed: the music is played faster and slower until there are enough different tracks.
 """
 
 import argparse
@@ -39,7 +41,12 @@ Damage = Callable[[np.ndarray], tuple[np.ndarray, int]]
 
 
 class Track(NamedTuple):
-    """(samples,) int16 at RATE, and whose music it is."""
+    """A track of the music on which leaks are measured.
+
+    Attributes:
+        samples: (samples,) int16 at RATE.
+        group: tracks of one group may share a recording.
+    """
 
     samples: np.ndarray
     group: str
@@ -80,10 +87,7 @@ def of_csv(path: Path) -> list[Track]:
 
 
 def of_midiband(number: int) -> list[Track]:
-    """Tracks of 30 s that the project composes for the same few sampled instruments.
-
-    Each is a group of its own.
-    """
+    """Composes tracks of 30 s for the same few sampled instruments; each is a group of its own."""
     module = registry.load("datasets", "midiband")
     with tempfile.TemporaryDirectory() as folder:
         made = module.manifest(
@@ -100,7 +104,17 @@ def of_midiband(number: int) -> list[Track]:
 
 
 def encoder(kind: str, subtype: str, level: float, rate: int) -> Damage:
-    """Through an encoder of libsndfile at a rate of its own; level 1 is the lowest bit rate."""
+    """Makes a damage that encodes and decodes the audio with libsndfile.
+
+    Args:
+        kind: the file format, as soundfile names it.
+        subtype: the codec.
+        level: compression, from 0 to 1; 1 is the lowest bit rate.
+        rate: sample rate of the encoded file, in Hz.
+
+    Returns:
+        The damage; its attribute `rates` lists the bit rates that it reached, in kbit/s.
+    """
 
     def damage(audio: np.ndarray) -> tuple[np.ndarray, int]:
         file = io.BytesIO()
@@ -119,7 +133,7 @@ def encoder(kind: str, subtype: str, level: float, rate: int) -> Damage:
 
 
 def noise(decibels: float) -> Damage:
-    """White noise at a ratio of signal to noise."""
+    """Makes a damage that adds white noise at a signal-to-noise ratio in dB."""
 
     def damage(audio: np.ndarray) -> tuple[np.ndarray, int]:
         hiss = np.random.default_rng(len(audio)).normal(size=len(audio))
@@ -129,10 +143,7 @@ def noise(decibels: float) -> Damage:
 
 
 def equaliser(audio: np.ndarray) -> tuple[np.ndarray, int]:
-    """Treble down by 9.5 dB against the bass, evenly up to 8 kHz.
-
-    Then bass below 300 Hz by 6 dB.
-    """
+    """Lowers the treble evenly, by 9.5 dB at 8 kHz, and then the bass below 300 Hz by 6 dB."""
     tilted = lfilter([0.75, 0.25 * 0.75], [1, -0.3], audio)
     return tilted - 0.5 * lfilter([0.056, 0.056], [1, -0.888], tilted), RATE
 
@@ -170,7 +181,8 @@ def scores(
     chosen = rng.permutation(len(tracks))[:copies].tolist()
     names = [f"{'+' if threshold == in_use else ''}{threshold:g}" for threshold in thresholds]
     print(
-        f"\nshare of {len(chosen)} copies missed, cut by {CUT[0]:g} to {CUT[1]:g} s at both ends, by threshold;"
+        f"\nshare of {len(chosen)} copies missed, "
+        f"cut by {CUT[0]:g} to {CUT[1]:g} s at both ends, by threshold;"
     )
     print("bit error rate of those found at the largest: median, 95 %, largest")
     print(
@@ -187,12 +199,13 @@ def scores(
         missed, errors = [], np.zeros(0)
         for threshold in thresholds:
             prints._LARGEST_ERROR = threshold
-            heard = [
-                found(index, copy, number) for copy, number in zip(damaged, chosen, strict=True)
+            matches = [
+                find_original(index, copy, number)
+                for copy, number in zip(damaged, chosen, strict=True)
             ]
             right = [
                 match.bit_error_rate
-                for match, (start, _) in zip(heard, cuts, strict=True)
+                for match, (start, _) in zip(matches, cuts, strict=True)
                 if match is not None and abs(match.offset_seconds - start / RATE) < 0.2
             ]
             missed.append(1 - len(right) / len(chosen))
@@ -209,26 +222,27 @@ def scores(
         )
     pairs = len(made) * (len(made) - 1) // 2
     print(
-        f"\npairs of {pairs} taken for copies, by threshold; of two groups: its bit error rates and seconds"
+        f"\npairs of {pairs} taken for copies, by threshold; "
+        "of two groups: its bit error rates and seconds"
     )
     for threshold, name in zip(thresholds, names, strict=True):
         prints._LARGEST_ERROR = threshold
-        heard = {
+        copies_of = {
             (min(number, match.track), max(number, match.track)): match
-            for number, one in enumerate(made)
-            for match in index.find(one, but=number)
+            for number, wanted in enumerate(made)
+            for match in index.find(wanted, but=number)
         }
         false = [
             match
-            for (one, other), match in heard.items()
-            if tracks[one].group != tracks[other].group
+            for (first, second), match in copies_of.items()
+            if tracks[first].group != tracks[second].group
         ]
         false.sort(key=lambda match: match.bit_error_rate)
         worst = ", ".join(
             f"{match.bit_error_rate:.3f} over {match.matched_seconds:.0f} s" for match in false[:4]
         )
         print(
-            f"{name:>8}: of two groups {len(false)}, of one {len(heard) - len(false)}  {worst}",
+            f"{name:>8}: of two groups {len(false)}, of one {len(copies_of) - len(false)}  {worst}",
             flush=True,
         )
     prints._LARGEST_ERROR = in_use
@@ -239,32 +253,43 @@ def as_pcm(audio: np.ndarray, rate: int) -> Fingerprint:
     return fingerprint(np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16), rate)
 
 
-def found(index: Index, copy: Fingerprint, number: int) -> prints.Match | None:
-    """The match of a copy with its original."""
+def find_original(index: Index, copy: Fingerprint, number: int) -> prints.Match | None:
+    """The match of a copy with its original, whose number is given; None if it is not found."""
     return next((match for match in index.find(copy) if match.track == number), None)
 
 
 def spread(errors: np.ndarray) -> list[float]:
-    """Median, 95 % quantile and largest."""
+    """Median, 95 % quantile and maximum of bit error rates."""
     return [float(np.quantile(errors, share)) for share in (0.5, 0.95, 1.0)]
 
 
 def joined(made: list[Fingerprint]) -> Library:
-    """Fingerprints as a library."""
-    columns = [
-        np.concatenate([getattr(one, name) for one in made]) for name in ("codes", "weak", "strong")
-    ]
-    return Library(*columns, np.cumsum([0, *(len(one.codes) for one in made)]))
+    """The fingerprints one after another, as a library."""
+    return Library(
+        np.concatenate([track.codes for track in made]),
+        np.concatenate([track.weak for track in made]),
+        np.concatenate([track.strong for track in made]),
+        np.cumsum([0, *(len(track.codes) for track in made)]),
+    )
 
 
 # ---- speed ----
 
 LARGE = 25_000, 5_000
-"""Tracks of 30 s that are extrapolated to: MagnaTagATune's against its test split's."""
+"""Sizes of the two data sets, in tracks of 30 s, to which the times are extrapolated.
+
+They are those of MagnaTagATune and of its test split.
+"""
 
 
 def speed(tracks: list[Track], sizes: list[int], times_real: float) -> None:
-    """Times the search of as many tracks as the library has, for several sizes, and extrapolates."""
+    """Times searches in libraries of several sizes, and extrapolates.
+
+    Args:
+        tracks: the music.
+        sizes: tracks in the library, and as many tracks that are searched for in it.
+        times_real: seconds of audio that are fingerprinted in a second.
+    """
     factors = 1 + 0.06 * np.concatenate([np.arange(1, 8), -np.arange(1, 8)])
     played = [(track, factor) for factor in factors for track in tracks]
     made = [
@@ -274,17 +299,16 @@ def speed(tracks: list[Track], sizes: list[int], times_real: float) -> None:
     print(f"\n{'library':>8}{'index, s':>10}{'search, ms a track':>20}{'tracks/s':>10}{'found':>8}")
     spent = []
     for size in sizes:
-        # Its own second half is searched for in the first: other tracks, or the same ones at
-        # another speed.
+        # Searched for are other tracks than the library's, or the same ones at another speed.
         began = time.process_time()
         index = Index(joined(made[:size]), 0, size)
         sorted_in = time.process_time() - began
         wanted = made[-size:]
         began = time.process_time()
-        heard = sum(len(index.find(one)) for one in wanted)
+        matches = sum(len(index.find(track)) for track in wanted)
         spent.append((time.process_time() - began) / len(wanted))
         print(
-            f"{size:8}{sorted_in:10.2f}{1_000 * spent[-1]:20.2f}{1 / spent[-1]:10.0f}{heard:8}",
+            f"{size:8}{sorted_in:10.2f}{1_000 * spent[-1]:20.2f}{1 / spent[-1]:10.0f}{matches:8}",
             flush=True,
         )
     slope, base = np.polyfit(sizes, spent, 1) if len(sizes) > 1 else (0.0, spent[0])
@@ -292,14 +316,11 @@ def speed(tracks: list[Track], sizes: list[int], times_real: float) -> None:
     search_s = LARGE[0] * (base + slope * LARGE[1])
     frames = 30 * FRAMES_PER_SECOND
     print(
-        f"extrapolated to {LARGE[0]} x {LARGE[1]} tracks of 30 s, one core: {prints_s:.0f} s of fingerprints, ",
-        end="",
+        f"extrapolated to {LARGE[0]} x {LARGE[1]} tracks of 30 s, one core: "
+        f"{prints_s:.0f} s of fingerprints, {search_s:.0f} s of search; "
+        f"{12 * frames * sum(LARGE) / 2**20:.0f} MiB in temporary files, "
+        f"{12 * min(frames * LARGE[1], 2**24) / 2**20:.0f} MiB of index in memory"
     )
-    print(
-        f"{search_s:.0f} s of search; {12 * frames * sum(LARGE) / 2**20:.0f} MiB in temporary files, ",
-        end="",
-    )
-    print(f"{12 * min(frames * LARGE[1], 2**24) / 2**20:.0f} MiB of index in memory")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Preparing: files a second against a bare loop on one core; memory of a large tree.
+"""Speed and memory of preparing a data set, and the time to open a store of a million tracks.
 
-Opening a million tracks.
+    python tests/benchmarks/bench_prepare.py            (about three minutes)
+    python tests/benchmarks/bench_prepare.py --large    (about two minutes)
+    python tests/benchmarks/bench_prepare.py --open     (about a minute)
 
-Run: python tests/benchmarks/bench_prepare.py              (speed: about three minutes)
-     python tests/benchmarks/bench_prepare.py --large      (25 863 mp3 files, hard links to a few: about two minutes)
-     python tests/benchmarks/bench_prepare.py --open       (a synthetic store of a million tracks: about a minute)
-
-All figures of the speed table come from one run, the candidates taking turns; the best of each is
-compared.
+The first compares `prepare` with loops over soundfile and soxr and, where it is installed, with
+librosa; all figures come from one run, the candidates taking turns; the best of each is compared.
+The second prepares 25 863 mp3 files, hard links to a few, in a tree of MagnaTagATune's shape. The
+third opens a synthetic store whose samples are a hole in a file.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,12 @@ from bench.data.prepared import open_prepared
 from bench.stages.prepare.shards import lay_out
 from bench.stages.prepare.store import prepare
 
-RATE, SECONDS, STORE_RATE = 44_100, 30, 16_000
+RATE, SECONDS, STORE_RATE = 44_100, 30, 16_000  # Hz and seconds of the files, Hz of the store
 ROUNDS = 5
 
 
 def music(number: int) -> np.ndarray:
-    """(frames, 2) of a piece with chords, a beat and noise, so that encoders have something to do."""
+    """(frames, 2) float32 of chords, a beat and noise, so that audio codecs have work to do."""
     rng = np.random.default_rng(number)
     time_line = np.arange(SECONDS * RATE) / RATE
     audio = np.zeros((len(time_line), 2))
@@ -60,7 +61,7 @@ def music(number: int) -> np.ndarray:
 
 
 def manifest_of(paths: list[str]) -> Manifest:
-    """A manifest of these files."""
+    """A manifest of these files, half of them with a tag."""
     number = len(paths)
     tracks = pd.DataFrame({
         "track_id": paths,
@@ -73,21 +74,24 @@ def manifest_of(paths: list[str]) -> Manifest:
 
 
 def bare_loop(root: Path, paths: list[str]) -> None:
-    """What anybody would write: read, mix, resample, on one core."""
+    """Reads, mixes to mono and resamples on one core, as anybody would write it."""
     for path in paths:
         audio, rate = soundfile.read(root / path, dtype="float32", always_2d=True)
         soxr.resample(audio.mean(axis=1), rate, STORE_RATE, quality="HQ")
 
 
 def frugal_loop(root: Path, paths: list[str]) -> None:
-    """The bare loop without numpy's slow mean over the channels: the fastest that these libraries do on one core."""
+    """The bare loop without NumPy's slow mean over the channels.
+
+    It is the fastest that these libraries are on one core.
+    """
     for path in paths:
         audio, rate = soundfile.read(root / path, dtype="float32", always_2d=True)
         soxr.resample((audio[:, 0] + audio[:, 1]) * np.float32(0.5), rate, STORE_RATE, quality="HQ")
 
 
 def bare_loops(root: Path, paths: list[str]) -> None:
-    """A bare loop for each core at once: what several cores give on a machine that has other work to do as well."""
+    """One bare loop a core, all at once: what the cores give on a machine with other work."""
     children = []
     for core in range(cores()):
         child = os.fork()
@@ -100,15 +104,15 @@ def bare_loops(root: Path, paths: list[str]) -> None:
 
 
 def librosa_loop(root: Path, paths: list[str]) -> None:
-    """`librosa.load` with its own settings."""
-    import librosa
+    """Loads the files with `librosa.load` and its own settings."""
+    import librosa  # type: ignore[import-not-found]
 
     for path in paths:
         librosa.load(root / path, sr=STORE_RATE)
 
 
 def store(root: Path, paths: list[str], scratch: Path, workers: int | None = None) -> None:
-    """Our own, to the disk and whole."""
+    """Prepares the files with our own `prepare`, to the disk and whole."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     prepare(manifest_of(paths), root, STORE_RATE, scratch, lambda *_: None, workers=workers)
@@ -124,10 +128,12 @@ def speed(folder: Path, files: int) -> None:
     else:
         with_librosa = True
     print(
-        f"{cores()} cores; {files} files of {SECONDS} s, {RATE} Hz stereo, to {STORE_RATE} Hz; best of {ROUNDS} rounds"
+        f"{cores()} cores; {files} files of {SECONDS} s, {RATE} Hz stereo, to {STORE_RATE} Hz; "
+        f"best of {ROUNDS} rounds"
     )
     print(
-        f"{'':>6}{'bare loop':>11}{f'{cores()} at once':>11}{'frugal loop':>13}{'librosa':>9}{'prepare':>9}  files/s"
+        f"{'':>6}{'bare loop':>11}{f'{cores()} at once':>11}{'frugal loop':>13}{'librosa':>9}"
+        f"{'prepare':>9}  files/s"
     )
     for ending in ("mp3", "ogg", "flac"):
         root = folder / ending
@@ -140,23 +146,24 @@ def speed(folder: Path, files: int) -> None:
                 os.link(root / paths[number % 8], root / path)
         few = paths[: max(8, files // 8)]
         jobs: dict[str, tuple[Callable[[], None], int]] = {
-            "bare": (lambda root=root, few=few: bare_loop(root, few), len(few)),  # type: ignore[misc]
-            "loops": (lambda root=root, few=few: bare_loops(root, 2 * few), 2 * len(few)),  # type: ignore[misc]
-            "frugal": (lambda root=root, few=few: frugal_loop(root, few), len(few)),  # type: ignore[misc]
-            "prepare": (lambda root=root, paths=paths: store(root, paths, folder / "store"), files),  # type: ignore[misc]
+            "bare": (partial(bare_loop, root, few), len(few)),
+            "loops": (partial(bare_loops, root, 2 * few), 2 * len(few)),
+            "frugal": (partial(frugal_loop, root, few), len(few)),
+            "prepare": (partial(store, root, paths, folder / "store"), files),
         }
         if with_librosa:
-            jobs["librosa"] = (lambda root=root, few=few: librosa_loop(root, few), len(few))  # type: ignore[misc]
+            jobs["librosa"] = (partial(librosa_loop, root, few), len(few))
         best, cpu = dict.fromkeys(jobs, 0.0), dict.fromkeys(jobs, np.inf)
         for _ in range(ROUNDS):
             for name, (job, number) in jobs.items():
-                start, used = time.perf_counter(), _cpu_seconds()
+                start, cpu_before = time.perf_counter(), _cpu_seconds()
                 job()
                 best[name] = max(best[name], number / (time.perf_counter() - start))
-                cpu[name] = min(cpu[name], (_cpu_seconds() - used) / number)
+                cpu[name] = min(cpu[name], (_cpu_seconds() - cpu_before) / number)
         shown = f"{best['librosa']:>9.1f}" if with_librosa else f"{'-':>9}"
         print(
-            f"{ending:>6}{best['bare']:>11.1f}{best['loops']:>11.1f}{best['frugal']:>13.1f}{shown}{best['prepare']:>9.1f}"
+            f"{ending:>6}{best['bare']:>11.1f}{best['loops']:>11.1f}{best['frugal']:>13.1f}"
+            f"{shown}{best['prepare']:>9.1f}"
         )
         ours = best["prepare"]
         ratios = {
@@ -172,12 +179,13 @@ def speed(folder: Path, files: int) -> None:
         )
         used = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in cpu.items())
         print(
-            f"       ms of processor time a file: {used}: bare / prepare is {cpu['bare'] / cpu['prepare']:.2f}"
+            f"       ms of processor time a file: {used}: "
+            f"bare / prepare is {cpu['bare'] / cpu['prepare']:.2f}"
         )
 
 
 def _cpu_seconds() -> float:
-    """Of this process and its children: what other work on the machine changes little."""
+    """Processor time of this process and its children, which other work changes little."""
     own, children = (
         resource.getrusage(resource.RUSAGE_SELF),
         resource.getrusage(resource.RUSAGE_CHILDREN),
@@ -203,18 +211,17 @@ def large(folder: Path, files: int) -> None:
     seconds, peak, children = _alone("prepare", folder)
     size = sum(path.stat().st_size for path in (folder / "store").iterdir()) / 1e9
     print(
-        f"{files} mp3 files of 3 s to a store of {size:.2f} GB: {seconds:.0f} s, {files / seconds:.0f} files/s;"
+        f"{files} mp3 files of 3 s to a store of {size:.2f} GB: "
+        f"{seconds:.0f} s, {files / seconds:.0f} files/s;"
     )
     print(
-        f"peak memory {peak:.0f} MB, and {children:.0f} MB in the largest of {cores()} decoding processes"
+        f"peak memory {peak:.0f} MB, "
+        f"and {children:.0f} MB in the largest of {cores()} decoding processes"
     )
 
 
 def million(folder: Path, tracks: int, tags: int) -> None:
-    """Prints how long a store of a million tracks takes to open.
-
-    Its samples are a hole in a file.
-    """
+    """Prints how long a store of many tracks takes to open; its samples are a hole in a file."""
     product = folder / "store"
     product.mkdir()
     rng = np.random.default_rng(0)
@@ -243,9 +250,8 @@ def million(folder: Path, tracks: int, tags: int) -> None:
         "kind": "tags",
     }
     (product / "data.json").write_text(json.dumps(facts))
-    print(
-        f"{tracks} tracks x {tags} tags in {int(index[-1, 0]) + 1} files of {index[:, 2].sum() * 2 / 1e12:.2f} TB"
-    )
+    terabytes = index[:, 2].sum() * 2 / 1e12
+    print(f"{tracks} tracks x {tags} tags in {int(index[-1, 0]) + 1} files of {terabytes:.2f} TB")
     for _ in range(3):
         seconds, peak, _children = _alone("open", folder)
         print(
@@ -254,16 +260,23 @@ def million(folder: Path, tracks: int, tags: int) -> None:
 
 
 def _alone(what: str, folder: Path) -> tuple[float, float, float]:
-    """Seconds, and MB of memory at most (own, of the largest child), of a process that does one thing."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--alone", what, str(folder)], stdout=subprocess.PIPE, check=True
-    )
+    """Does one thing in a process of its own, since peak memory is known of whole processes only.
+
+    Args:
+        what: "prepare" or "open".
+        folder: the folder of the files.
+
+    Returns:
+        Seconds, peak memory of the process in MB, peak memory of its largest child in MB.
+    """
+    command = [sys.executable, __file__, "--alone", what, str(folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     seconds, own, child = json.loads(done.stdout)
     return seconds, own, child
 
 
 def alone(what: str, folder: Path) -> None:
-    """The other side of `_alone`."""
+    """Does what `_alone` asks for and prints its three figures; runs in the process of its own."""
     paths = json.loads((folder / "paths.json").read_text()) if what == "prepare" else []
     before, start = _memory(), time.perf_counter()
     if what == "prepare":
@@ -278,22 +291,22 @@ def alone(what: str, folder: Path) -> None:
 
 
 def _memory() -> float:
-    """Most MB that this process has taken.
+    """Peak memory of this process in MB.
 
-    Getrusage would count what its parent had when it was forked.
+    getrusage would count what its parent had when this process was forked.
     """
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return float(status["VmHWM"].split()[0]) / 1e3
 
 
 def main() -> None:
-    """Prints the table that is asked for."""
+    """Prints the figures that are asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--large", action="store_true")
-    parser.add_argument("--open", action="store_true")
-    parser.add_argument("--files", type=int)
+    parser.add_argument("--large", action="store_true", help="a large tree of mp3 files")
+    parser.add_argument("--open", action="store_true", help="opening a store of a million tracks")
+    parser.add_argument("--files", type=int, help="another number of files, or tracks")
     parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.alone:

@@ -1,10 +1,12 @@
-"""Speed of the probes: all at once, beside their bare matrix products and beside a loop over them in plain PyTorch.
+"""Speed of a grid of probes: ours, beside its bare matrix products and a loop in plain PyTorch.
 
-Run `python tests/benchmarks/bench_probes.py` (some minutes; MagnaTagATune's size, 17 labelled
-subsets x 9 grid points) or, for a minute, with `--scale 0.2 --steps 200`; options: --kind --scale
---width --tags --segments --steps --draws --loop --memory. The loop is timed on a few probes and
-extrapolated by their steps; what it costs to score the segments of the test split is counted on our
-side alone.
+    python tests/benchmarks/bench_probes.py                            (some minutes)
+    python tests/benchmarks/bench_probes.py --scale 0.2 --steps 200    (a minute)
+
+The grid has MagnaTagATune's size, 17 labelled subsets and 9 points of learning rate and weight
+decay. Options: --kind --scale --width --tags --segments --steps --patience --draws --loop --memory.
+The loop over single probes is timed on a few of them and extrapolated by their steps. Scoring the
+segments of the test split is part of our time alone.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,13 +32,11 @@ from bench.stages.probe.probes import Fitted, Subset, _even, _points_a_piece, fi
 from bench.stages.probe.products import product
 
 Seconds = tuple[float, float]
-"""By the clock, and of processor time."""
+"""Seconds by the clock, and seconds of processor time."""
 
 Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Steps = dict[tuple[int, int], int]
-"""(points in the stack, batch size) -> steps, or looks at the valid split, that were done with so
-many.
-"""
+"""Number of steps, or of looks at the valid split, by (grid points in the stack, batch size)."""
 
 
 def main() -> None:
@@ -75,11 +76,9 @@ def main() -> None:
             for fraction, draw in [*fractions, (1.0, 0)]
         ]
         print(
-            f"{len(train)} / {len(valid)} / {len(test)} tracks x {options.width} x {options.tags} tags, ",
-            end="",
-        )
-        print(
-            f"{options.segments} segments a track; {len(subsets)} labelled subsets; {torch.get_num_threads()} threads"
+            f"{len(train)} / {len(valid)} / {len(test)} tracks x {options.width} x "
+            f"{options.tags} tags, {options.segments} segments a track; "
+            f"{len(subsets)} labelled subsets; {torch.get_num_threads()} threads"
         )
         for kind in ["linear", "mlp"] if options.kind == "both" else [options.kind]:
             spec = ProbeSpec(
@@ -92,7 +91,12 @@ def main() -> None:
 def data(
     tracks: int, width: int, tags: int, segments: int, folder: Path
 ) -> tuple[Embeddings, np.ndarray]:
-    """Correlated embeddings in a memory map, and tags of uneven frequency that follow from them with noise."""
+    """Makes up embeddings and tags.
+
+    Returns:
+        Correlated embeddings in a memory map, and (tracks, tags) bool: tags of uneven frequency
+        that follow from the embeddings with noise.
+    """
     random = np.random.default_rng(0)
     mixing = (random.normal(size=(64, width)) * np.geomspace(2, 0.2, 64)[:, None]).astype(
         np.float32
@@ -122,25 +126,24 @@ def compare(
     spec: ProbeSpec,
     looped: int,
 ) -> None:
-    """One table."""
+    """Prints the table of one kind of probe."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start, used = time.perf_counter(), time.process_time()
-    found = dict(
+    fits = dict(
         fit_all(embeddings, labels, "tags", labels.shape[1], valid, test, subsets, spec, "cpu")
     )
     ours, used = time.perf_counter() - start, time.process_time() - used
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    points = len(found[0].sweep)
-    done = sum(int(row["stopped"]) for fitted in found.values() for row in fitted.sweep)
+    points = len(fits[0].sweep)
+    done = sum(int(row["stopped"]) for fitted in fits.values() for row in fitted.sweep)
     bare = bare_products(
-        found, subsets, spec, embeddings.tracks.shape[1], labels.shape[1], len(valid)
+        fits, subsets, spec, embeddings.tracks.shape[1], labels.shape[1], len(valid)
     )
-    seconds, differences = loop(embeddings, labels, valid, test, subsets, spec, found, looped)
+    seconds, differences = loop(embeddings, labels, valid, test, subsets, spec, fits, looped)
     print(
-        f"\n{spec.kind}: {len(found)} subsets x {points} points; {done} of {len(found) * points * spec.steps} ",
-        end="",
+        f"\n{spec.kind}: {len(fits)} subsets x {points} points; "
+        f"{done} of {len(fits) * points * spec.steps} probe-steps, the others cut by patience"
     )
-    print("probe-steps, the others cut by patience")
     print(f"{'what':<64}{'seconds':>10}{'ours / it':>12}{'of processor':>14}{'ours / it':>12}")
     for name, (wall, processor) in (
         ("ours, test scores of tracks and segments included", (ours, used)),
@@ -149,17 +152,19 @@ def compare(
         ("one-by-one loop in PyTorch on all threads, extrapolated", seconds),
     ):
         print(
-            f"{name:<64}{wall:>10.1f}{ours / wall:>12.2f}{processor:>14.1f}{used / processor:>12.2f}"
+            f"{name:<64}{wall:>10.1f}{ours / wall:>12.2f}"
+            f"{processor:>14.1f}{used / processor:>12.2f}"
         )
     print(f"{'times faster than the loop':<64}{seconds[0] / ours:>10.1f}")
     print(f"{'largest difference of a valid mAP, and of a test mAP, ours - loop':<64}", end="")
     print("  ".join(f"{value:+.4f}" for value in differences))
     scores = [
         average_precision_score(labels[test], fitted.logits["mean_embedding"])
-        for fitted in found.values()
+        for fitted in fits.values()
     ]
     print(
-        f"{'test mAP of the smallest and the largest subset':<64}{scores[0]:>10.4f}  {scores[-1]:.4f}"
+        f"{'test mAP of the smallest and the largest subset':<64}"
+        f"{scores[0]:>10.4f}  {scores[-1]:.4f}"
     )
     print(
         f"{'peak memory of the process before and after, MB':<64}{before:>10.0f}  {peak:.0f}",
@@ -168,18 +173,30 @@ def compare(
 
 
 def bare_products(
-    found: dict[int, Fitted],
+    fits: dict[int, Fitted],
     subsets: list[Subset],
     spec: ProbeSpec,
     width: int,
     outputs: int,
     valid: int,
 ) -> tuple[Seconds, Seconds]:
-    """The matrix products alone that were done: by our kernel, and by torch's own on all threads."""
+    """Times the matrix products of the fits alone.
+
+    Args:
+        fits: what was fitted, by the number of the subset.
+        subsets: the labelled subsets.
+        spec: the probe.
+        width: of the embeddings.
+        outputs: number of tags.
+        valid: number of tracks of the valid split.
+
+    Returns:
+        Seconds with our kernel, one thread a piece, and with torch.bmm on all threads.
+    """
     steps: Steps = {}
     looks: Steps = {}
     rows = spec.hidden if spec.kind == "mlp" else outputs
-    for place, fitted in found.items():
+    for place, fitted in fits.items():
         size = min(spec.batch_size, len(subsets[place].rows))
         for piece in _even(
             [int(row["stopped"]) for row in fitted.sweep], _points_a_piece(spec, outputs, width)
@@ -219,7 +236,7 @@ def bare_products(
 
 
 class _Products:
-    """The products of a step, or of a look at the valid split."""
+    """The matrix products of one training step, or of one look at the valid split."""
 
     def __init__(
         self,
@@ -230,8 +247,20 @@ class _Products:
         tracks: int,
         spec: ProbeSpec,
         training: bool,
-        call: object,
+        call: Call,
     ) -> None:
+        """Makes random operands.
+
+        Args:
+            points: grid points that are computed in one stack.
+            rows: rows of the first layer's weights, of each point.
+            width: of the embeddings.
+            outputs: number of tags.
+            tracks: in the batch, or in the valid split.
+            spec: the probe.
+            training: whether the products of the backward pass are done, too.
+            call: multiplies one stack of matrices with the transposed others.
+        """
         self.inputs, self.first = (
             torch.randn(1, tracks, width),
             torch.randn(1, points * rows, width),
@@ -243,10 +272,10 @@ class _Products:
             torch.randn(points, outputs, tracks),
         )
         self.training = training
-        self.call: Call = call
+        self.call = call
 
     def run(self, times: int) -> None:
-        """Does them."""
+        """Does the products so many times."""
         call = self.call
         for _ in range(times):
             call(self.first, self.inputs)
@@ -266,19 +295,23 @@ def loop(
     test: np.ndarray,
     subsets: list[Subset],
     spec: ProbeSpec,
-    found: dict[int, Fitted],
+    fits: dict[int, Fitted],
     looped: int,
 ) -> tuple[Seconds, tuple[float, float]]:
-    """All probes one by one, and the largest differences of valid and of test mAP from ours.
+    """Times a sample of the probes one by one in plain PyTorch.
 
-    Of each size of subset the first is taken, of its grid some points and the one that we chose;
-    starts and batches are ours, so that scores can be compared.
+    Of each size of subset the first is taken; of its grid, `looped` points and the one that we
+    chose. Initial weights and batches are ours, so that scores can be compared.
+
+    Returns:
+        Seconds extrapolated to all probes, and the largest differences of valid mAP and of test mAP
+        between ours and theirs.
     """
     grid = [(rate, decay) for rate in spec.learning_rates for decay in spec.weight_decays]
     wall, processor, by_valid, by_test = 0.0, 0.0, [0.0], [0.0]
     for size in sorted({len(subset.rows) for subset in subsets}):
         alike = [place for place, subset in enumerate(subsets) if len(subset.rows) == size]
-        fitted = found[alike[0]]
+        fitted = fits[alike[0]]
         chosen = grid.index(
             (float(fitted.chosen["learning_rate"]), float(fitted.chosen["weight_decay"]))
         )
@@ -298,7 +331,7 @@ def loop(
             if point == chosen:
                 ours = average_precision_score(labels[test], fitted.logits["mean_embedding"])
                 by_test.append(ours - average_precision_score(labels[test], logits))
-        every = sum(int(row["stopped"]) for place in alike for row in found[place].sweep)
+        every = sum(int(row["stopped"]) for place in alike for row in fits[place].sweep)
         wall, processor = wall + seconds / steps * every, processor + used / steps * every
     return (wall, processor), (max(by_valid, key=abs), max(by_test, key=abs))
 
@@ -313,7 +346,11 @@ def one_probe(
     rate: float,
     decay: float,
 ) -> tuple[float, np.ndarray, int]:
-    """A probe as one would write it for itself: best valid mAP, test logits, last step."""
+    """Fits one probe as one would write it alone.
+
+    Returns:
+        Best valid mAP, (test tracks, tags) logits, and the last step.
+    """
     train = torch.from_numpy(embeddings.tracks[subset.rows])
     mean, deviation = train.mean(0), train.std(0, correction=0)
     inputs, targets = (train - mean) / deviation, torch.from_numpy(labels[subset.rows]).float()
@@ -338,7 +375,7 @@ def one_probe(
     nn.init.zeros_(output.weight)
     output.bias.data.copy_(torch.logit((targets.sum(0) + 0.5) / (len(targets) + 1)))
     plain = [value for value in model.parameters() if value.ndim == 1]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [value for value in model.parameters() if value.ndim == 2]},
         {"params": plain, "weight_decay": 0},
     ]

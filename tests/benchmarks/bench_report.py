@@ -1,18 +1,18 @@
-"""How long `bench report` takes, how large the report is, and how fast its pages are in Chromium.
+"""Time and size of `bench report`, and the speed of its pages in Chromium.
 
-    python tests/benchmarks/bench_report.py [CELLS] [FOLDER]
+    python tests/benchmarks/bench_report.py [--cells 2000] [--folder DIR]
 
-writes CELLS made-up cells (2000) into FOLDER (a temporary one), reports on them, and loads the
-largest page of each kind three times: milliseconds until the page is loaded and until the browser
-has painted it, then for a sort by a metric, a filter, and for showing every row, each until the
-next frame.
+Writes made-up cells into a folder (a temporary one unless it is given; cells that are there are
+kept), reports on them, and loads the largest page of each kind three times. Prints milliseconds
+until the page is loaded and until the browser has painted it, then for a sort by a metric, for a
+filter, and for showing every row, each until the next frame.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,11 @@ from tests import browser  # noqa: E402
 LOADED = """
 const done = arguments[0];
 const look = () => {
-  const load = performance.getEntriesByType('navigation')[0], paint = performance.getEntriesByType('paint');
+  const load = performance.getEntriesByType('navigation')[0];
+  const paint = performance.getEntriesByType('paint');
   if (!paint.length || !load.loadEventEnd) return setTimeout(look, 10);
-  done([load.loadEventEnd, paint[paint.length - 1].startTime, document.querySelectorAll('*').length]);
+  const elements = document.querySelectorAll('*').length;
+  done([load.loadEventEnd, paint[paint.length - 1].startTime, elements]);
 };
 look();
 """
@@ -47,16 +49,17 @@ ACTIONS = {
 
 def main() -> None:
     """Prints the figures."""
-    cells = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells", type=int, default=2000)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(temporary)
+        folder = options.folder or Path(temporary)
         if not (folder / "results").is_dir():
-            command = [
-                sys.executable,
-                str(ROOT / "tests/synthetic_results.py"),
-                str(folder / "results"),
-                str(cells),
-            ]
+            script = str(ROOT / "tests/synthetic_results.py")
+            command = [sys.executable, script, str(folder / "results"), str(options.cells)]
             subprocess.run(command, check=True, cwd=ROOT)
         start = time.monotonic()
         made = write_report(folder / "results", folder / "report")
@@ -68,6 +71,7 @@ def main() -> None:
 
 
 def _pages(report: Path) -> None:
+    """Prints a line for each page: its size, and how fast it is in the browser."""
     named = ["index.html", "runs.html", "comparisons.html"]
     paths = [report / name for name in named]
     paths += [
@@ -91,26 +95,30 @@ _KINDS = ("runs", "comparisons")
 
 
 def _loaded(driver: Any, path: Path) -> list[float]:
+    """Loads a page: milliseconds until it is loaded and painted, and its number of elements."""
     browser.load(driver, path.as_uri())
-    found: list[float] = driver.execute_async_script(LOADED)
-    return found
+    figures: list[float] = driver.execute_async_script(LOADED)
+    return figures
 
 
 def _possible(driver: Any) -> list[tuple[str, str]]:
+    """Names and scripts of the actions whose controls the loaded page has."""
     wanted = {
         "sort": "table.sortable th[data-first] button",
         "filter": "input[type=search]",
         "all rows": "button.more:not([hidden])",
     }
-    there: Callable[[str], bool] = lambda what: bool(
-        driver.find_elements("css selector", wanted[what])
-    )  # noqa: E731
-    return [(name, action) for name, action in ACTIONS.items() if there(name)]
+    return [
+        (name, action)
+        for name, action in ACTIONS.items()
+        if driver.find_elements("css selector", wanted[name])
+    ]
 
 
 def _timed(driver: Any, action: str) -> float:
-    taken: float = driver.execute_async_script(TIMED % action)
-    return taken
+    """Milliseconds from an action to the next frame."""
+    milliseconds: float = driver.execute_async_script(TIMED % action)
+    return milliseconds
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Planning and reading the state of sweeps of 10 000 cells, and collecting as many results, without computing any.
+"""Seconds to plan a sweep of 10 000 cells, read its state, and collect as many results.
 
     python tests/benchmarks/bench_sweep.py [--cells 10000]
 
-Prints seconds of: planning with the estimate (nothing stored; then everything stored), status
-(nothing run; half done; all done), listing the result files, and reading them: those of
-`results/quick`, under as many cells, seeds of the probe and hashes as are asked for (550 MB for 10
-000, in a temporary folder, removed at the end).
+No cell is computed. Timed are planning with the estimate (nothing stored; then everything stored),
+status (nothing run; half done; all done), listing the result files, and reading them. What is read
+are copies of the committed results of `results/quick`, each under several seeds of the probe (550
+MB for 10 000 cells, in a temporary folder that is removed at the end).
 """
 
 import argparse
@@ -33,20 +33,20 @@ from bench.sweep.status import read_status
 def timed(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Calls a function and prints how long it took."""
     started = time.perf_counter()
-    found = function(*arguments)
+    value = function(*arguments)
     print(f"{what:<50} {time.perf_counter() - started:6.2f} s", flush=True)
-    return found
+    return value
 
 
 def planned(sweep: Sweep, home: Path, stored: Path) -> Plan:
-    """What `bench sweep --dry-run` does."""
+    """The plan of a sweep, made with its estimate as `bench sweep --dry-run` does."""
     made = make_plan(sweep, home, stored)
     estimate(made, home, stored)
     return made
 
 
 def copies(stored: Path, cells: int) -> None:
-    """Writes as many whole results as are asked for: the committed ones, each in several seeds of the probe."""
+    """Writes whole results: copies of the committed ones, each under several seeds of the probe."""
     committed = Path(bench.__file__).resolve().parent.parent / "results/quick/runs"
     contents = [(path, json.loads(path.read_bytes())) for path in sorted(committed.glob("*.json"))]
     (stored / "runs").mkdir(parents=True)
@@ -97,25 +97,25 @@ def main() -> None:
             made.folder.write_job(job, {"needs": []})
         timed("status, nothing run", read_status, made.folder, stored)
         (stored / "runs").mkdir(parents=True)
-        for one in made.cells[::2]:
+        for cell in made.cells[::2]:
             for ending in ("json", "npz"):
-                (stored / "runs" / f"{one.stem}.{ending}").touch()
+                (stored / "runs" / f"{cell.stem}.{ending}").touch()
         timed("status, half done", read_status, made.folder, stored)
-        for one in made.cells:
+        for cell in made.cells:
             for ending in ("json", "npz"):
-                (stored / "runs" / f"{one.stem}.{ending}").touch()
+                (stored / "runs" / f"{cell.stem}.{ending}").touch()
         assert len(timed("names of all results", stored_names, stored)) == len(made.cells)
         state = timed("status, all done", read_status, made.folder, stored)
         assert state.counts["done"] == len(made.cells)
         made = timed("plan and estimate, everything stored", planned, sweep, home, stored)
-        assert all(one.done for one in made.cells)
+        assert all(cell.done for cell in made.cells)
         timed("collecting result files that cannot be read", results.read_all, stored)
         copies(folder / "copies", len(made.cells))
-        found, left_out = timed(
+        whole, left_out = timed(
             "collecting whole result files", results.read_all, folder / "copies"
         )
-        assert (len(found), left_out) == (len(made.cells), [])
-        del found
+        assert (len(whole), left_out) == (len(made.cells), [])
+        del whole
         stock = timed(
             "the same with resampled values, as bench table", read_stock, folder / "copies"
         )

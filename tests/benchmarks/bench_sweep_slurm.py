@@ -1,11 +1,11 @@
-"""500 trivial cells on a real Slurm of 64 pretend nodes on this machine, from the command to the last result.
+"""Time of a sweep of 500 trivial cells on a real Slurm of 64 pretend nodes on this machine.
 
-    python tests/benchmarks/bench_sweep_slurm.py [--cells 500] [--fractions 1] [--nodes 64] [--slots
-    4] [--poll 5]
+    python tests/benchmarks/bench_sweep_slurm.py
+        [--cells 500] [--fractions 1] [--nodes 64] [--slots 4] [--poll 5]
 
-Needs root and Slurm. Prints the seconds of the launch and of all, how many jobs it took, and how
-often Slurm was asked: squeue and sacct stand behind scripts that write down each call. `bench
-status` is called every few seconds meanwhile.
+Needs root and Slurm. Prints the seconds from the command to the end of the launch and to the last
+result, how many jobs it took, and how often Slurm was asked: squeue and sacct stand behind scripts
+that write down each call. `bench status` is called every few seconds meanwhile.
 """
 
 import argparse
@@ -33,7 +33,8 @@ def counted(folder: Path) -> tuple[Path, Path]:
     for tool in ("squeue", "sacct", "scontrol", "sbatch"):
         path = tools / tool
         path.write_text(
-            f'#!/bin/sh\necho {tool} $(date +%s.%N) >> {log}\nexec {shutil.which(tool) or "false"} "$@"\n'
+            f"#!/bin/sh\necho {tool} $(date +%s.%N) >> {log}\n"
+            f'exec {shutil.which(tool) or "false"} "$@"\n'
         )
         path.chmod(0o755)
     return tools, log
@@ -41,7 +42,8 @@ def counted(folder: Path) -> tuple[Path, Path]:
 
 def most_in(seconds: float, times: list[float]) -> int:
     """The largest number of events in any span of that length."""
-    return max((sum(start <= one < start + seconds for one in times) for start in times), default=0)
+    counts = (sum(start <= time < start + seconds for time in times) for start in times)
+    return max(counts, default=0)
 
 
 def main() -> None:
@@ -62,7 +64,7 @@ def main() -> None:
         runner.environment["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
         tones = make_tones(folder / "tones")
         seeds = list(range(given.cells // given.fractions))
-        shares = [round(1 - 0.1 * place, 1) for place in range(given.fractions)]
+        shares = [round(1 - 0.1 * number, 1) for number in range(given.fractions)]
         axes = f'methods = ["random_init"]\nfractions = {shares}\nseeds = {seeds}'
         file = write_sweep(
             folder / "many.toml", tones, axes, f"[site]\njobs_at_once = {given.slots}\n"
@@ -82,11 +84,13 @@ def main() -> None:
         records = runner.home.glob("sweeps/*/launches/*/launch.json")
         jobs = sum(len(json.loads(path.read_text())["jobs"]) for path in records)
         print(
-            f"{counts.get('done', 0)} of {len(seeds) * len(shares)} cells done, {jobs} jobs on {given.nodes} nodes"
+            f"{counts.get('done', 0)} of {len(seeds) * len(shares)} cells done, "
+            f"{jobs} jobs on {given.nodes} nodes"
         )
         print(f"launch {launched:.1f} s, all {seconds:.1f} s (to reach: 240 s)")
         print(
-            f"calls: {dict(Counter(tool for tool, _ in calls))}; most queries in any 30 s: {most_in(30.0, asked)}"
+            f"calls: {dict(Counter(tool for tool, _ in calls))}; "
+            f"most queries in any 30 s: {most_in(30.0, asked)}"
         )
 
 

@@ -1,10 +1,12 @@
-"""Training speed of SampleCNN with CLMR's augmentations, beside the same training on tensors that lie in memory.
+"""What augmentation costs in training: SampleCNN with CLMR's chain, and without any.
 
-Run `python tests/benchmarks/bench_views.py` (a minute or two on 2 cores); options: --batch --steps
---repeats --threads --device --dtype. Both do the same steps: two views through the encoder,
-VICReg's loss, backward and AdamW. One is fed with int16 crops that are converted and go through the
-chain; the other with float tensors, which is the limit that the encoder sets. They are timed in
-turn; the least time of each counts.
+    python tests/benchmarks/bench_views.py    (a minute or two on 2 cores)
+
+Options: --batch --steps --repeats --threads --device --dtype --augment. Both trainings do the same
+steps: two views through the encoder, a loss like VICReg's, backward and AdamW. One is fed with
+int16 crops that are converted and go through the chain; the other with float tensors that lie in
+memory, which is the limit that the encoder sets. They are timed in turn; the least time of each
+counts.
 """
 
 import argparse
@@ -70,10 +72,10 @@ def main() -> None:
     views = 2 * options.batch * options.steps
     best = {name: min(times[1:]) for name, times in seconds.items()}
     print(
-        f"sample_cnn, {options.batch} x 2 views of {samples} samples, {device}, {options.threads} threads, ",
-        end="",
+        f"sample_cnn, {options.batch} x 2 views of {samples} samples, {device}, "
+        f"{options.threads} threads, {options.dtype}, load {os.getloadavg()[0]:.1f}; "
+        f"best of {options.repeats} turns"
     )
-    print(f"{options.dtype}, load {os.getloadavg()[0]:.1f}; best of {options.repeats} turns")
     for name, least in best.items():
         print(f"{name:<16}{views / least:>9.1f} views/s")
     print(f"{'ratio':<16}{best['from memory'] / best['with the chain']:>9.2f}")
@@ -82,14 +84,14 @@ def main() -> None:
 def training(
     encoder: torch.nn.Module, device: torch.device, dtype: torch.dtype
 ) -> Callable[[Tensor, Tensor], None]:
-    """One optimiser step on two views."""
+    """A function that does one optimiser step on two views, each (batch, samples)."""
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-4)
 
     def step(first: Tensor, second: Tensor) -> None:
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            one, other = encoder(first).float(), encoder(second).float()
-        spread = sum((1 - (view.var(0) + 1e-4).sqrt()).relu().mean() for view in (one, other))
-        loss = (one - other).square().mean() + spread
+            left, right = encoder(first).float(), encoder(second).float()
+        spread = sum((1 - (view.var(0) + 1e-4).sqrt()).relu().mean() for view in (left, right))
+        loss = (left - right).square().mean() + spread
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -1,12 +1,12 @@
-"""A sweep whose processes are killed at random, again and again, ends complete and equal to an undisturbed one.
+"""A sweep whose processes are killed at random ends complete, and equal to an undisturbed one.
 
-    python tests/benchmarks/chaos_sweep.py [--kills 100] [--cells 50] [--cluster local|slurm]
-    [--seed 0]
+    python tests/benchmarks/chaos_sweep.py
+        [--kills 100] [--cells 50] [--cluster local|slurm] [--seed 0]
 
-Each blow hits a job process (SIGKILL mostly, SIGTERM, SIGUSR2), the local scheduler, or a job of
-Slurm (scancel, scontrol requeue), in every phase of the work. Whenever nothing is under way the
-same command starts the sweep again. Slurm is the one that is there: `tests/slurm/start-slurm.sh`
-starts one. Prints what was hit in which phase.
+Each blow hits a job process (mostly with SIGKILL, else SIGTERM or SIGUSR2), the local scheduler, or
+a job of Slurm (scancel, scontrol requeue), in every phase of the work. Whenever nothing is under
+way, the same command starts the sweep again. Slurm is the one of this machine:
+`tests/slurm/start-slurm.sh` starts one. Prints how often what was hit in which phase.
 """
 
 import argparse
@@ -37,21 +37,21 @@ PHASES = ("starting", "pretraining", "embedding, probing", "between cells")
 
 @dataclass
 class Chaos:
-    """What is done to a sweep, and has been.
+    """A sweep under random kills.
 
     Attributes:
-        runner: calls the command.
-        file: the sweep.
-        folder: of its state.
+        runner: calls the command `bench` for the disturbed sweep.
+        file: the sweep file.
+        folder: the sweep's state.
         cluster: "local" or "slurm".
-        kills: blows that are to be dealt.
-        random: chooses.
-        undisturbed: the same sweep without blows.
-        reference: the process that computes that.
-        blows: (what, phase) -> how often.
+        kills: number of blows to deal.
+        random: generator that chooses what is hit, how and when.
+        undisturbed: calls the command for the same sweep without blows.
+        reference: the process that computes the undisturbed sweep.
+        blows: (what was hit, phase) -> how often.
         launches: how often the sweep was started.
-        ahead: share of the blows that were dealt above the share of the work that is done.
-        hurried: whether it may deal them early, and in any phase.
+        ahead: by how much the share of dealt blows exceeds the share of finished cells.
+        hurried: whether blows may fall early, and in any phase.
     """
 
     runner: Runner
@@ -68,7 +68,7 @@ class Chaos:
     hurried: bool = False
 
     def launch(self) -> None:
-        """Starts what is left, as a user does."""
+        """Starts what is not done yet, as a user does."""
         plugins = ["--plugins", self.runner.folder / "plugins"]
         again = ["--only", "missing,failed,stopped"]
         self.runner(
@@ -77,7 +77,11 @@ class Chaos:
         self.launches += 1
 
     def run(self, seconds: float) -> None:
-        """Strikes until enough blows were dealt, then lets the sweep end."""
+        """Deals all blows while the sweep runs, then lets it end.
+
+        Args:
+            seconds: time after which an incomplete sweep is an error.
+        """
         deadline = time.monotonic() + seconds
         self.launch()
         while True:
@@ -88,10 +92,10 @@ class Chaos:
             if time.monotonic() > deadline:
                 raise SystemExit(f"not complete after {seconds:.0f} s: {dict(status.counts)}")
             dealt = sum(self.blows.values())
-            # As much of the blows as of the work, so that they fall on all of it; a little more, so
-            # that none is left.
+            # Blows keep pace with the work, so that they fall on all of it; they are a little ahead
+            # of it, so that none is left at the end.
             self.ahead = (dealt + 1) / self.kills - 1.2 * done
-            if not any(status.counts[one] for one in ACTIVE):
+            if not any(status.counts[state] for state in ACTIVE):
                 self.launch()
             elif dealt < self.kills and self._strike():
                 time.sleep(
@@ -102,7 +106,7 @@ class Chaos:
                 time.sleep(0.3)
 
     def _strike(self) -> bool:
-        """Deals one blow; False where nothing was there to be hit."""
+        """Deals one blow; returns False if there was nothing to hit."""
         kind = self.random.random()
         if self.cluster == "local" and kind < 0.08:
             return self._hit(
@@ -122,17 +126,17 @@ class Chaos:
         module = "bench.sweep.job" if self.cluster == "local" else "submitit.core._submit"
         mark = f"{module} {self.folder.path}"
         wanted = self.random.choice(PHASES)
-        for _ in range(
-            60 if self.ahead > 0 and not self.hurried else 5
-        ):  # for a process in that phase; else any
-            found = [pid for pid in _processes(mark) if self._phase(pid) == wanted]
-            if found:
+        # Waits for a process in the wanted phase; where none comes, any process is hit.
+        for _ in range(60 if self.ahead > 0 and not self.hurried else 5):
+            pids = [pid for pid in _processes(mark) if self._phase(pid) == wanted]
+            if pids:
                 break
             time.sleep(0.1)
         signals = [signal.SIGKILL] * 7 + [signal.SIGTERM, signal.SIGUSR2]
-        return self._hit(found or _processes(mark), signals, "")
+        return self._hit(pids or _processes(mark), signals, "")
 
     def _hit(self, pids: list[int], signals: list[signal.Signals], what: str) -> bool:
+        """Sends a random one of the signals to a random one of the processes, and counts it."""
         if not pids:
             return False
         pid, number = self.random.choice(pids), self.random.choice(signals)
@@ -145,6 +149,7 @@ class Chaos:
         return True
 
     def _phase(self, pid: int) -> str:
+        """Which of PHASES a job's process is in."""
         for path in self.folder.path.glob("jobs/*/attempts/*/status.json"):
             status = read_json(path)
             if status["process"]["pid"] == pid and status["state"] == "running":
@@ -167,9 +172,9 @@ class Chaos:
         return "starting"
 
     def table(self) -> str:
-        """What was hit, by phase."""
+        """A table of how often what was hit, by phase."""
         phases = [*PHASES, "any"]
-        lines = [f"{'':<20}" + "".join(f"{one:>20}" for one in phases)]
+        lines = [f"{'':<20}" + "".join(f"{phase:>20}" for phase in phases)]
         for what in sorted({what for what, _ in self.blows}):
             lines.append(
                 f"{what:<20}" + "".join(f"{self.blows[what, phase]:>20}" for phase in phases)
@@ -178,16 +183,16 @@ class Chaos:
 
 
 def _processes(mark: str) -> list[int]:
-    """Processes whose command line holds a text."""
-    found = []
+    """Ids of the Python processes whose command line holds a text."""
+    pids = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
         if mark in words and "srun" not in words.split(" ")[0] and "python" in words.split(" ")[0]:
-            found.append(int(path.parent.name))
-    return found
+            pids.append(int(path.parent.name))
+    return pids
 
 
 def prepare(
@@ -199,22 +204,23 @@ def prepare(
     resources: str = "",
     share: int = 2,
 ) -> Chaos:
-    """A sweep that is to be disturbed, and the same undisturbed, which starts in one process.
+    """Writes a sweep that is to be disturbed, and starts the same sweep undisturbed.
 
     Args:
-        folder: where all of it lies.
+        folder: where all files of both lie.
         cluster: "local" or "slurm".
-        cells: how many, in all.
-        kills: how many blows.
-        seed: of chance.
-        resources: further lines on what a pretraining needs.
+        cells: number of cells.
+        kills: number of blows.
+        seed: seed of the generator that chooses the blows.
+        resources: further lines for the section [resources.pretrain] of the sweep file.
         share: how many cells share a pretraining.
     """
     runner, undisturbed = Runner(folder / "chaos"), Runner(folder / "undisturbed")
     tones = make_tones(folder / "tones")
     plugins = write_troubles(runner.folder, ["none"], pause=0.1)
     fractions = [round(1 - 0.1 * place, 1) for place in range(share)]
-    axes = f'methods = ["trouble_none"]\nfractions = {fractions}\nseeds = {list(range(cells // share))}'
+    seeds = list(range(cells // share))
+    axes = f'methods = ["trouble_none"]\nfractions = {fractions}\nseeds = {seeds}'
     file = write_sweep(runner.folder / "chaos.toml", tones, axes, "[site]\njobs_at_once = 3\n")
     text = file.read_text().replace("[resources.pretrain]", f"[resources.pretrain]\n{resources}")
     file.write_text(
@@ -224,18 +230,18 @@ def prepare(
         "sweep", file, "--cluster", "inline", "--device", "cpu", "--plugins", plugins
     )
     runner.flagged()
-    found = read_sweep(str(file))
-    place = folder_of(runner.home, found.name, found.identity)
-    return Chaos(runner, file, place, cluster, kills, random.Random(seed), undisturbed, reference)
+    sweep = read_sweep(str(file))
+    state = folder_of(runner.home, sweep.name, sweep.identity)
+    return Chaos(runner, file, state, cluster, kills, random.Random(seed), undisturbed, reference)
 
 
 def verify(chaos: Chaos) -> None:
-    """Makes sure that nothing of the sweep is missing, twice, or other than undisturbed."""
+    """Asserts that no cell is missing or done twice, and all are equal to the undisturbed ones."""
     out, err = chaos.reference.communicate(timeout=1200)
     assert not chaos.reference.returncode, (out, err)
-    found, wanted = chaos.runner.metrics(), chaos.undisturbed.metrics()
-    assert len(found) == len(read_status(chaos.folder, chaos.runner.results).cells)
-    assert found == wanted
+    disturbed, undisturbed = chaos.runner.metrics(), chaos.undisturbed.metrics()
+    assert len(disturbed) == len(read_status(chaos.folder, chaos.runner.results).cells)
+    assert disturbed == undisturbed
     assert chaos.runner.weights() == chaos.undisturbed.weights()
     require_one_at_a_time(chaos.runner.folder / "flags", STEPS)
     assert not list(chaos.runner.home.glob("*/*.part"))
@@ -257,8 +263,9 @@ def main() -> None:
         attempts = len(list(made.folder.path.glob("jobs/*/attempts/*")))
         print(made.table())
         print(
-            f"{given.cells} cells, {sum(made.blows.values())} blows, {made.launches} launches, {attempts} attempts, "
-            f"{time.monotonic() - started:.0f} s: complete, equal to the undisturbed sweep, nothing twice"
+            f"{given.cells} cells, {sum(made.blows.values())} blows, {made.launches} launches, "
+            f"{attempts} attempts, {time.monotonic() - started:.0f} s: "
+            "complete, equal to the undisturbed sweep, nothing twice"
         )
 
 

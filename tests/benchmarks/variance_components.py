@@ -1,12 +1,13 @@
-"""Recovery of known sources of variance, and how often 95 % intervals of the grand mean hold the truth.
+"""Variance components by simulation: recovery of known ones, and coverage of the interval.
 
-Run: python tests/benchmarks/variance_components.py   (about 1 minute on one core)
+    python tests/benchmarks/variance_components.py   (about 1 minute on one core)
 
-Track by track normal effects, 200 test tracks, scores that are means over the tracks, real
-bootstrap resamples. First table: root of the averaged estimates, beside the truth. Second: the
-interval of all known sources; the same with standard normal quantiles in the place of
-Satterthwaite's t; and the percentile interval of the bootstrap alone, which is what most papers
-print. A grid with one level leaves its source out and cannot hold its rate.
+Every track has normal effects of its own; there are 200 test tracks, scores are means over the
+tracks, and the bootstrap resamples are real ones. The first table shows the root of the averaged
+estimates beside the truth. The second shows how often 95 % intervals of the grand mean hold the
+truth: the interval that counts all known sources; the same with standard normal quantiles in the
+place of Satterthwaite's t; and the percentile interval of the bootstrap alone, which is what most
+papers print. A grid with one level of a source leaves that source out and cannot reach 95 %.
 """
 
 import numpy as np
@@ -17,13 +18,13 @@ from bench.statistics.intervals import percentile
 from bench.statistics.variance import SOURCES, VarianceComponents, variance_components
 
 TRACKS, RESAMPLES, TRIALS = 200, 200, 1000
-EFFECTS = np.array(
-    [3.0, 4.0, 2.0, 2.0, 5.0]
-)  # standard deviations, thousandths of mAP, of A, B, AB, C and T
-INTERACTIONS = np.array(
-    [2.0, 2.0, 1.0, 1.0]
-)  # of AT, BT, ABT and CT, in the mean over the test tracks
+# A is the pretraining seed, B the label draw, C the seed of the probe, T the test sample.
+EFFECTS = np.array([3.0, 4.0, 2.0, 2.0, 5.0])
+"""Standard deviations of A, B, AB, C and T, in thousandths of mAP."""
+INTERACTIONS = np.array([2.0, 2.0, 1.0, 1.0])
+"""Standard deviations of AT, BT, ABT and CT, in the mean over the test tracks."""
 MEAN = 400.0
+"""The true grand mean, in thousandths of mAP."""
 GRIDS = [
     (1, 1, 1),
     (1, 4, 1),
@@ -48,7 +49,16 @@ CASES = {
 def simulate(
     shape: tuple[int, int, int], effects: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (shape) and resampled scores (shape, RESAMPLES) of one experiment on one test sample."""
+    """Scores of one experiment on one test sample.
+
+    Args:
+        shape: pretraining seeds, label draws, probe seeds.
+        effects: (5,) standard deviations, as EFFECTS.
+        random: the source of random numbers.
+
+    Returns:
+        Scores, of that shape, and resampled scores, (*shape, RESAMPLES).
+    """
     seeds, draws, _ = shape
     sizes = [(seeds, 1, 1), (1, draws, 1), (seeds, draws, 1), shape]
     tracks = np.full((*shape, TRACKS), MEAN)
@@ -63,7 +73,11 @@ def simulate(
 def experiment(
     shape: tuple[int, int, int], effects: np.ndarray
 ) -> tuple[list[VarianceComponents], list[tuple[float, float]]]:
-    """The estimates of each trial, and the bootstrap's percentile interval of the mean of its grid."""
+    """Simulates TRIALS experiments.
+
+    Returns:
+        The estimates of each, and the bootstrap's percentile interval of its grand mean.
+    """
     estimates, bootstrap = [], []
     for trial in range(TRIALS):
         scores, resampled = simulate(
@@ -75,16 +89,20 @@ def experiment(
 
 
 def true_variances(effects: np.ndarray) -> np.ndarray:
-    """(5,) what the components estimate: an effect with its interaction with the test sample, and T alone."""
+    """(5,) variances that the components estimate.
+
+    Each effect comes with its interaction with the test sample, since no experiment on one test
+    sample can tell them apart; the last, T, stands alone.
+    """
     return effects**2 + np.append(INTERACTIONS, 0) ** 2
 
 
 def print_components(shape: tuple[int, int, int], estimates: list[VarianceComponents]) -> None:
-    """One row of the first table."""
+    """Prints one row of the first table."""
     texts = []
     for place in range(len(SOURCES)):
-        raw = np.mean([one.sources[place].estimate for one in estimates])
-        cut = np.mean([one.sources[place].variance for one in estimates])
+        raw = float(np.mean([trial.sources[place].estimate for trial in estimates]))
+        cut = float(np.mean([trial.sources[place].variance for trial in estimates]))
         texts.append(
             "not known" if np.isnan(raw) else f"{np.sqrt(max(raw, 0)):.2f} ({np.sqrt(cut):.2f})"
         )
@@ -97,17 +115,17 @@ def print_coverage(
     estimates: list[VarianceComponents],
     bootstrap: list[tuple[float, float]],
 ) -> None:
-    """One row of the second table."""
+    """Prints one row of the second table."""
     seeds, draws, probes = shape
     levels = np.array([seeds, draws, seeds * draws, seeds * draws * probes, 1])
     held = (
-        np.mean([one.low <= MEAN <= one.high for one in estimates]),
-        np.mean([abs(one.mean - MEAN) <= 1.96 * one.standard_error for one in estimates]),
+        np.mean([trial.low <= MEAN <= trial.high for trial in estimates]),
+        np.mean([abs(trial.mean - MEAN) <= 1.96 * trial.standard_error for trial in estimates]),
         np.mean([low <= MEAN <= high for low, high in bootstrap]),
     )
     half = (
-        np.median([(one.high - one.low) / 2 for one in estimates]),
-        np.median([1.96 * one.standard_error for one in estimates]),
+        np.median([(trial.high - trial.low) / 2 for trial in estimates]),
+        np.median([1.96 * trial.standard_error for trial in estimates]),
         np.median([(high - low) / 2 for low, high in bootstrap]),
         1.96 * np.sqrt((true_variances(effects) / levels).sum()),
     )
@@ -122,14 +140,15 @@ def main() -> None:
     """Prints the two tables."""
     print(f"{TRIALS} experiments a grid, {TRACKS} test tracks, {RESAMPLES} resamples\n")
     print(
-        "standard deviations: root of the mean estimate (root of the mean with negative ones set to zero)"
+        "standard deviations: root of the mean estimate "
+        "(root of the mean with negative ones set to zero)"
     )
     print(
         f"{'grid':>10} " + " ".join(f"{name.replace('pretraining ', ''):>17}" for name in SOURCES)
     )
     print(f"{'truth':>10} " + " ".join(f"{value**0.5:>17.2f}" for value in true_variances(EFFECTS)))
-    found = {shape: experiment(shape, EFFECTS) for shape in GRIDS}
-    for shape, (estimates, _) in found.items():
+    simulated = {shape: experiment(shape, EFFECTS) for shape in GRIDS}
+    for shape, (estimates, _) in simulated.items():
         print_components(shape, estimates)
     print(
         "\nhow often the 95 % interval of the grand mean holds the truth, and its median half width"
@@ -137,14 +156,11 @@ def main() -> None:
     names = ("t", "normal", "bootstrap")
     for case, effects in CASES.items():
         print(f"\n{case}")
-        print(f"{'grid':>10} " + " ".join([*(f"{name:>9}" for name in names), *(f"{name:>10}" for name in names)])
-              + "  true 1.96 se, not counted")  # fmt: skip
+        heads = [*(f"{name:>9}" for name in names), *(f"{name:>10}" for name in names)]
+        print(f"{'grid':>10} {' '.join(heads)}  true 1.96 se, not counted")
         for shape in GRIDS:
-            print_coverage(
-                shape,
-                effects,
-                *(found[shape] if effects is EFFECTS else experiment(shape, effects)),
-            )
+            trials = simulated[shape] if effects is EFFECTS else experiment(shape, effects)
+            print_coverage(shape, effects, *trials)
 
 
 if __name__ == "__main__":
