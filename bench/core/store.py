@@ -137,7 +137,7 @@ def _stamp(folder: Path, stage: str, sources: Sequence[Path]) -> None:
     """
     lineage: dict[str, dict[str, str]] = {}
     for source in sources:
-        lineage |= _lineage(source)
+        lineage = {**_lineage(source), **lineage}  # the nearer source says what it was made under
     versions = library_versions()
     begun = _lineage(folder).get(stage, versions)
     if differing(begun, versions, _counted(stage)):
