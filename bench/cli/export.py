@@ -1,4 +1,4 @@
-"""The commands that let weights out: `bench export`, and `bench embed` for a user's own files."""
+"""The commands that use a stored encoder: `bench export`, and `bench embed` for own files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -9,7 +9,7 @@ from bench.core.errors import InputError
 if TYPE_CHECKING:
     from bench.pretrained import Pretrained
 
-_SHOWN = 5  # files that a line names
+_SHOWN = 5  # the most files that a line names
 
 
 def export(
@@ -44,14 +44,16 @@ def export(
 
     begin(plugins)
     result = find_run(run, results)
-    made = write(result, Store(home), results, to, onnx)
+    exported = write(result, Store(home), results, to, onnx)
     print(f"{to}: {file_stem(result.spec, result.cell)}")
-    for name, size in made.files.items():
+    for name, size in exported.files.items():
         print(f"  {name:<18} {human(size)}")
-    if made.onnx:
-        print(f"  model.onnx differs from PyTorch by {made.onnx['largest_difference']:.1e} at most")
+    if exported.onnx:
+        difference = exported.onnx["largest_difference"]
+        print(f"  model.onnx differs from PyTorch by {difference:.1e} at most")
     print(
-        f'load it: from bench.pretrained import load; model = load("{to}"); vectors = model.embed("song.mp3")'
+        f'load it: from bench.pretrained import load; model = load("{to}"); '
+        'vectors = model.embed("song.mp3")'
     )
 
 
@@ -116,11 +118,13 @@ def embed(
             say(f"{len(lines)} files {what}: {'; '.join(lines[:_SHOWN])}{more}")
     number = f", {embedded.first[-1]} segments" if segments else ""
     print(
-        f"{out}: {len(embedded.paths)} files{number}, {model.width} numbers each, {len(embedded.left_out)} left out"
+        f"{out}: {len(embedded.paths)} files{number}, {model.width} numbers each, "
+        f"{len(embedded.left_out)} left out"
     )
 
 
 def _model(run: str, home: Path, results: Path, device: str) -> "Pretrained":
+    """The frozen encoder of a run or of an exported folder, on a device."""
     import torch
 
     from bench.core.store import Store

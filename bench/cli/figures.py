@@ -1,4 +1,4 @@
-"""The commands that draw and print what is stored: `bench figures`, `bench table`."""
+"""The commands that draw and print stored results: `bench figures`, `bench table`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -131,9 +131,8 @@ def table(
     if reference:
         if metric:
             raise InputError("--metric belongs to stored scores: leave it out with --reference")
-        rows = (
-            [row for name in _names(paper) for row in of_paper(name)] if paper else read_published()
-        )
+        of_papers = [row for name in _names(paper) for row in of_paper(name)]
+        rows = of_papers if paper else read_published()
         if format == "csv":  # as the harness keeps them, with every column
             _write(published_csv(rows), out)
             return
@@ -141,7 +140,7 @@ def table(
     else:
         stock = read_stock(results)
         tables = score_tables(stock, _names(metric) or None)
-        if format == "csv":  # which has no place for notes
+        if format == "csv":  # which has no place for notes in the file
             for line in stock.left_out:
                 say(f"left out: {line}")
     if format == "text":
@@ -152,6 +151,7 @@ def table(
 
 
 def _write(text: str, out: Path | None) -> None:
+    """Writes to a file and prints its name, or prints the text."""
     from bench.core.store import require_writable, write_atomically
 
     if out:
@@ -163,17 +163,18 @@ def _write(text: str, out: Path | None) -> None:
 
 
 def _print(tables: "list[ScoreTable]", as_table: "Callable[[ScoreTable], Table]") -> None:
-    """Tables in the terminal; notes that several share are printed once, below the last of them."""
+    """Prints tables; a note that several share is printed once, below the last of them."""
     from dataclasses import replace
 
     from bench.core.table import show
 
-    for number, one in enumerate(tables):
+    for number, scores in enumerate(tables):
         later = {note for other in tables[number + 1 :] for note in other.notes}
-        print(f"\n{one.title}" if number else one.title)
-        shown = as_table(one)
+        print(f"\n{scores.title}" if number else scores.title)
+        shown = as_table(scores)
         show(replace(shown, notes=[note for note in shown.notes if note not in later]))
 
 
 def _names(text: str | None) -> list[str]:
+    """Names from a comma list, each once."""
     return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))

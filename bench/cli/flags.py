@@ -1,4 +1,4 @@
-"""What the commands share: the types of flags, dotted settings, and comma lists."""
+"""What the commands share: types of flags, dotted settings, and the reading of comma lists."""
 
 import contextlib
 import hashlib
@@ -31,29 +31,40 @@ Plugins = Annotated[
 Flag = Annotated[bool, Parameter(negative="")]
 Tree = dict[str, dict[str, Any]]
 LabelledSets = list[tuple[float, int, dict[str, Any]]]
-"""Labelled sets, as (fraction, draw, settings of `labels`)."""
+"""Labelled sets, each as (label fraction, number of the draw, settings of `labels`)."""
 
 _OVERRIDE = re.compile(r"--([a-z_-]+)\.([a-z_.-]+?)(?:=(.*))?$", re.DOTALL)
 
 
 def begin(plugins: Path | None) -> None:
-    """What every command on data sets does first: takes a user's plug-ins up, and looks at files anew."""
+    """What every command on data sets does first: looks at files anew, and adds a user's plug-ins.
+
+    Args:
+        plugins: folder of the plug-ins; None without any.
+    """
     from bench.core import registry
     from bench.data import tracks_csv
 
-    tracks_csv.fingerprint.cache_clear()  # a second command in one process may find changed files
+    tracks_csv.fingerprint.cache_clear()  # files may change between two commands of one process
     if plugins is not None:
         registry.add_plugins(plugins)
 
 
 overrides: Tree = {}
-"""The dotted settings of the command line, by section."""
+"""The dotted settings of the command line, by section; set when a command line is read."""
 
 
 def split_overrides(tokens: Sequence[str]) -> tuple[list[str], Tree]:
-    """Takes dotted flags out of the command line: `--train.learning_rate 1e-3` or `--augment.gain.probability=0.5`.
+    """Separates dotted flags from the rest of the command line.
 
-    Values are read as JSON, and as text where they are none: 0.2, true, [1, 2], log_mel.
+    Dotted flags are such as `--train.learning_rate 1e-3` or `--augment.gain.probability=0.5`. A
+    value is read as JSON where it is JSON, else as text: 0.2, true, [1, 2], log_mel.
+
+    Args:
+        tokens: words of the command line.
+
+    Returns:
+        The other words, and the settings by section and name.
 
     Raises:
         InputError: a dotted flag without a value.
@@ -76,16 +87,20 @@ def split_overrides(tokens: Sequence[str]) -> tuple[list[str], Tree]:
             value = json.loads(value)
         *tables, setting = name.replace("-", "_").split(".")
         table: dict[str, Any] = found.setdefault(section.replace("-", "_"), {})
-        for one in tables:
-            table = table.setdefault(one, {})
+        for inner in tables:
+            table = table.setdefault(inner, {})
             if not isinstance(table, dict):
-                raise InputError(f"{token}: '{one}' was given a value of its own before")
+                raise InputError(f"{token}: '{inner}' was given a value of its own before")
         table[setting] = value
     return rest, found
 
 
 def with_flags(settings: Tree, flags: dict[tuple[str, str], Any]) -> Tree:
-    """Dotted settings, joined by flags that have a name of their own.
+    """Adds to dotted settings the flags that stand for one of them, such as `--steps`.
+
+    Args:
+        settings: dotted settings, by section and name.
+        flags: value of each flag, by section and name of its setting; None where it is not given.
 
     Raises:
         InputError: a setting is given both ways.
@@ -110,7 +125,15 @@ def labelled_sets(
     settings: Tree,
     home: Path,
 ) -> LabelledSets:
-    """Every labelled set that is asked for.
+    """Every labelled set that the flags ask for.
+
+    Args:
+        fraction: label fractions with commas.
+        draws: number of draws of each fraction below 1.
+        preset: name of a published scheme.
+        subset: hashes of imported subsets with commas.
+        settings: dotted settings.
+        home: the home folder, which holds imported subsets.
 
     Raises:
         InputError: flags that exclude each other, or values out of range.
@@ -122,7 +145,8 @@ def labelled_sets(
     if subset is not None:
         if preset or fraction or draws:
             raise InputError(
-                "--subset says which tracks are labelled: leave --fraction, --draws and --preset out"
+                "--subset says which tracks are labelled: "
+                "leave --fraction, --draws and --preset out"
             )
         return _imported(subset, home)
     if preset is None:
@@ -133,7 +157,8 @@ def labelled_sets(
 
         if fraction or draws or "labels" in settings:
             raise InputError(
-                f"--preset {preset} says which tracks are labelled: leave --fraction, --draws, --labels out"
+                f"--preset {preset} says which tracks are labelled: "
+                "leave --fraction, --draws, --labels out"
             )
         chosen = PRESETS[preset]
         shares, several, labels = list(chosen.fractions), chosen.draws, chosen.labels.model_dump()
@@ -143,6 +168,7 @@ def labelled_sets(
 
 
 def _imported(text: str, home: Path) -> LabelledSets:
+    """The labelled sets of imported subsets, from a comma list of hashes."""
     from bench.stages.probe.subsets import stored
 
     sets = []
@@ -157,7 +183,14 @@ def _imported(text: str, home: Path) -> LabelledSets:
 
 
 def exclusion_hash(path: Path, home: Path) -> str:
-    """Takes a list of excluded tracks up into home; returns its hash, by which a cell names it.
+    """Copies a list of excluded tracks into home.
+
+    Args:
+        path: the list, which `bench data leaks --out` wrote.
+        home: the home folder.
+
+    Returns:
+        Its hash, by which a cell names it.
 
     Raises:
         InputError: no exclusion file, or a home that cannot be written.
@@ -177,7 +210,7 @@ def exclusion_hash(path: Path, home: Path) -> str:
 
 
 def fractions(text: str) -> list[float]:
-    """Shares in (0, 1] and numbers of tracks from a comma list.
+    """Label fractions from a comma list: shares in (0, 1], or whole numbers of tracks.
 
     Raises:
         InputError: no number, or out of range.
@@ -188,37 +221,46 @@ def fractions(text: str) -> list[float]:
             share = float(part)
         except ValueError:
             raise InputError(
-                f"--fraction '{part}' is no number; give shares in (0, 1], such as 0.1 or 0.01,0.1,1.0"
+                f"--fraction '{part}' is no number; give shares in (0, 1], such as 0.1 or "
+                "0.01,0.1,1.0"
             ) from None
         if not 0 < share < float("inf") or (share > 1 and not share.is_integer()):
             raise InputError(
-                f"--fraction {part.strip()} is out of range; give shares above 0 and up to 1 (0.1 is 10 %), "
-                "or a whole number of tracks"
+                f"--fraction {part.strip()} is out of range; give shares above 0 and up to 1 "
+                "(0.1 is 10 %), or a whole number of tracks"
             )
         shares.append(share)
     return list(dict.fromkeys(shares))
 
 
 def method_names(text: str) -> list[str]:
-    """Names from a comma list.
+    """Names of methods from a comma list, each once.
 
     Raises:
-        InputError: none.
+        InputError: the list is empty.
     """
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if not found:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
         raise InputError(
-            "--method: give a name of `bench list methods` (a recipe may say it: `bench list recipes`)"
+            "--method: give a name of `bench list methods` "
+            "(a recipe may say it: `bench list recipes`)"
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(names))
 
 
 def probe_kinds(
     text: str | None, method: str, published: "ExperimentSpec", settings: Tree
 ) -> list[str | None]:
-    """Kinds of probes from a comma list; else the recipe's.
+    """Kinds of probes from a comma list; those of the recipe where it is not given.
 
-    None where nothing but the settings says it.
+    Args:
+        text: the comma list; None where the flag is not given.
+        method: name of the method.
+        published: the recipe's experiment.
+        settings: dotted settings.
+
+    Returns:
+        The kinds; None alone where only the settings say it.
 
     Raises:
         InputError: an unknown kind, or one that is given twice.
@@ -226,38 +268,41 @@ def probe_kinds(
     from bench.settings.specs import ProbeSpec
     from bench.settings.traits import traits
 
-    own = "kind" in settings.get("probe", {})
-    if text is not None and own:
+    dotted = "kind" in settings.get("probe", {})
+    if text is not None and dotted:
         raise InputError("probe.kind is given twice, by a flag of its own and by its dotted name")
     known = get_args(ProbeSpec.model_fields["kind"].annotation)
-    found = (
-        []
-        if text is None
-        else list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    )
-    for one in found:
-        if one not in known:
-            raise unknown("--probe", one, known)
-    if text is not None and not found:
+    parts = [part.strip() for part in (text or "").split(",")]
+    given = list(dict.fromkeys(part for part in parts if part))
+    for kind in given:
+        if kind not in known:
+            raise unknown("--probe", kind, known)
+    if text is not None and not given:
         raise InputError(f"--probe: give one or several of {', '.join(known)}")
-    kinds: list[str | None] = [*(found or ([] if own else published.probes))]
+    kinds: list[str | None] = [*(given or ([] if dotted else published.probes))]
     # A method with a classifier of its own is scored by that one, whatever the probe.
     return (kinds or [None])[: 1 if traits(method).uses_labels else None]
 
 
 def with_probe(settings: Tree, kind: str | None) -> Tree:
-    """Settings with the kind of the probe."""
+    """Settings with the kind of the probe; None leaves it as it is."""
     return with_flags(settings, {("probe", "kind"): kind})
 
 
 def imported_weights(
     path: Path, encoder: str | None, settings: Tree, home: Path
 ) -> tuple[str, str, Tree]:
-    """Takes imported weights up into home.
+    """Copies imported weights into home.
+
+    Args:
+        path: the weights, which `bench import` wrote.
+        encoder: name of the encoder that was asked for; None for that of the weights.
+        settings: dotted settings.
+        home: the home folder.
 
     Returns:
-        Their hash, by which a cell names them, their encoder, and the settings with those of that
-        encoder.
+        The hash of the weights, by which a cell names them; the name of their encoder; and the
+        settings with those of that encoder.
 
     Raises:
         InputError: no file of `bench import`, one for another encoder, or a home that cannot be
@@ -266,10 +311,10 @@ def imported_weights(
     from bench.core.store import require_writable, write_atomically
     from bench.weights.imported import read_imported
 
-    found = read_imported(path)
-    if encoder not in (None, found.encoder):
+    about = read_imported(path)
+    if encoder not in (None, about.encoder):
         raise InputError(
-            f"--weights {path} are for the encoder '{found.encoder}', not for --encoder {encoder}"
+            f"--weights {path} are for the encoder '{about.encoder}', not for --encoder {encoder}"
         )
     content = path.read_bytes()
     name = hashlib.sha256(content).hexdigest()[:16]
@@ -277,8 +322,8 @@ def imported_weights(
     if not target.is_file():
         require_writable(target.parent)
         write_atomically(target, content)
-    joined = {**settings, "encoder": {**found.settings, **settings.get("encoder", {})}}
-    return name, found.encoder, joined
+    joined = {**settings, "encoder": {**about.settings, **settings.get("encoder", {})}}
+    return name, about.encoder, joined
 
 
 def seeds(text: str) -> list[int]:
@@ -287,14 +332,14 @@ def seeds(text: str) -> list[int]:
     Raises:
         InputError: no whole number, or negative.
     """
-    found: list[int] = []
+    numbers: list[int] = []
     for part in text.split(","):
         try:
-            found.append(int(part))
+            numbers.append(int(part))
         except ValueError:
             raise InputError(
                 f"--seed '{part}' is no whole number; give one or several with commas: 0,1,2"
             ) from None
-        if found[-1] < 0:
+        if numbers[-1] < 0:
             raise InputError(f"--seed {part.strip()}: give 0 or more")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(numbers))

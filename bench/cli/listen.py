@@ -1,4 +1,4 @@
-"""The command `bench listen`: hear and see what a model is fed."""
+"""The command `bench listen`: hear and see the input of a model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from bench.core.errors import InputError
 if TYPE_CHECKING:
     from bench.settings.augmentations import AugmentSpec
 
-_MOST = 32  # crops of one sheet
+_MOST = 32  # the most crops of one sheet
 
 
 def listen(
@@ -23,11 +23,11 @@ def listen(
     start: float | None = None,
     plugins: Plugins = None,
 ) -> None:
-    """Write crops of an audio file before and after augmentation, as WAV files and as a sheet of mel spectrograms.
+    """Write crops of an audio file before and after augmentation, as WAV files and as a picture.
 
-    The crops are changed as the first views of the first step of a run with this seed. Each
-    transform is heard and seen alone, too. Settings are given by their dotted names, such as
-    `--augment.pitch_shift.probability 1`.
+    The picture is a sheet of mel spectrograms. The crops are changed as the first views of the
+    first step of a run with this seed. Each transform is heard and seen alone, too. Settings are
+    given by their dotted names, such as `--augment.pitch_shift.probability 1`.
 
     Parameters
     ----------
@@ -36,14 +36,14 @@ def listen(
     augment
         Chain of augmentations: none, log_mel, clmr, clmr_v1, clmr_thesis, byol_a.
     encoder
-        Whose sample rate, length and log-mel it is (sample_cnn; resnet_small where log-mels are
-        changed).
+        Encoder whose sample rate, length and log-mel are used (sample_cnn; resnet_small where
+        log-mels are changed).
     out
         Folder for the files.
     count
         How many crops.
     seed
-        Of the crops and of their augmentation.
+        Seed of the crops and of their augmentation.
     start
         Where the first crop begins, in seconds; the others follow it. Without it each lies
         somewhere in its own part of the file.
@@ -59,16 +59,17 @@ def listen(
     takes = registry.describe("encoders", name).get("INPUT", "log_mel")
     if spec.on_spectrogram and takes != "log_mel":
         raise InputError(
-            f"--augment {spec.name} changes log-mel spectrograms, and encoder '{name}' takes a {takes}"
+            f"--augment {spec.name} changes log-mel spectrograms, and encoder '{name}' takes "
+            f"a {takes}"
         )
     taken = input_of(name)
     waveforms, starts = crops(file, taken, count, seed, start)
     heard = examine(waveforms, starts, taken, spec, seed)
     length = f"{taken.samples} samples at {taken.sample_rate} Hz"
     paths = write(heard, taken, out, f"{file.name}: --augment {spec.name}, seed {seed}, {length}")
-    for number, one in enumerate(heard, start=1):
-        print(f"crop {number}, from {one.start_seconds:.2f} s, {length}:")
-        print("".join(f"  {line}\n" for line in one.words) or "  nothing is changed\n", end="")
+    for number, crop in enumerate(heard, start=1):
+        print(f"crop {number}, from {crop.start_seconds:.2f} s, {length}:")
+        print("".join(f"  {line}\n" for line in crop.words) or "  nothing is changed\n", end="")
     sounds = "" if spec.on_waveform else " (the chain changes log-mels, which cannot be heard)"
     print(f"wrote {len(paths) - 1} WAV files{sounds} and {paths[-1]}")
 
@@ -82,8 +83,8 @@ def _spec(name: str) -> "AugmentSpec":
     from pydantic import ValidationError
 
     from bench.settings.augmentations import AugmentSpec, preset
-    from bench.settings.recipes import merged
     from bench.settings.plug_ins import setting_error
+    from bench.settings.recipes import merged
 
     for section in overrides:
         if section != "augment":

@@ -1,4 +1,4 @@
-"""The command `bench report`."""
+"""The command `bench report`: all stored results as pages of HTML."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def report(
     results: Results = Path("results"),
     permutations: int = 10_000,
 ) -> None:
-    """Write a report of all stored results: a folder of pages that opens from disk, with no network.
+    """Write a report of all stored results: a folder of pages that opens without a network.
 
     Leaderboard with filters, a page a run (spec, curves, tags, the command that makes it again),
     paired comparisons, CSV and JSON for further use. What could not be read is named in it. The
@@ -23,7 +23,7 @@ def report(
     out
         Folder to write; missing, empty, or an earlier report, which is replaced.
     permutations
-        Of each permutation test, at most; fewer where there are very many pairs, which the report
+        The most permutations of each test; fewer where there are very many pairs, which the report
         then says.
     """
     from bench.core.progress import say

@@ -1,4 +1,4 @@
-"""The command `bench robustness`."""
+"""The command `bench robustness`: scores of stored runs on degraded test tracks."""
 
 import json as json_module
 import math
@@ -58,7 +58,6 @@ def robustness(
     """
     from bench.core.progress import say
     from bench.core.store import Store, require_writable
-    from bench.core.table import show
     from bench.data.degrade import KINDS
     from bench.report.degraded import METRIC, changes
     from bench.results import file_stem
@@ -79,13 +78,11 @@ def robustness(
             left_out += 1
             say(f"left out: {why}")
             continue
-        first = scored[0]
-        title = file_stem(first.spec, first.protocol["audio"]["of"])
-        found = changes(results, scored, METRIC)
-        rows += [{"run": title, **row} for row in found]
+        title = file_stem(scored[0].spec, scored[0].protocol["audio"]["of"])
+        changed = changes(results, scored, METRIC)
         if not json:
-            print(f"\n{title}" if len(rows) > len(found) else title)
-            show(_table(found, first))
+            _print_run(title, changed, scored[0], first=not rows)
+        rows += [{"run": title, **row} for row in changed]
     if json:
         print(json_module.dumps({"metric": METRIC, "rows": rows}, indent=1, allow_nan=False))
     if not rows:
@@ -93,18 +90,26 @@ def robustness(
 
 
 def _runs(names: Sequence[str], folder: Path) -> "list[Result]":
-    """The runs that are named, or all that have all labels, each once."""
+    """The runs that are named, or all that use all labels, each once.
+
+    Args:
+        names: result files, or beginnings of a cell's key or of a result file's name.
+        folder: folder of the results.
+
+    Raises:
+        InputError: no such run.
+    """
     from bench.core.progress import say
     from bench.results import preferred, read_all
     from bench.weights.export import runs_named
 
     if names:
-        found = [(name, result) for name in names for result in runs_named(name, folder)]
-        if other := [name for name, result in found if "audio" in result.protocol]:
+        named = [(name, result) for name in names for result in runs_named(name, folder)]
+        if degraded := [name for name, result in named if "audio" in result.protocol]:
             raise InputError(
-                f"{other[0]} is itself a score on degraded audio: name the run that it is of"
+                f"{degraded[0]} is itself a score on degraded audio: name the run that it is of"
             )
-        return list({result.cell: result for _, result in found}.values())
+        return list({result.cell: result for _, result in named}.values())
     stored, left_out = read_all(folder)
     for line in left_out:
         say(f"left out: {line}")
@@ -117,6 +122,7 @@ def _runs(names: Sequence[str], folder: Path) -> "list[Result]":
 
 
 def _levels(kind: str, text: str) -> list[float] | None:
+    """Levels of a degradation from a comma list; None for its usual levels."""
     if text.strip() == _USUAL:
         return None
     try:
@@ -126,7 +132,23 @@ def _levels(kind: str, text: str) -> list[float] | None:
     return levels
 
 
-def _table(rows: Sequence[dict[str, Any]], first: "Result") -> "Table":
+def _print_run(
+    title: str, rows: Sequence[dict[str, Any]], scored: "Result", *, first: bool
+) -> None:
+    """Prints a run's name and its table; an empty line before it unless it is the first."""
+    from bench.core.table import show
+
+    print(title if first else f"\n{title}")
+    show(_table(rows, scored))
+
+
+def _table(rows: Sequence[dict[str, Any]], scored: "Result") -> "Table":
+    """The scores of a run on degraded audio, with their changes.
+
+    Args:
+        rows: a row for each degradation and level (`bench.report.degraded.changes`).
+        scored: one of its results, for what they have in common.
+    """
     from bench.core.table import Table
     from bench.report.compare_tables import signed
     from bench.report.degraded import METRIC
@@ -138,15 +160,13 @@ def _table(rows: Sequence[dict[str, Any]], first: "Result") -> "Table":
 
     texts = []
     for row in rows:
-        change = (
-            ""
-            if row["change"] is None
-            else signed(*known(row, "change", "change_low", "change_high"))
-        )
+        change = ""
+        if row["change"] is not None:
+            change = signed(*known(row, "change", "change_low", "change_high"))
         value, low, high = known(row, "value", "low", "high")
         texts.append([row["audio"], Number(value, low, high).text, change])
     notes = [
-        f"{first.dataset} ({first.data['split']}), {first.counts['test_tracks']} test tracks; "
-        f"{first.protocol['interval']}; changes: paired, percentiles"
+        f"{scored.dataset} ({scored.data['split']}), {scored.counts['test_tracks']} test tracks; "
+        f"{scored.protocol['interval']}; changes: paired, percentiles"
     ]
     return Table(["audio", metric_title(METRIC), "change"], texts, notes, words=1)

@@ -1,4 +1,4 @@
-"""The commands about what is stored: `bench compare`, `bench rescore`, `bench subsets`."""
+"""The commands on scores and subsets: `bench compare`, `bench rescore`, `bench subsets`."""
 
 import json as json_module
 from pathlib import Path
@@ -45,7 +45,7 @@ def compare(
     alpha
         Level of the critical difference, and of the smallest difference that could be shown.
     permutations
-        Of each permutation test.
+        Number of permutations of each test.
     json
         Print one JSON document on standard output.
     """
@@ -62,16 +62,16 @@ def compare(
     entries, left_out = select(names, results, dataset, fractions(fraction) if fraction else [])
     for line in left_out:
         say(line)
-    found = compare_cells(entries, metric, alpha, permutations)
+    comparison = compare_cells(entries, metric, alpha, permutations)
     if json:
-        print(json_module.dumps(as_json(found), indent=1, allow_nan=False))
+        print(json_module.dumps(as_json(comparison), indent=1, allow_nan=False))
         return
-    show(pairs_table(found, alpha))
-    for ranks in ranks_tables(found):
+    show(pairs_table(comparison, alpha))
+    for ranks in ranks_tables(comparison):
         print()
         show(ranks)
     print("\nwhat a single score depends on:")
-    show(variance_table(found))
+    show(variance_table(comparison))
 
 
 def rescore(
@@ -104,9 +104,8 @@ def rescore(
     from bench.stages.rescore import rescore as score_again
 
     given = {"resamples": resamples, "by": by, "untagged": untagged, "confidence": confidence}
-    settings = {name: value for name, value in given.items() if value is not None} | overrides.get(
-        "score", {}
-    )
+    settings = {name: value for name, value in given.items() if value is not None}
+    settings |= overrides.get("score", {})
     if not settings:
         raise InputError("say what is to be scored otherwise, such as --resamples 5000")
     if not (results / "runs").is_dir():
@@ -135,7 +134,7 @@ def export(
     home: Home = Path(".bench"),
     plugins: Plugins = None,
 ) -> None:
-    """Write labelled subsets, one file each, named by their hash, with the number of positives of every tag.
+    """Write labelled subsets, one file each, named by their hash, with counts of every tag.
 
     Parameters
     ----------
@@ -157,26 +156,22 @@ def export(
 
     begin(plugins)
     sets = labelled_sets(fraction, draws, preset, None, overrides, home)
-    made = write(dataset, recipe, sets, overrides, home, out)
+    written = write(dataset, recipe, sets, overrides, home, out)
     rows = [
         [
-            one["hash"],
-            f"{one['fraction']:g}",
-            str(one["draw"]),
-            str(len(one["tracks"])),
-            _spread(one["positives"]),
+            subset["hash"],
+            f"{subset['fraction']:g}",
+            str(subset["draw"]),
+            str(len(subset["tracks"])),
+            _spread(subset["positives"]),
         ]
-        for one in made
+        for subset in written
     ]
-    show(
-        Table(
-            ["hash", "fraction", "draw", "tracks", "positives a tag (least, median, most)"],
-            rows,
-            words=1,
-        )
-    )
+    columns = ["hash", "fraction", "draw", "tracks", "positives a tag (least, median, most)"]
+    show(Table(columns, rows, words=1))
     print(
-        f"\n{len(made)} files in {out}; use them: bench subsets import {out}/*.json, then bench run --subset HASH"
+        f"\n{len(written)} files in {out}; use them: bench subsets import {out}/*.json, "
+        "then bench run --subset HASH"
     )
 
 
@@ -190,7 +185,9 @@ def import_(
 ) -> None:
     """Take up files of labelled tracks for `bench run --subset HASH`.
 
-    Every track must be in the training split. Parameters
+    Every track must be in the training split.
+
+    Parameters
     ----------
     files
         Files that `bench subsets export` wrote, here or elsewhere.
@@ -209,5 +206,6 @@ def import_(
 
 
 def _spread(positives: dict[str, int]) -> str:
+    """The least, the median and the most positives of a tag."""
     numbers = sorted(positives.values())
     return f"{numbers[0]} {numbers[len(numbers) // 2]} {numbers[-1]}"

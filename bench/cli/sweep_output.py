@@ -133,7 +133,7 @@ def _print_cells(cells: "list[CellState]", everything: bool) -> None:
 
 
 def _print_jobs(state: "Status", folder: "SweepFolder") -> None:
-    """Prints the unfinished jobs that have no cells, and the ends of the logs of some failed jobs."""
+    """Prints the unfinished jobs that have no cells, and the ends of some failed jobs' logs."""
     from bench.sweep.logs import log_end
 
     with_cells = {cell.job for cell in state.cells}

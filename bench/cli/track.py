@@ -1,4 +1,4 @@
-"""The commands about MLflow: `bench track sync`."""
+"""The command `bench track sync`: results and sweeps as runs of MLflow."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.tracking.writer import Synced
 
 _WATCH_SECONDS = 30.0
-_SHOWN = 10  # files left out
+_SHOWN = 10  # the most files that are named as left out
 
 track = App(name="track", help="Mirror results and sweeps into MLflow.")
 
@@ -56,47 +56,45 @@ def sync(
     active: list[int] = []
 
     def look() -> "list[Experiment]":
-        found = gather(home, results, files, default_experiment())
-        _say_left_out([line for line in found.left_out if line not in told])
-        told.update(found.left_out)
-        if not found.experiments:
+        gathered = gather(home, results, files, default_experiment())
+        _say_left_out([line for line in gathered.left_out if line not in told])
+        told.update(gathered.left_out)
+        if not gathered.experiments:
             raise InputError(
-                f"nothing to mirror: no result in {results}/runs and no sweep in {home}/sweeps; --results and --home "
-                "name other folders"
+                f"nothing to mirror: no result in {results}/runs and no sweep in {home}/sweeps; "
+                "--results and --home name other folders"
             )
-        active.append(found.active)
-        return found.experiments
+        active.append(gathered.active)
+        return gathered.experiments
 
     mirror = Mirror(home)
     _print(mirror.sync(look))
     store = address()
-    print(
-        f"look: {store if store.startswith('http') else f'mlflow ui --backend-store-uri {store}'}",
-        flush=True,
-    )
+    where = store if store.startswith("http") else f"mlflow ui --backend-store-uri {store}"
+    print(f"look: {where}", flush=True)
     while watch and active[-1]:
         time.sleep(_WATCH_SECONDS)
         try:
             done = mirror.sync(look)
-        except InputError as error:  # such as a server that is started anew: the next time may do
+        except InputError as error:  # such as a server that restarts: the next time may succeed
             say(f"bench: {error}; again in {_WATCH_SECONDS:g} s")
             continue
-        _print([one for one in done if one.new or one.changed])
+        _print([synced for synced in done if synced.new or synced.changed])
 
 
 def _print(done: "list[Synced]") -> None:
-    for one in done:
-        states = (
-            ", ".join(f"{number} {state}" for state, number in one.cells.most_common())
-            or "nothing yet"
-        )
+    """Prints a line for each experiment."""
+    for synced in done:
+        states = ", ".join(f"{number} {state}" for state, number in synced.cells.most_common())
         print(
-            f"{one.name}: {one.cells.total()} cells in MLflow ({states}); {one.new} runs new, {one.changed} changed"
+            f"{synced.name}: {synced.cells.total()} cells in MLflow ({states or 'nothing yet'}); "
+            f"{synced.new} runs new, {synced.changed} changed"
         )
     sys.stdout.flush()
 
 
 def _say_left_out(lines: list[str]) -> None:
+    """Names the files that were left out, each with the reason."""
     from bench.core.progress import say
 
     for line in lines[:_SHOWN]:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,11 @@ from bench.cli.flags import Plugins, begin, overrides
 from bench.core.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bench.encoders import Encoder
     from bench.weights.formats import Converted
+    from bench.weights.imported import Imported
     from bench.weights.read import Checkpoint
 
 
@@ -26,7 +29,7 @@ def import_(
     out: Path = Path("weights.safetensors"),
     plugins: Plugins = None,
 ) -> None:
-    """Read a published checkpoint, without running code in it, as weights of an encoder of this project.
+    """Read a published checkpoint as weights of an encoder, without running code in it.
 
     Known are Deezer's five models (`resnet`), CLMR's (`sample_cnn`) and TUNe's (`tune`,
     `tune_plus`), in the forms that PyTorch, Lightning and safetensors save, and this project's own.
@@ -50,7 +53,7 @@ def import_(
     out
         Where to write.
     """
-    from bench.weights.imported import Imported, fit, write_imported
+    from bench.weights.imported import fit, write_imported
 
     begin(plugins)
     if mapping is not None and format != "auto":
@@ -64,47 +67,85 @@ def import_(
     name = encoder or converted.encoder
     if not name:
         raise InputError(
-            f"{file} does not say which encoder it is for: give --encoder NAME of `bench list encoders`"
+            f"{file} does not say which encoder it is for: "
+            "give --encoder NAME of `bench list encoders`"
         )
     of_the_file = converted.settings if name == converted.encoder else {}
     built, settings = _build(name, {**of_the_file, **given})
     with _naming(file):
         tensors = fit(converted, built, name)
-    weights = [
+    about = _about(name, settings, converted, sources, tensors)
+    write_imported(out, tensors, about)
+    print(f"{file.name}: {converted.format} format, {len(checkpoint.tensors)} tensors")
+    in_encoder = len(tensors) - 2 * len(_classifier_weights(tensors))  # a weight and a bias each
+    parameters = sum(parameter.numel() for parameter in built.parameters())
+    print(f"encoder: {name}, {in_encoder} tensors, {parameters:,} parameters")
+    _print_imported(converted, about, checkpoint.others)
+    print(
+        f"written: {out}\nnext: bench run --weights {out} --encoder {name} --dataset magnatagatune"
+    )
+
+
+def _about(
+    name: str,
+    settings: dict[str, Any],
+    converted: "Converted",
+    sources: "list[Checkpoint]",
+    tensors: "dict[str, Tensor]",
+) -> "Imported":
+    """The description that is stored with imported weights.
+
+    Args:
+        name: name of the encoder.
+        settings: all its settings.
+        converted: the weights by the encoder's names.
+        sources: the files that were read.
+        tensors: what is stored.
+    """
+    from bench.weights.imported import Imported
+
+    layers = _classifier_weights(tensors)
+    return Imported(
+        encoder=name,
+        settings=settings,
+        format=converted.format,
+        source=[source.name for source in sources],
+        sha256=[source.sha256 for source in sources],
+        dropped=dict(sorted(converted.dropped.items())),
+        outputs=int(layers[-1].shape[0]) if layers else 0,
+        hidden=len(layers) > 1,
+    )
+
+
+def _classifier_weights(tensors: "dict[str, Tensor]") -> "list[Tensor]":
+    """The weights of the classifier's layers, each (outputs, inputs), in their order."""
+    return [
         tensor
         for key, tensor in sorted(tensors.items())
         if key.startswith("classifier.") and "weight" in key
     ]
-    about = Imported(
-        encoder=name,
-        settings=settings,
-        format=converted.format,
-        source=[one.name for one in sources],
-        sha256=[one.sha256 for one in sources],
-        dropped=dict(sorted(converted.dropped.items())),
-        outputs=int(weights[-1].shape[0]) if weights else 0,
-        hidden=len(weights) > 1,
-    )
-    write_imported(out, tensors, about)
-    parameters = sum(parameter.numel() for parameter in built.parameters())
-    print(f"{file.name}: {converted.format} format, {len(checkpoint.tensors)} tensors")
-    print(f"encoder: {name}, {len(tensors) - len(weights) * 2} tensors, {parameters:,} parameters")
-    if weights:
-        print(
-            f"classifier: {'one hidden layer' if about.hidden else 'linear'}, {about.outputs} outputs"
-        )
+
+
+def _print_imported(converted: "Converted", about: "Imported", others: Sequence[str]) -> None:
+    """Prints what was found beside the encoder, and what was left out.
+
+    Args:
+        converted: the weights by the encoder's names.
+        about: description of what is stored.
+        others: entries of the checkpoint that are no tensors.
+    """
+    if about.outputs:
+        kind = "one hidden layer" if about.hidden else "linear"
+        print(f"classifier: {kind}, {about.outputs} outputs")
     if converted.frontend:
         print(f"log-mel: {len(converted.frontend)} tensors, equal to the encoder's own")
     left = [f"{number} {kind}" for kind, number in about.dropped.items()]
-    if checkpoint.others:
-        shown = ", ".join(checkpoint.others[:4]) + (", ..." if len(checkpoint.others) > 4 else "")
-        left.append(f"{len(checkpoint.others)} entries that are no tensors ({shown})")
+    if others:
+        shown = ", ".join(others[:4]) + (", ..." if len(others) > 4 else "")
+        left.append(f"{len(others)} entries that are no tensors ({shown})")
     print(f"left out: {'; '.join(left) or 'nothing'}")
     for note in converted.notes[:5]:
         print(f"note: {note}")
-    print(
-        f"written: {out}\nnext: bench run --weights {out} --encoder {name} --dataset magnatagatune"
-    )
 
 
 def _encoder_settings() -> dict[str, Any]:
@@ -112,12 +153,14 @@ def _encoder_settings() -> dict[str, Any]:
     for section, values in overrides.items():
         if section != "encoder" or "name" in values:
             raise InputError(
-                f"--{section}.{next(iter(values))}: `bench import` takes settings of the encoder alone"
+                f"--{section}.{next(iter(values))}: `bench import` takes settings of the encoder "
+                "alone"
             )
     return overrides.get("encoder", {})
 
 
 def _converted(file: Path, format: str, mapping: Path | None) -> "tuple[Checkpoint, Converted]":
+    """A checkpoint as read, and its weights by an encoder's names."""
     from bench.weights.formats import convert, mapped
     from bench.weights.read import read_checkpoint
 
@@ -133,7 +176,7 @@ def _converted(file: Path, format: str, mapping: Path | None) -> "tuple[Checkpoi
 
 
 def _add_head(converted: "Converted", file: Path, head: Path) -> "Checkpoint":
-    """Joins a classifier that lies in a file of its own."""
+    """Adds a classifier from a file of its own; returns that file's content."""
     from bench.weights.formats import classifier
     from bench.weights.read import read_checkpoint
 
@@ -148,10 +191,13 @@ def _add_head(converted: "Converted", file: Path, head: Path) -> "Checkpoint":
 
 
 def _build(name: str, given: dict[str, Any]) -> "tuple[Encoder, dict[str, Any]]":
-    """The encoder that weights are for, and all its settings: they must not move with a default of later."""
+    """The encoder that weights are for, and all its settings.
+
+    All are stored, so that a later change of a default does not change the encoder.
+    """
     from bench.core import registry
-    from bench.settings.specs import PlugIn
     from bench.settings.plug_ins import validated
+    from bench.settings.specs import PlugIn
 
     module = registry.load("encoders", name)
     settings = validated(module.Settings, PlugIn(name=name, **given), "encoder")
@@ -159,10 +205,10 @@ def _build(name: str, given: dict[str, Any]) -> "tuple[Encoder, dict[str, Any]]"
 
 
 def _read_mapping(path: Path) -> dict[str, str]:
-    """Rules of a JSON or TOML file."""
+    """Reads a mapping of names from a JSON or TOML file."""
     try:
         text = path.read_text(encoding="utf-8")
-        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        mapping = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}") from error
     except OSError as error:
@@ -172,14 +218,14 @@ def _read_mapping(path: Path) -> dict[str, str]:
             f"{path}: not a readable {'JSON' if path.suffix == '.json' else 'TOML'} ({error})"
         ) from error
     if (
-        not isinstance(found, dict)
-        or not found
-        or not all(isinstance(value, str) for value in found.values())
+        not isinstance(mapping, dict)
+        or not mapping
+        or not all(isinstance(value, str) for value in mapping.values())
     ):
         raise InputError(
             f'{path}: expected names and their new names, such as "backbone." = "encoder."'
         )
-    return found
+    return mapping
 
 
 def _check_out(out: Path, sources: list[Path]) -> None:
