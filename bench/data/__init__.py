@@ -1,1 +1,1 @@
-"""From audio files to batches of views: manifest, PCM store, prepare, views, front end."""
+"""What stages share: manifests, audio files, the PCM store, views, front ends, augmentations."""

@@ -1,4 +1,4 @@
-"""Audio files as blocks of float32: libsndfile's formats, and AAC where PyAV is installed."""
+"""Reads audio files as blocks of float32: libsndfile's formats, and AAC where PyAV is installed."""
 
 import os
 import shutil
@@ -13,27 +13,27 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-_BLOCK = (
-    2**16
-)  # frames read at once: they stay in the cache, and a long recording is never in memory as it was
-_PADDING_SECONDS = 0.5
-_TAIL_BYTES = 2**16  # of an mp3, in which tags may lie
-_UNKNOWN = 2**62  # frames: what libsndfile says of a stream without a header
+# Frames read at once: they stay in the cache, and a long recording is never in memory as a whole at
+# its own sample rate and number of channels.
+_BLOCK = 2**16
+_PADDING_SECONDS = 0.5  # the most that an encoder's padding in an MP4 takes
+_TAIL_BYTES = 2**16  # at the end of an mp3, where tags may lie
+_UNKNOWN = 2**62  # frames; libsndfile gives this or more for a stream of unknown length
 _BY_AV = (".m4a", ".aac", ".mp4", ".m4b")
 
 
 class UnreadableError(Exception):
-    """The file is left out; the message is the reason, in a few words."""
+    """A file that cannot be used and is left out; the message is the reason, in a few words."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """An opened file.
+    """An opened audio file.
 
     Attributes:
-        promised: frames by its header; 0 where it has none.
-        rate: in Hz.
-        blocks: (frames, channels) each; the memory of one is used again for the next.
+        promised: how many frames its header says it has; 0 where the header says nothing.
+        rate: sample rate in Hz.
+        blocks: its content, in blocks of (frames, channels); the next block overwrites the last.
     """
 
     promised: int
@@ -42,7 +42,7 @@ class Source:
 
 
 def promised_seconds(path: Path) -> float | None:
-    """A file's length by its header, in seconds; None where it cannot be told without decoding."""
+    """A file's length in seconds, by its header; None where only decoding could tell."""
     try:
         if path.suffix.lower() in _BY_AV:
             with _opened_by_av(path) as source:
@@ -62,11 +62,11 @@ def promised_seconds(path: Path) -> float | None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Source]:
-    """Opens a file to be read from first to last.
+    """Opens a file to be read from beginning to end.
 
     Raises:
-        UnreadableError: it is of a kind that needs PyAV, which is not installed or cannot read it.
-            Of other kinds, libsndfile's own errors.
+        UnreadableError: it is of a format that needs PyAV, which is not installed or cannot read
+            it. Files of other formats raise libsndfile's own errors.
     """
     if path.suffix.lower() in _BY_AV:
         with _opened_by_av(path) as source:
@@ -82,15 +82,16 @@ def opened(path: Path) -> Iterator[Source]:
 
 @contextmanager
 def _opened_mp3(path: Path) -> Iterator[Source]:
-    """Opens an mp3, which is read to its end.
+    """Opens an mp3 so that all of it is read.
 
-    Where it has no header, libsndfile guesses its length from its size and first frame, and reads
-    no further: of one with a variable bit rate that can be half.
+    For one without a header, libsndfile guesses the length from the file's size and first frame,
+    and stops there: with a variable bit rate that can be half of the file.
     """
     with open(path, "rb") as raw:
         try:
             file = _Forward(raw.fileno(), closefd=False)
-        except soundfile.LibsndfileError:  # known by its name alone: it begins with something else
+        except soundfile.LibsndfileError:
+            # Its content does not begin like an mp3; by its name libsndfile knows that it is one.
             file = _Forward(path)
         with file:
             promised = _promised(file) if _tells_length(path) else 0
@@ -98,7 +99,7 @@ def _opened_mp3(path: Path) -> Iterator[Source]:
 
 
 def _tells_length(path: Path) -> bool:
-    """Whether an mp3 has the header (in its first frame, behind an ID3 tag) that counts its frames."""
+    """Whether an mp3's first frame, after any ID3 tag, is the header that counts its frames."""
     with open(path, "rb") as file:
         head = file.read(10)
         if head[:3] == b"ID3":  # its size is written in bytes of seven bits
@@ -111,6 +112,7 @@ def _tells_length(path: Path) -> bool:
 
 
 def _mp3_blocks(file: Any, descriptor: int, path: Path) -> Iterator[NDArray[np.float32]]:
+    """The blocks of an mp3, and those after the point where libsndfile stopped too early."""
     frames = 0
     for block in _blocks(file):
         frames += len(block)
@@ -120,7 +122,11 @@ def _mp3_blocks(file: Any, descriptor: int, path: Path) -> Iterator[NDArray[np.f
 
 
 def _beyond(path: Path, frames: int) -> Iterator[NDArray[np.float32]]:
-    """What follows the first frames of an mp3 without a header: read through a pipe, its length is not guessed."""
+    """The blocks of an mp3 after its first `frames`.
+
+    It is read through a pipe, whose size libsndfile does not know, so that it does not guess the
+    length.
+    """
     out, into = os.pipe()
     failed: list[OSError] = []
     feeder = Thread(target=_feed, args=(path, into, failed))
@@ -132,17 +138,19 @@ def _beyond(path: Path, frames: int) -> Iterator[NDArray[np.float32]]:
                     yield block[frames:]
                 frames = max(0, frames - len(block))
     finally:
-        os.close(out)  # a feeder that is not finished finds nobody listening
+        os.close(out)  # ends a feeder that is still writing, with a BrokenPipeError
         feeder.join()
     if failed:
         raise failed[0]
 
 
 def _promised(file: Any) -> int:
+    """Frames of a file by its header; 0 where they are not known."""
     return int(file.frames) if file.frames < _UNKNOWN else 0
 
 
 def _feed(path: Path, into: int, failed: list[OSError]) -> None:
+    """Copies a file into a pipe, in its own thread; an error of the disk goes into `failed`."""
     try:
         with suppress(BrokenPipeError), open(into, "wb") as pipe, open(path, "rb") as file:
             shutil.copyfileobj(file, pipe, 2**16)
@@ -151,14 +159,17 @@ def _feed(path: Path, into: int, failed: list[OSError]) -> None:
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
-    """A file that is read from first to last: where it can, soundfile seeks after each read, which an mp3 can hear."""
+    """A file that is read from beginning to end only.
+
+    Where a file is seekable, soundfile seeks after each read, which changes the samples of an mp3.
+    """
 
     def seekable(self) -> bool:
         return False
 
 
 def _blocks(file: Any) -> Iterator[NDArray[np.float32]]:
-    # Not more than the file holds: a header may promise any number.
+    # No more than the file's own length, so that a short file costs little memory.
     buffer = np.empty((max(1, min(_BLOCK, file.frames)), file.channels), np.float32)
     while len(block := file.read(out=buffer)):
         yield block
@@ -166,7 +177,7 @@ def _blocks(file: Any) -> Iterator[NDArray[np.float32]]:
 
 @contextmanager
 def _opened_by_av(path: Path) -> Iterator[Source]:
-    """Opens what libsndfile cannot read (AAC)."""
+    """Opens a file of a format that libsndfile cannot read (AAC)."""
     try:
         import av  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
@@ -190,9 +201,9 @@ def _opened_by_av(path: Path) -> Iterator[Source]:
 
 
 def _tabled(path: Path, stream: Any) -> int:
-    """Frames that an MP4's own table lists, less what an encoder's padding may take.
+    """Frames that the table of an MP4 lists, less what an encoder's padding may take.
 
-    ADTS (.aac) has no table.
+    0 for ADTS (.aac), which has no table.
     """
     if path.suffix.lower() == ".aac" or not stream.duration:
         return 0

@@ -1,4 +1,4 @@
-"""One audio file to mono int16 samples at the store's rate, or the reason why not."""
+"""Decodes an audio file to mono int16 samples at the store's rate, or says why it cannot."""
 
 import os
 import stat
@@ -17,7 +17,7 @@ from bench.data.ending import cut_off
 LIBRARIES = f"libsndfile {soundfile.__libsndfile_version__} soxr {soxr.__version__}"
 """The libraries that samples depend on besides the file and this code."""
 
-_SILENT_PEAK = 2.0**-15  # below one step of 16 bits nothing is left of the signal
+_SILENT_PEAK = 2.0**-15  # one step of 16 bits, below which nothing is left of a signal
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,10 @@ class Decoded:
 
     Attributes:
         samples: (frames,) int16, mono.
-        gain_db: what the level was lowered by so that no sample clips; 0 for almost every file.
-        lost_seconds: what its header promises beyond what was read. Only of mp3, where it is no
-            proof: a clip cut from a longer file often keeps the header of the whole.
+        gain_db: gain that was applied so that no sample clips, negative; 0 for almost every file.
+        lost_seconds: how much longer the file is by its header than what was read. Only for mp3,
+            where it proves nothing: a clip cut from a longer file often keeps the header of the
+            whole.
     """
 
     samples: NDArray[np.int16]
@@ -45,8 +46,8 @@ def decode(path: Path, sample_rate: int) -> Decoded:
         sample_rate: of the result, in Hz.
 
     Raises:
-        UnreadableError: not there, not audio, empty, truncated, silent, or holds values that are
-            not finite.
+        UnreadableError: the file is missing, not audio, empty, truncated or silent, or has values
+            that are not finite.
     """
     _require_content(path)
     mixed = _Mixed()
@@ -76,15 +77,16 @@ def decode(path: Path, sample_rate: int) -> Decoded:
 
 
 def file_status(path: Path) -> os.stat_result | None:
-    """Size and time of a file; None where there is none, or where the path can be no file's."""
+    """Status of a plain file; None where there is none, or where no file can have such a path."""
     try:
         status = path.stat()
-    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, a loop of links
+    except (OSError, ValueError, RuntimeError):  # also a long name, a NUL in it, a loop of links
         return None
     return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _require_content(path: Path) -> None:
+    """Refuses a file that is missing or empty."""
     status = file_status(path)
     if status is None:
         raise UnreadableError("file not found")
@@ -94,7 +96,13 @@ def _require_content(path: Path) -> None:
 
 @dataclass
 class _Mixed:
-    """What was seen of the mono signal at the file's own rate."""
+    """Statistics of the mono signal at the file's own rate.
+
+    Attributes:
+        frames: how many samples.
+        peak: largest absolute sample.
+        not_finite: how many samples are NaN or infinite.
+    """
 
     frames: int = 0
     peak: float = 0.0
@@ -104,7 +112,12 @@ class _Mixed:
 def _resampled(source: Source, sample_rate: int, mixed: _Mixed) -> Iterator[NDArray[np.float32]]:
     """The mono signal at the store's rate, block by block.
 
-    Bit for bit what one call for the whole would give.
+    Bit for bit the same as resampling it as a whole.
+
+    Args:
+        source: the file.
+        sample_rate: of the result, in Hz.
+        mixed: statistics of the signal, which are filled in as it is read.
     """
     stream = soxr.ResampleStream(source.rate, sample_rate, 1, dtype="float32", quality="HQ")
     same = source.rate == sample_rate
@@ -125,14 +138,16 @@ def _resampled(source: Source, sample_rate: int, mixed: _Mixed) -> Iterator[NDAr
 
 
 def _quantised(part: NDArray[np.float32], scale: float) -> NDArray[np.int16]:
+    """(samples,) times `scale`, in [-1, 1] -> int16; overwrites what it is given."""
     part *= scale * 32767
     return np.rint(part, out=part).astype(np.int16)
 
 
 def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(frames, channels) -> (frames,) the mean of the channels."""
     if block.shape[1] == 1:
-        return block[:, 0].copy()  # the block's memory is used again
-    if block.shape[1] == 2:  # the same bits as the mean, which takes forty times as long
+        return block[:, 0].copy()  # the next block overwrites this one
+    if block.shape[1] == 2:  # the same bits as by numpy's mean, which takes forty times as long
         mixed = block[:, 0] + block[:, 1]
         mixed *= np.float32(0.5)
         return mixed
@@ -141,6 +156,13 @@ def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _check(path: Path, mixed: _Mixed, promised: int) -> None:
+    """Refuses a signal that is empty, not finite, silent or shorter than its header says.
+
+    Args:
+        path: of the file.
+        mixed: statistics of the signal.
+        promised: frames by its header; 0 where the header cannot be believed.
+    """
     if not mixed.frames:
         raise UnreadableError("holds no audio (0 frames)")
     if mixed.not_finite:

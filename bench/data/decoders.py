@@ -1,8 +1,7 @@
-"""Decoding in processes: files go in as lines of JSON, samples come back through a pipe.
+"""Decodes files in several processes: requests go in as lines of JSON, samples come back by a pipe.
 
-Processes and not threads, since a damaged file may take a C library down: it costs that file and
-not hours of work. What these libraries print goes to nowhere (their standard error is no terminal
-of ours).
+They are processes and not threads because a damaged file may crash a C library: that then costs the
+file and not hours of work. What these libraries print is discarded.
 """
 
 import hashlib
@@ -27,16 +26,17 @@ from bench.core.errors import InputError
 from bench.data.audio_files import UnreadableError, promised_seconds
 from bench.data.decode import decode, file_status
 
-_AHEAD = 4  # files a process that may wait for the one before them
-_HELD_BYTES = 2**28  # of samples that wait: files of hours are not decoded far ahead
+_AHEAD = 4  # files for each process that may be decoded before they are asked for
+_HELD_BYTES = 2**28  # of samples decoded ahead; less is decoded ahead of files that last hours
 _START = "import sys; sys.path[:] = {path!r}; from bench.data.decoders import serve; serve()"
-# One thread each: there are as many processes as cores. Large arrays stay in the heap: giving each
-# file's memory back to the system and taking it anew costs 7 % of the time.
+# One thread each, since there are as many processes as cores. Large arrays stay in the heap: to
+# return the memory of each file to the system and ask for it again costs 7 % of the time.
 _ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),  # the largest that glibc takes
     "MALLOC_TRIM_THRESHOLD_": str(2**27),
 }
+# Signals that end a process because of its own fault, as damaged data may cause one.
 _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
 
 
@@ -45,12 +45,12 @@ class Outcome:
     """What became of one file.
 
     Attributes:
-        frames: samples in the store; 0 for a file that is left out.
-        audio_hash: of its samples; "" where it is left out.
-        bytes: size of the file when it was read; 0 where there is none.
-        mtime_ns: its modification time then.
-        reason: why it is left out, or "".
-        remark: what is to be said of a file that is not left out, in lines of "what: why".
+        frames: number of samples; 0 for a file that is left out.
+        audio_hash: hash of the samples; "" for a file that is left out.
+        bytes: size of the file when it was read; 0 where there is no file.
+        mtime_ns: its modification time when it was read.
+        reason: why the file is left out; "" where it is not.
+        remark: what a user should know of a file that is not left out, in lines of "what: why".
     """
 
     frames: int
@@ -66,23 +66,23 @@ Reply = tuple[dict[str, Any], NDArray[np.int16]]
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def hash_of(samples: NDArray[np.int16]) -> str:
-    """Names a track by its samples: BLAKE2, which is fast on every machine."""
+    """A name for a track by its samples: BLAKE2, which is fast on every machine."""
     return hashlib.blake2b(np.ascontiguousarray(samples, "<i2").data, digest_size=8).hexdigest()
 
 
 class Decoders:
     """Several decoding processes.
 
-    They start with their first file; one that a file takes down is replaced.
+    Each is started when it is first needed; one that a file crashes is replaced.
     """
 
     def __init__(self, workers: int) -> None:
-        """Starts nothing yet."""
+        """Takes the number of processes; none is started yet."""
         self._workers = workers
         self._processes: list[subprocess.Popen[bytes]] = []
         self._idle: list[subprocess.Popen[bytes]] = []
@@ -103,6 +103,7 @@ class Decoders:
         return [head.get("seconds") for head, _ in heads]
 
     def _in_order(self, requests: Iterator[list[Any]]) -> Generator[Reply, None, None]:
+        """Yields the reply to each request, in order, while later ones are already worked on."""
         pool = ThreadPoolExecutor(self._workers)  # each thread waits for one process
         waiting: deque[Future[Reply]] = deque()
         try:
@@ -117,15 +118,17 @@ class Decoders:
         finally:
             for future in waiting:
                 future.cancel()
-            pool.shutdown(wait=False)  # a thread may wait for a long file; `close` ends that
+            pool.shutdown(wait=False)  # `close` ends a thread that still waits for a long file
 
     def _hand_over(self, future: Future[Reply]) -> Reply:
+        """The reply of a request; its samples no longer count as decoded ahead."""
         head, samples = future.result()
         with self._lock:
             self._held -= samples.nbytes
         return head, samples
 
     def _ask(self, request: list[Any]) -> Reply:
+        """Sends a request to a process and waits for the reply; runs in a thread."""
         process = self._take()
         assert process.stdin
         assert process.stdout
@@ -144,9 +147,12 @@ class Decoders:
         return head, samples
 
     def _take(self) -> subprocess.Popen[bytes]:
-        """A process that has nothing to do.
+        """A process that has nothing to do, started where there is none.
 
-        A new one where there is none, which is once for each thread.
+        There are never more processes than threads, unless one has crashed.
+
+        Raises:
+            InputError: the processes have been ended.
         """
         with self._lock:
             if self._closed:
@@ -171,7 +177,7 @@ class Decoders:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
-                with suppress(OSError):  # a request that was never read
+                with suppress(OSError):  # a request in the pipe that was never read
                     assert pipe
                     pipe.close()
 
@@ -187,7 +193,11 @@ def decoders(workers: int) -> Iterator[Decoders]:
 
 
 def _died(process: subprocess.Popen[bytes], path: str) -> dict[str, Any]:
-    """What to say of the file that a process was at when it ended."""
+    """The outcome of a file whose process ended while decoding it.
+
+    Raises:
+        InputError: most likely it was not the file's fault.
+    """
     status = process.wait()
     if -status in _FAULTS:
         size = file_status(Path(path))
@@ -195,18 +205,22 @@ def _died(process: subprocess.Popen[bytes], path: str) -> dict[str, Any]:
         return asdict(
             Outcome(0, "", size.st_size if size else 0, size.st_mtime_ns if size else 0, reason)
         )
-    # Not the file's fault, most likely: nobody may lose tracks for want of memory.
+    # Most likely there was no memory left: no track may be left out for that.
     how = f"killed (signal {-status}; out of memory?)" if status < 0 else f"ended (status {status})"
     raise InputError(
-        f"{path}: the process that decoded it was {how}; what is finished is kept: run again, --workers 1"
+        f"{path}: the process that decoded it was {how}; what is finished is kept: run again, "
+        "--workers 1"
     )
 
 
 def serve() -> None:
-    """The other side: answers until standard input ends, which it also does when the parent is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    """Runs in a decoding process: answers requests until standard input ends.
+
+    It also ends when the parent is killed.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # after Ctrl-C the parent ends this process
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not mix with the answers
+    os.dup2(2, 1)  # what a library prints must not mix with the answers
     for line in sys.stdin.buffer:
         kind, path, sample_rate = json.loads(line)
         samples = np.empty(0, np.int16)
@@ -221,7 +235,8 @@ def serve() -> None:
 
 
 def _attempt(path: Path, sample_rate: int) -> Answer:
-    status = file_status(path)  # before it is read: a change while it is read must show
+    """Decodes a file, or says why it is left out."""
+    status = file_status(path)  # before the file is read, so that a change meanwhile is noticed
     size, time = (status.st_size, status.st_mtime_ns) if status else (0, 0)
     try:
         decoded = decode(path, sample_rate)
@@ -234,7 +249,5 @@ def _attempt(path: Path, sample_rate: int) -> Answer:
         remarks.append(
             f"shorter: its header promises {decoded.lost_seconds:.1f} s more than could be read"
         )
-    found = Outcome(
-        len(decoded.samples), hash_of(decoded.samples), size, time, "", "\n".join(remarks)
-    )
-    return found, decoded.samples
+    samples, remark = decoded.samples, "\n".join(remarks)
+    return Outcome(len(samples), hash_of(samples), size, time, "", remark), samples

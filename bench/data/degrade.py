@@ -1,9 +1,9 @@
-"""Audio made worse in a known way: white noise, another pitch, a lossy codec, a lower sample rate.
+"""Degrades audio in a known way: white noise, another pitch, a lossy codec, a lower sample rate.
 
-What an encoder has not been trained on, and what its users' files have: robustness is the score of
-clean tracks' probes on such audio (as in MIREX's evaluations of identification, and the
-deformations of McFee, Humphrey and Bello, "A software framework for musical data augmentation",
-ISMIR 2015).
+Real files differ in such ways from those that an encoder was trained on. Robustness is the score,
+on such audio, of probes that were trained on clean tracks (as in MIREX's evaluations of
+identification, and with the deformations of McFee, Humphrey and Bello, "A software framework for
+musical data augmentation", ISMIR 2015).
 """
 
 from collections.abc import Callable, Sequence
@@ -23,27 +23,27 @@ from bench.data.pcm import PcmStore
 Samples = NDArray[np.float32]
 
 _FULL_SCALE = 32767.0  # of the store's samples
-# Of layer III, in kbit/s: ISO 11172-3 (MPEG-1) and 13818-3 (MPEG-2), the table of bit rates.
+# Bit rates of layer III in kbit/s, by the tables of ISO 11172-3 (MPEG-1) and 13818-3 (MPEG-2).
 _HIGH_RATES = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _LOW_RATES = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _BIT_RATES = {
     **dict.fromkeys((32_000, 44_100, 48_000), _HIGH_RATES),
     **dict.fromkeys((16_000, 22_050, 24_000), _LOW_RATES),
 }
-_MP3_DELAY = (
-    1105  # samples: 576 of the encoder and 529 of the decoder, where the file has no room to say so
-)
+# Samples that encoder (576) and decoder (529) put before the audio. The decoder removes them if the
+# file has room for the tag that says so.
+_MP3_DELAY = 1105
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to make audio worse.
+    """A way to degrade audio.
 
     Attributes:
         unit: of its levels.
-        levels: that are computed where none are given, from the mildest.
+        levels: the usual ones, which are computed where none are given.
         change: (samples, level, sample rate in Hz, key of the track) -> as many samples.
-        fault: (level, sample rate) -> why that cannot be done; "" where it can.
+        fault: (level, sample rate in Hz) -> why that cannot be done; "" where it can.
     """
 
     unit: str
@@ -54,10 +54,10 @@ class Kind:
 
 @dataclass(frozen=True)
 class Degradation:
-    """One way at one level.
+    """A way to degrade audio, at one level.
 
     Attributes:
-        kind: of `KINDS`.
+        kind: name in `KINDS`.
         level: in the kind's unit.
     """
 
@@ -66,34 +66,35 @@ class Degradation:
 
     @property
     def words(self) -> str:
-        """Such as "noise 20 dB"."""
+        """Its name for users, such as "noise 20 dB"."""
         return f"{self.kind} {self.level:g} {KINDS[self.kind].unit}"
 
     def check(self, sample_rate: int) -> None:
-        """Makes sure that it can be done.
+        """Makes sure that it can be computed.
 
         Raises:
-            InputError: an unknown kind, or a level that it does not have at this sample rate.
+            InputError: the kind is unknown, or has no such level at this sample rate (in Hz).
         """
         if self.kind not in KINDS:
             raise unknown("way to make audio worse", self.kind, KINDS)
-        if not np.isfinite(self.level) or (why := KINDS[self.kind].fault(self.level, sample_rate)):
-            raise InputError(
-                f"--{self.kind} {self.level:g}: {why if np.isfinite(self.level) else 'give a number'}"
-            )
+        fault = "give a number"
+        if np.isfinite(self.level):
+            fault = KINDS[self.kind].fault(self.level, sample_rate)
+        if fault:
+            raise InputError(f"--{self.kind} {self.level:g}: {fault}")
 
 
 def usual(kind: str, sample_rate: int) -> list[Degradation]:
-    """The levels of a kind that are computed where none are given, and that there are at a sample rate."""
-    about = KINDS[kind]
-    return [Degradation(kind, one) for one in about.levels if not about.fault(one, sample_rate)]
+    """The usual levels of a kind, as far as they can be computed at a sample rate."""
+    fault, levels = KINDS[kind].fault, KINDS[kind].levels
+    return [Degradation(kind, usual) for usual in levels if not fault(usual, sample_rate)]
 
 
 class DegradedAudio(PcmStore):
-    """The audio of some tracks of a store, each made worse as a whole before anything is read from it.
+    """The degraded audio of some tracks of a store; each track is degraded as a whole.
 
-    Tracks are numbered as they were given. Samples are not rounded to 16 bits, nor cut where noise
-    lifts them above full scale: that would be another degradation.
+    Tracks are numbered in the order in which they were given. Samples are neither rounded to 16
+    bits nor clipped where noise lifts them above full scale: that would be another degradation.
     """
 
     def __init__(
@@ -103,52 +104,50 @@ class DegradedAudio(PcmStore):
         keys: Sequence[int],
         degradation: Degradation,
     ) -> None:
-        """Changes nothing yet; the track that is read is kept until the next one is.
+        """Takes the tracks; a track is degraded when it is first read, and kept until the next one.
 
         Args:
             store: the clean audio.
-            rows: its tracks.
-            keys: a whole number below 2^32 for each of them, from which its noise is made.
-            degradation: what happens to them.
+            rows: places of the tracks in the store.
+            keys: for each track, a whole number below 2^32 from which its noise is made.
+            degradation: what is done to the tracks.
         """
         self.frames, self.sample_rate = store.frames[rows], store.sample_rate
         self._store, self._rows, self._keys, self._degradation = store, rows, keys, degradation
         self._last: tuple[int, Samples] | None = None
 
     def read(self, track: int, start: int, length: int) -> NDArray[np.int16]:
-        """As of a `PcmStore`, but (length,) float32 in its units."""
+        """See `PcmStore.read`; returns (length,) float32 in units of its int16 samples."""
         if self._last is None or self._last[0] != track:
             whole = self._store.read(int(self._rows[track]), 0, int(self.frames[track]))
-            about = KINDS[self._degradation.kind]
+            how, change = self._degradation, KINDS[self._degradation.kind].change
             scaled = np.asarray(whole, np.float32) / np.float32(_FULL_SCALE)
-            changed = about.change(
-                scaled, self._degradation.level, self.sample_rate, self._keys[track]
-            )
+            changed = change(scaled, how.level, self.sample_rate, self._keys[track])
             self._last = track, changed * np.float32(_FULL_SCALE)
         samples = self._last[1]
         index = np.arange(start, start + length) % len(samples)
-        return samples[index]  # type: ignore[return-value]  # of the type that `to_waveform` takes all the same
+        # Floats where a store has int16; `to_waveform`, which all samples go through, takes both.
+        return samples[index]  # type: ignore[return-value]
 
 
 def _noise(samples: Samples, snr_db: float, _: int, key: int) -> Samples:
-    """White Gaussian noise, `snr_db` below the track's mean power."""
+    """Adds white Gaussian noise, `snr_db` below the track's mean power."""
     return _batched(
-        samples, lambda one: level.level_noise(one, np.array([snr_db]), np.array([float(key)]))
+        samples, lambda batch: level.level_noise(batch, np.array([snr_db]), np.array([float(key)]))
     )
 
 
 def _pitch(samples: Samples, semitones: float, sample_rate: int, _: int) -> Samples:
-    """Moved by some semitones at the same tempo."""
-    return _batched(
-        samples, lambda one: pitch.pitch_shift(one, np.array([100.0 * semitones]), sample_rate)
-    )
+    """Moves the pitch by some semitones at the same tempo."""
+    cents = np.array([100.0 * semitones])
+    return _batched(samples, lambda batch: pitch.pitch_shift(batch, cents, sample_rate))
 
 
 def _mp3(samples: Samples, kbit_per_second: float, sample_rate: int, _: int) -> Samples:
-    """Through LAME, mono, at a constant bit rate, and back."""
+    """Encodes as mp3 (LAME, mono, constant bit rate) and decodes again."""
     rates = _BIT_RATES[sample_rate]
-    # libsndfile's way to name a bit rate (src/mpeg_l3_encode.c); it refuses 1.0, which is the
-    # lowest.
+    # libsndfile names a constant bit rate by a level from 0 to 1 (src/mpeg_l3_encode.c). It refuses
+    # 1.0, the lowest bit rate.
     compression = min(0.999, (rates[-1] - kbit_per_second) / (rates[-1] - rates[0]))
     file = BytesIO()
     soundfile.write(
@@ -157,26 +156,39 @@ def _mp3(samples: Samples, kbit_per_second: float, sample_rate: int, _: int) -> 
     )  # fmt: skip
     file.seek(0)
     decoded: Samples = soundfile.read(file, dtype="float32")[0]
-    if len(decoded) > len(
-        samples
-    ):  # a frame too small for LAME's tag, which says what was put before
+    if len(decoded) > len(samples):  # the delay was not removed
         decoded = decoded[_MP3_DELAY:]
     return _as_long(decoded, len(samples))
 
 
 def _rate(samples: Samples, hz: float, sample_rate: int, _: int) -> Samples:
-    """Resampled to a lower rate and back (soxr, HQ): nothing is left above half of it."""
+    """Resamples to a lower rate and back (soxr, HQ): nothing is left above half that rate."""
     lower = soxr.resample(samples, sample_rate, hz)
     return _as_long(np.asarray(soxr.resample(lower, hz, sample_rate), np.float32), len(samples))
 
 
 def _batched(samples: Samples, change: Callable[[torch.Tensor], torch.Tensor]) -> Samples:
+    """Applies a change of (batch, samples) to one track, (samples,)."""
     changed: Samples = change(torch.from_numpy(samples)[None])[0].numpy()
     return changed
 
 
 def _as_long(samples: Samples, length: int) -> Samples:
+    """Cuts samples, or appends zeros, to a length."""
     return np.pad(samples, (0, max(0, length - len(samples))))[:length]
+
+
+def _no_noise(snr_db: float, _: int) -> str:
+    return "" if -60 <= snr_db <= 120 else "give a signal-to-noise ratio from -60 to 120 dB"
+
+
+def _no_pitch(semitones: float, _: int) -> str:
+    return "" if 0 < abs(semitones) <= 12 else "give semitones from -12 to 12, but not 0"
+
+
+def _no_rate(hz: float, sample_rate: int) -> str:
+    in_range = 1000 <= hz < sample_rate
+    return "" if in_range else f"give 1000 Hz or more, and less than {sample_rate} Hz"
 
 
 def _no_bit_rate(kbit_per_second: float, sample_rate: int) -> str:
@@ -190,12 +202,9 @@ def _no_bit_rate(kbit_per_second: float, sample_rate: int) -> str:
 
 
 KINDS = {
-    "noise": Kind("dB", (40.0, 30.0, 20.0, 10.0, 0.0), _noise,
-                  lambda one, _: "" if -60 <= one <= 120 else "give a signal-to-noise ratio from -60 to 120 dB"),
-    "pitch": Kind("semitones", (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0), _pitch,
-                  lambda one, _: "" if 0 < abs(one) <= 12 else "give semitones from -12 to 12, but not 0"),
+    "noise": Kind("dB", (40.0, 30.0, 20.0, 10.0, 0.0), _noise, _no_noise),
+    "pitch": Kind("semitones", (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0), _pitch, _no_pitch),
     "mp3": Kind("kbit/s", (64.0, 32.0, 16.0, 8.0), _mp3, _no_bit_rate),
-    "rate": Kind("Hz", (11025.0, 8000.0, 4000.0), _rate,
-                 lambda one, rate: "" if 1000 <= one < rate else f"give 1000 Hz or more, and less than {rate} Hz"),
-}  # fmt: skip
-"""Ways to make audio worse."""
+    "rate": Kind("Hz", (11025.0, 8000.0, 4000.0), _rate, _no_rate),
+}
+"""Name of each way to degrade audio -> what it does and which levels it has."""

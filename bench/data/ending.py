@@ -1,7 +1,4 @@
-"""Whether an audio file ends before its own end mark.
-
-Libsndfile reads such files without a word.
-"""
+"""Tells whether an audio file was cut off, which libsndfile reads without an error."""
 
 from pathlib import Path
 
@@ -9,7 +6,10 @@ _OPEN_ENDED = 0xFFFFFFFF  # the length that a streamed WAV carries in place of a
 
 
 def cut_off(path: Path) -> bool:
-    """Whether a WAV, AIFF, AU or Ogg file ends early."""
+    """Whether a WAV, AIFF, AU or Ogg file ends before its header or its last page says.
+
+    False for files of other formats.
+    """
     with open(path, "rb") as file:
         head = file.read(12)
         size = path.stat().st_size
@@ -35,6 +35,7 @@ def cut_off(path: Path) -> bool:
 
 
 def _whole_last_page(page: bytes) -> bool:
+    """Whether an Ogg page is marked as the last one of its stream, and complete."""
     if len(page) < 27 or not page[5] & 4:
         return False
     segments = page[26]

@@ -1,17 +1,17 @@
-"""Audio fingerprints: 32 bits every 21 ms that stay nearly the same when music is encoded, filtered, cut or resampled.
+"""Audio fingerprints, 32 bits every 21 ms, that encoding, filtering and resampling hardly change.
 
 The sub-fingerprints of Haitsma and Kalker ("A highly robust audio fingerprinting system", ISMIR
 2002): each bit says whether the difference of energy between two neighbouring bands of 300 to 2 000
-Hz has grown since a moment ago. Chosen over the peak pairs of Wang ("An industrial strength audio
-search algorithm", ISMIR 2003) because the share of bits that differ is a score with a meaning of
-its own, near 0 for copies and 1/2 for other music, to which one threshold can be set, and because
-quiet music without clear peaks gets as many bits as any other.
+Hz has grown since an earlier frame. They were chosen over the peak pairs of Wang ("An industrial
+strength audio search algorithm", ISMIR 2003) because the share of bits that differ is a score with
+a meaning of its own, near 0 for copies and 1/2 for other music, so that one threshold can be set;
+and because quiet music without clear peaks gets as many bits as any other.
 
-Three things differ from the paper, by measurement (`tests/benchmarks/bench_leaks.py`). A frame is
-compared with the one 128 ms before, not with the last one: fewer bits go wrong. Frames come half as
-often, at half the cost. And errors are counted among the bits that one of the two tracks is sure
-of, the 8 of each frame that lie farthest from a change: encoders and noise turn the others first,
-so that a bad copy comes much nearer to 0, and other music does not.
+Three things differ from the paper, because of measurements (`tests/benchmarks/bench_leaks.py`). A
+frame is compared with the one 128 ms before, not with the last one: fewer bits go wrong. Frames
+come half as often, at half the cost. And errors are counted only among the bits that one of the two
+tracks is sure of, the 8 of each frame whose differences have changed most: encoders and noise turn
+the other bits first, so that a bad copy comes much nearer to 0 and other music does not.
 """
 
 from dataclasses import dataclass
@@ -23,25 +23,18 @@ import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-_RATE = (
-    6_000  # Hz; holds the bands, and whatever the store's rate is, its fingerprints can be compared
-)
+_RATE = 6_000  # Hz; one rate for all, so that stores of different rates can be compared
 _FRAME = 2_048  # samples, 341 ms: long, so that a shift of half a hop changes few bits
 _HOP = 128  # samples
 _LAG = 6  # frames between the two whose energies are compared
 _BANDS = 33
-_LOWEST, _HIGHEST = (
-    300.0,
-    2_000.0,
-)  # Hz, between which any codec and any loudspeaker keeps the music
+_LOWEST, _HIGHEST = 300.0, 2_000.0  # Hz: what any codec and any loudspeaker keeps
 _WEAK = 3  # bits of a frame that are the first to change
 _STRONG = 8  # bits of a frame that are the last to change
-_BLOCK = 512  # frames at once: what the processor's cache holds
+_BLOCK = 512  # frames transformed at once, which the processor's cache holds
 _CHUNK = 2**20  # samples resampled at once
 _QUIET = 1.0  # root mean square below which a frame is silence, in steps of 16 bits
-_STEADY = (
-    0.02  # share of a frame's energy that must have moved between bands, or its bits are noise
-)
+_STEADY = 0.02  # share of a frame's energy that must have moved between bands
 
 FRAMES_PER_SECOND = _RATE / _HOP
 BITS = _BANDS - 1
@@ -49,14 +42,13 @@ BITS = _BANDS - 1
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a track's audio is recognised by, a number a frame.
+    """What a track is recognised by.
 
     Attributes:
-        codes: (frames,) uint32, the bits.
-        weak: (frames,) uint32, ones at the few bits of each frame that are the likeliest to be
-            wrong.
-        strong: (frames,) uint32, ones at those that are the likeliest to be right; none in silence
-            and in steady sound, where no bit means anything.
+        codes: (frames,) uint32, the bits of each frame.
+        weak: (frames,) uint32 masks of the bits that are the likeliest to be wrong in a copy.
+        strong: (frames,) uint32 masks of the bits that are the likeliest to be right; 0 in silence
+            and in steady sound, where the bits are noise.
     """
 
     codes: NDArray[np.uint32]
@@ -65,7 +57,7 @@ class Fingerprint:
 
 
 def fingerprint(samples: NDArray[np.int16], sample_rate: int) -> Fingerprint:
-    """The fingerprint of a track; empty where it is shorter than 0.47 s.
+    """Computes the fingerprint of a track, which is empty where the track is shorter than 0.47 s.
 
     Args:
         samples: (samples,) mono.
@@ -86,7 +78,7 @@ def fingerprint(samples: NDArray[np.int16], sample_rate: int) -> Fingerprint:
 
 
 def _resampled(samples: NDArray[np.int16], sample_rate: int) -> NDArray[np.float32]:
-    """(samples,) at the fingerprint's rate, resampled in chunks, so that hours of sound need little memory."""
+    """The samples at the fingerprint's rate, resampled in chunks to need little memory."""
     stream = soxr.ResampleStream(sample_rate, _RATE, 1, dtype="float32", quality="LQ")
     starts = range(0, max(1, len(samples)), _CHUNK)
     chunks = [
@@ -114,43 +106,42 @@ def _band_energies(audio: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _quiet_energy() -> float:
-    """Energy of the bins of a frame of silence: by Parseval's theorem, half the mean square times the window's squares.
+    """Energy of the bins of a frame whose root mean square is `_QUIET`, by Parseval's theorem.
 
-    The squares of a Hann window of n samples sum to 3 n / 8, and rfft leaves the scale n out.
+    The squares of a Hann window of n samples sum to 3 n / 8; rfft has half of the bins, and leaves
+    out the scale n.
     """
     return _QUIET**2 * (3 * _FRAME / 8) * _FRAME / 2
 
 
 def _chosen(places: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """(frames, chosen) places of bits as (frames, 32) bits."""
+    """(frames, chosen) places of bits -> (frames, 32) bool, True at those places."""
     bits = np.zeros((len(places), BITS), bool)
     np.put_along_axis(bits, places, True, axis=1)
     return bits
 
 
 def _packed(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """(frames, 32) bits as (frames,) numbers."""
+    """(frames, 32) bits -> (frames,) numbers."""
     return np.packbits(bits, axis=1).view(">u4")[:, 0].astype(np.uint32)
 
 
 # ---- matching ----
 
 _WINDOW = round(4.0 * FRAMES_PER_SECOND)
-"""Frames that must agree in a row: 4 s, with some 2 000 bits that one of the tracks is sure of."""
+"""Frames in a row that must agree: 4 s, with some 2 000 bits that one of the tracks is sure of."""
 _LARGEST_ERROR = 0.15
-"""Copies through usual encoders stay below 0.15.
+"""Largest share of wrong bits in a window; copies through usual encoders stay below it.
 
-Of 6.7 million pairs of other real music none came below 0.2, and of
-210 000 at their own speed one, a remix, at 0.195."""
-_FEWEST_SOLID = (
-    _WINDOW // 2
-)  # frames of a window in which both have strong bits: less is evidence of nothing
-_MOST_PLACES = 200  # of one code in the index: what is more frequent says little and costs much
-_HITS = 2**12  # looked at together
+Of 6.7 million pairs of other real music none came below 0.2; of 210 000 pairs at the same speed one
+did, a remix, at 0.195."""
+_FEWEST_SOLID = _WINDOW // 2  # frames of a window in which both tracks must have strong bits
+_MOST_PLACES = 200  # of a code in the index: a more frequent code says little and costs much
+_HITS = 2**12  # hits whose windows are compared together
 _SLACK = 1  # frames by which the best alignment may lie beside a hit
 
 SHORTEST_SECONDS = (_WINDOW + _LAG) / FRAMES_PER_SECOND + _FRAME / _RATE
-"""A shorter track is never recognised."""
+"""Length below which a track is never recognised."""
 
 Places = NDArray[np.int64]
 
@@ -160,12 +151,12 @@ class Match:
     """A stretch that two tracks have in common.
 
     Attributes:
-        track: place of the second track.
+        track: number of the second track in the library.
         offset_seconds: what is at time t of the first track is at t + offset of the second.
-        matched_seconds: how much of the first track is found in the second at that offset, to a
-            second at either end.
-        bit_error_rate: share of the stretch's bits that differ, of those that one of the tracks is
-            sure of.
+        matched_seconds: how much of the first track is in the second at that offset, to a second
+            at either end.
+        bit_error_rate: share of bits that differ in the stretch, of those that one of the tracks
+            is sure of.
     """
 
     track: int
@@ -179,10 +170,10 @@ class Library:
     """Fingerprints of many tracks, one behind the other.
 
     Attributes:
-        codes: (frames,) uint32.
+        codes: (frames,) uint32; see `Fingerprint`.
         weak: (frames,) uint32.
         strong: (frames,) uint32.
-        starts: (tracks + 1,) int64, where each track begins.
+        starts: (tracks + 1,) int64, the frame where each track begins, and the end.
     """
 
     codes: NDArray[np.uint32]
@@ -210,16 +201,19 @@ class Index:
         self._places = told[order] + begin
 
     def find(self, track: Fingerprint, but: int = -1) -> list[Match]:
-        """Every track that has a stretch in common with this one, at the offset where most agrees.
+        """Finds every track that has a stretch in common with this one.
 
         Args:
             track: what is looked for.
-            but: place of a track that is passed over.
+            but: number of a track that is ignored, such as the track itself.
+
+        Returns:
+            One match a track, at the offset where most agrees.
         """
         here, there = self._hits(track)
         owner = np.searchsorted(self._library.starts, there, side="right") - 1
         offsets = there - here - self._library.starts[owner]
-        # Hits close together at one offset stand for the same window.
+        # Hits at one offset that lie close together stand for the same window: one is kept.
         spots = np.stack([owner, offsets, here // (_WINDOW // 2), here], axis=1)[owner != but]
         spots = spots[np.lexsort(spots.T[::-1])]
         fresh = np.ones(len(spots), bool)
@@ -238,13 +232,12 @@ class Index:
         return [best[number] for number in sorted(best)]
 
     def _hits(self, track: Fingerprint) -> tuple[Places, Places]:
-        """Pairs (frame of the track, frame of the library) of one code, or of one but for the weak bits."""
+        """Pairs (frame of the track, frame of the library) whose codes differ in weak bits only."""
         told = _told(track.codes, track.strong)
         queries = _flipped(track.codes[told], track.weak[told])
         frames = np.repeat(told, queries.shape[1])
-        order = np.argsort(
-            queries.ravel(), kind="stable"
-        )  # in order, neighbours in memory are looked up together
+        # Looked up in sorted order, neighbouring queries read neighbouring memory.
+        order = np.argsort(queries.ravel(), kind="stable")
         wanted, frames = queries.ravel()[order], frames[order]
         low = np.searchsorted(self._codes, wanted, side="left")
         counts = np.searchsorted(self._codes, wanted, side="right") - low
@@ -254,7 +247,12 @@ class Index:
         return here, self._places[np.repeat(low, counts) + within]
 
     def _near(self, track: Fingerprint, spots: Places) -> NDArray[np.bool_]:
-        """Whether the window around each of the (hits, 4) agrees."""
+        """(hits,) whether the window around each hit agrees.
+
+        Args:
+            track: what is looked for.
+            spots: (hits, 4) number of the track found, offset, part of the track, frame.
+        """
         owner, offsets, _, here = spots.T
         begins, ends = self._library.starts[owner], self._library.starts[owner + 1]
         low = np.maximum(0, -offsets)
@@ -274,7 +272,7 @@ class Index:
         return near
 
     def _align(self, track: Fingerprint, number: int, offset: int) -> Match | None:
-        """All windows of two tracks that agree at an offset in frames; None if none does."""
+        """The match of two tracks at an offset in frames; None where no window agrees."""
         other = self._library.track(number)
         low, high = max(0, -offset), min(len(track.codes), len(other.codes) - offset)
         if high - low < _WINDOW:
@@ -286,9 +284,8 @@ class Index:
         agree = np.flatnonzero(_agree(_sums(wrong), _sums(sure), _sums(sure > 0)))
         if not len(agree):
             return None
-        edges = np.zeros(
-            high - low + 1, np.int64
-        )  # +1 where a window that agrees begins, -1 behind its end
+        # +1 where a window that agrees begins, -1 behind its end: their running sum covers them.
+        edges = np.zeros(high - low + 1, np.int64)
         edges[agree] += 1
         edges[agree + _WINDOW] -= 1
         covered = np.cumsum(edges)[:-1] > 0
@@ -299,7 +296,7 @@ class Index:
 
 
 def _rank(match: Match) -> tuple[float, float, float]:
-    """Most matched, then fewest errors, then the smallest shift."""
+    """Orders matches of one track: most matched, then fewest errors, then the smallest shift."""
     return match.matched_seconds, -match.bit_error_rate, -abs(match.offset_seconds)
 
 
@@ -309,32 +306,35 @@ def _compared(
     others: NDArray[np.uint32],
     sure: NDArray[np.uint32],
 ) -> tuple[Places, Places]:
-    """For each pair of frames, (bits that differ, bits compared): those that one of the two is sure of."""
+    """For each pair of frames, (bits that differ, bits compared).
+
+    The bits compared are those that one of the two tracks is sure of, where both have strong bits.
+    """
     either = np.where((strong > 0) & (sure > 0), strong | sure, np.uint32(0))
     wrong = np.bitwise_count((codes ^ others) & either)
     return wrong.astype(np.int64), np.bitwise_count(either).astype(np.int64)
 
 
 def _agree(wrong: Places, sure: Places, solid: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether windows with these sums are of one recording."""
+    """Whether windows are of one recording, from their sums of bits and of frames compared."""
     return np.asarray((wrong < _LARGEST_ERROR * sure) & (solid >= _FEWEST_SOLID))
 
 
 def _sums(values: NDArray[Any]) -> Places:
-    """Sums over every window of (frames,) numbers: (frames - window + 1,)."""
+    """(frames,) numbers -> (frames - window + 1,) sums over every window."""
     total = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
     return np.asarray(total[_WINDOW:] - total[:-_WINDOW])
 
 
 def _told(codes: NDArray[np.uint32], strong: NDArray[np.uint32]) -> Places:
-    """Frames worth looking up: those that mean something, and are not the same as the frame before."""
+    """Frames worth looking up: with strong bits, and different from the frame before."""
     fresh = np.ones(len(codes), bool)
     fresh[1:] = codes[1:] != codes[:-1]
     return np.flatnonzero((strong > 0) & fresh)
 
 
 def _flipped(codes: NDArray[np.uint32], weak: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """(frames, 2 ** weak bits) every code that a frame may have in a copy where only weak bits went wrong."""
+    """(frames, 2 ** weak bits) every code that differs from a frame's in weak bits only."""
     every = codes[:, None]
     left = weak.copy()
     for _ in range(_WEAK):

@@ -1,9 +1,10 @@
-"""Front ends without a Fourier transform, for file formats that have none: frames by index, then matrix products.
+"""Front ends as matrix products, for file formats such as ONNX that lack a Fourier transform.
 
-The products are those of the front ends in `bench.data.frontend`, from whose buffers the window and
-the filters come. They are in float64 up to the mel power: a quiet band beside a loud one has few
-exact digits in float32, and what a reader sees as a difference is then PyTorch's own rounding
-alone. No index is computed while the model runs.
+Frames are taken by an index and multiplied by a matrix of windowed cosines and sines. Window and
+filters are the buffers of the front ends in `bench.data.frontend`. Everything up to the mel power
+is in float64, since a quiet band beside a loud one has few exact digits in float32: the difference
+to the original front end is then only that one's own rounding. No index is computed while the model
+runs.
 """
 
 from typing import Any
@@ -17,19 +18,22 @@ _LEAST_POWER = 1e-10  # torchaudio.transforms.AmplitudeToDB
 
 
 class FoldedMel(nn.Module):
-    """(batch, samples) waveform -> (batch, 1, mels, frames) decibels of mel power, for one number of samples."""
+    """(batch, samples) waveform -> (batch, 1, mels, frames) mel power in dB, at a fixed length."""
 
     index: Tensor
     basis: Tensor
     filters: Tensor
 
     def __init__(self, mel: Any, samples: int, top_db: float) -> None:
-        """Reads window, filters and sizes of a torchaudio `MelSpectrogram` (its reflecting padding and power of 2).
+        """Computes the matrices of a torchaudio transform.
 
         Args:
-            mel: the transform.
+            mel: a `MelSpectrogram` of power 2 that pads by reflection.
             samples: length of the waveforms.
             top_db: dynamic range kept below an item's loudest bin, in dB.
+
+        Raises:
+            ValueError: the transform is normalised in another way than by its window.
         """
         super().__init__()
         transform = mel.spectrogram
@@ -44,7 +48,7 @@ class FoldedMel(nn.Module):
                 f"a transform normalised by {transform.normalized!r} is not known here"
             )
         self.bins, self.top_db = n_fft // 2 + 1, top_db
-        # The angle of the whole turns that are left out is exactly 0.
+        # Whole turns are left out, so that the angles stay small and the cosines exact.
         turns = torch.outer(torch.arange(n_fft), torch.arange(self.bins)) % n_fft
         angle = 2 * torch.pi * turns.double() / n_fft
         basis = torch.cat([torch.cos(angle), torch.sin(angle)], dim=1) * window[:, None]
@@ -66,10 +70,10 @@ class FoldedMel(nn.Module):
 
 
 class FoldedLogMel(nn.Module):
-    """As `bench.data.frontend.LogMel`."""
+    """The front end `bench.data.frontend.LogMel` as matrix products."""
 
     def __init__(self, frontend: LogMel, samples: int) -> None:
-        """Takes the front end's buffers over, for waveforms of `samples`."""
+        """Takes the buffers of the front end, for waveforms of `samples`."""
         super().__init__()
         self.mel = FoldedMel(frontend.mel, samples, frontend.spec.top_db)
         self.spec = frontend.spec
@@ -81,12 +85,12 @@ class FoldedLogMel(nn.Module):
 
 
 class FoldedMfcc(nn.Module):
-    """As `bench.data.frontend.Mfcc`."""
+    """The front end `bench.data.frontend.Mfcc` as matrix products."""
 
     cosines: Tensor
 
     def __init__(self, frontend: Mfcc, samples: int) -> None:
-        """Takes the front end's buffers over, for waveforms of `samples`."""
+        """Takes the buffers of the front end, for waveforms of `samples`."""
         super().__init__()
         mfcc = frontend.mfcc
         self.mel = FoldedMel(mfcc.MelSpectrogram, samples, mfcc.amplitude_to_DB.top_db)
@@ -99,7 +103,11 @@ class FoldedMfcc(nn.Module):
 
 
 def folded(frontend: nn.Module, samples: int) -> nn.Module:
-    """A front end of `bench.data.frontend` without a Fourier transform.
+    """The same front end without a Fourier transform.
+
+    Args:
+        frontend: one of `bench.data.frontend`.
+        samples: length of the waveforms.
 
     Raises:
         ValueError: it is of a kind that is not known here.

@@ -1,7 +1,4 @@
-"""Front ends on the device: waveform to log-mel spectrogram or cepstral coefficients.
-
-The only user of torchaudio.
-"""
+"""Front ends on the device: from waveforms to log-mel spectrograms or cepstral coefficients."""
 
 import warnings
 
@@ -13,18 +10,18 @@ from bench.settings.frontends import LogMelSpec, MfccSpec
 
 
 class LogMel(nn.Module):
-    """(batch, samples) waveform -> (batch, 1, mels, frames) log-mel in units of `scale_db` decibels.
+    """(batch, samples) waveform -> (batch, 1, mels, frames) log-mel, in units of `scale_db` dB.
 
-    Follows the front end of the multi-view comparison's authors
-    (ssl_framework/models/__init__.py:15-63): Slaney mels, window-normalised power, decibels with
-    `top_db` below the loudest bin of each item. Theirs has no `area_norm`.
+    Follows the code of the authors of the multi-view comparison
+    (ssl_framework/models/__init__.py:15-63): Slaney mels, power normalised by the window, decibels
+    down to `top_db` below the loudest bin of each item. Theirs has no `area_norm`.
     """
 
     def __init__(self, spec: LogMelSpec) -> None:
         """Builds the transform."""
         super().__init__()
         self.spec = spec
-        # The paper's bands above the Nyquist frequency are empty, as `bench.encoders.resnet` says.
+        # Above the Nyquist frequency the paper's bands are empty; see `bench.encoders.resnet`.
         warnings.filterwarnings("ignore", message="At least one mel filterbank has all zero values")
         self.mel = transforms.MelSpectrogram(
             spec.sample_rate,
@@ -41,14 +38,14 @@ class LogMel(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """(batch, samples) in [-1, 1] -> (batch, 1, mels, frames)."""
-        # The channel axis matters: without it torchaudio takes top_db below the loudest bin of the
-        # whole batch, and an item would depend on its neighbours.
+        # With a channel axis torchaudio takes `top_db` below the loudest bin of each item; without
+        # one, of the whole batch, and an item would depend on its neighbours.
         decibels: Tensor = self.decibels(self.mel(waveform)[:, None])
         return (decibels + self.spec.offset_db) / self.spec.scale_db
 
 
 class Mfcc(nn.Module):
-    """(batch, samples) waveform -> (batch, 1, coefficients, frames) mel-frequency cepstral coefficients."""
+    """(batch, samples) waveform -> (batch, 1, coefficients, frames) MFCCs."""
 
     def __init__(self, spec: MfccSpec) -> None:
         """Builds the transform."""
@@ -63,7 +60,7 @@ class Mfcc(nn.Module):
 
 
 def build_frontend(spec: LogMelSpec | MfccSpec | None) -> nn.Module:
-    """The module for a spec; the identity where an encoder takes the waveform itself."""
+    """The module for a spec; the identity for None, where an encoder takes waveforms."""
     if isinstance(spec, LogMelSpec):
         return LogMel(spec)
     if isinstance(spec, MfccSpec):

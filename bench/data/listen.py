@@ -1,4 +1,7 @@
-"""What a model is fed: crops of a file before and after augmentation, as sound, as a sheet of pictures, in words."""
+"""Shows what a model is fed: crops of a file before and after augmentation.
+
+As sounds, as a sheet of spectrograms, and as the parameters in words.
+"""
 
 import io
 import re
@@ -24,7 +27,7 @@ from bench.data.frontend import build_frontend
 from bench.settings.augmentations import SPECTROGRAM, WAVEFORM, AugmentSpec
 from bench.settings.frontends import LogMelSpec
 
-_LOUDEST = 32767.0  # what a sample of the store is divided by
+_LOUDEST = 32767.0  # full scale of the store's samples
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,9 @@ class Picture:
     """One panel of the sheet.
 
     Attributes:
-        title: above it.
-        levels: (mels, frames) in dB; None where the item does not get the transform.
-        waveform: (samples,) what is heard; None where there is nothing to hear.
+        title: "before", "after" or the name of a transform.
+        levels: (mels, frames) in dB; None where the crop does not get the transform.
+        waveform: (samples,) the sound; None where there is nothing to hear.
     """
 
     title: str
@@ -48,8 +51,8 @@ class Heard:
 
     Attributes:
         start_seconds: where it begins in the file.
-        words: its parameters, with units.
-        pictures: before, each transform alone, and the whole chain.
+        words: for each transform a line "name: parameters", with units.
+        pictures: the crop before, after each transform alone, and after the whole chain.
     """
 
     start_seconds: float
@@ -59,12 +62,12 @@ class Heard:
 
 @dataclass(frozen=True)
 class Input:
-    """What an encoder takes.
+    """The input of an encoder.
 
     Attributes:
         sample_rate: in Hz.
-        samples: of one crop.
-        frontend: of its log-mels; None for an encoder of waveforms.
+        samples: length of a crop.
+        frontend: spec of its log-mels; None for an encoder that takes waveforms.
     """
 
     sample_rate: int
@@ -73,7 +76,7 @@ class Input:
 
 
 def input_of(encoder: str) -> Input:
-    """Sample rate, length and front end of an encoder with its default settings."""
+    """The input of the encoder of that name, with its default settings."""
     rate = int(registry.describe("encoders", encoder)["SAMPLE_RATE"])
     module = registry.load("encoders", encoder)
     settings = module.Settings()
@@ -85,13 +88,21 @@ def input_of(encoder: str) -> Input:
 def crops(
     path: Path, taken: Input, count: int, seed: int, start: float | None
 ) -> tuple[NDArray[np.float32], list[int]]:
-    """(count, samples) crops in [-1, 1] and their first samples.
+    """Cuts crops from a file, which is repeated where it is shorter than one, as in training.
 
-    One after another from `start` seconds, or one at a random place of each part of the file. A
-    file shorter than a crop is repeated to length, as in training.
+    Args:
+        path: of the file.
+        taken: input of the encoder.
+        count: how many crops.
+        seed: of their places.
+        start: in seconds, from which crops follow one another; None for one crop at a random place
+            of each `count`-th of the file.
+
+    Returns:
+        ((count, samples) crops in [-1, 1], their first samples in the file).
 
     Raises:
-        InputError: not readable, or no crop lies behind `start`.
+        InputError: the file cannot be read, or `start` leaves no room for a crop.
     """
     if file_status(path) is None:
         raise InputError(f"no such audio file: {path}")
@@ -112,18 +123,29 @@ def crops(
         if not 0 <= first <= slack:
             latest = slack / taken.sample_rate
             raise InputError(
-                f"--start {start:g}: {path} is {seconds:.2f} s long; give 0 to {latest:.2f} (seconds)"
+                f"--start {start:g}: {path} is {seconds:.2f} s long; give 0 to {latest:.2f} "
+                "(seconds)"
             )
         starts = [min(first + place * taken.samples, slack) for place in range(count)]
-    return np.stack([audio[one : one + taken.samples] for one in starts]).astype(
-        np.float32
-    ) / _LOUDEST, starts
+    cut = np.stack([audio[first : first + taken.samples] for first in starts])
+    return cut.astype(np.float32) / _LOUDEST, starts
 
 
 def examine(
     waveforms: NDArray[np.float32], starts: list[int], taken: Input, spec: AugmentSpec, seed: int
 ) -> list[Heard]:
-    """Every crop before, after each transform alone and after the chain, as the first view of the first step has it."""
+    """Augments crops as if they were the first view of the batch of the first step.
+
+    Args:
+        waveforms: (crops, samples) in [-1, 1].
+        starts: first sample of each crop in the file.
+        taken: input of the encoder.
+        spec: the augmentation.
+        seed: of the run.
+
+    Returns:
+        Each crop before, after each transform alone and after the whole chain.
+    """
     scale_db = None if taken.frontend is None else taken.frontend.scale_db
     chain = Chain(spec, taken.sample_rate, scale_db, seed)
     frontend = build_frontend(_shown(taken))
@@ -139,23 +161,20 @@ def examine(
     changed = {}
     for name in SPECTROGRAM:
         if getattr(spec, name).probability:
-            one = AugmentSpec.model_validate({name: getattr(spec, name)})
-            changed[name] = Chain(one, taken.sample_rate, scale_db, seed).log_mel(
-                plain, step=0, view=0
-            )
+            single = AugmentSpec.model_validate({name: getattr(spec, name)})
+            single_chain = Chain(single, taken.sample_rate, scale_db, seed)
+            changed[name] = single_chain.log_mel(plain, step=0, view=0)
     heard = []
     for item, start in enumerate(starts):
         pictures = [_picture("before", plain[item], before[item], scale_db)]
         words = []
-        for name, each in alone.items():
+        for name, sounds in alone.items():
             words.append(f"{name}: {_words(draws[name], item)}")
-            got = item in draws[name].rows
-            made = (
-                _picture(name, frontend(each[item : item + 1])[0], each[item], scale_db)
-                if got
-                else Picture(name)
-            )
-            pictures.append(made)
+            picture = Picture(name)
+            if item in draws[name].rows:
+                levels = frontend(sounds[item : item + 1])[0]
+                picture = _picture(name, levels, sounds[item], scale_db)
+            pictures.append(picture)
         for name, levels in changed.items():
             got = not torch.equal(levels[item], plain[item])
             words.append(f"{name}: {'yes' if got else 'no'}")
@@ -167,7 +186,7 @@ def examine(
 
 
 def _shown(taken: Input) -> LogMelSpec:
-    """The encoder's own log-mel; of a waveform, one that shows it well."""
+    """The encoder's own log-mel; for an encoder of waveforms, one that shows them well."""
     if taken.frontend is not None:
         return taken.frontend
     return LogMelSpec(
@@ -187,10 +206,12 @@ def _alone(chain: Chain, name: str, waveforms: Tensor, drawn: Draw) -> Tensor:
 def _picture(
     title: str, levels: Tensor, waveform: Tensor | None, scale_db: float | None
 ) -> Picture:
+    """A panel of (1, mels, frames) log-mels in units of `scale_db` dB, or of 1 dB."""
     shown = (levels[0] * (scale_db or 1.0)).numpy()
     return Picture(title, shown, None if waveform is None else waveform.numpy())
 
 
+# Name of a parameter -> how it is written.
 _UNITS = {
     "ratio": "deviation {:.4f} of the crop's",
     "level_db": "{:.0f} dB below the crop",
@@ -205,7 +226,7 @@ _UNITS = {
 
 
 def _words(drawn: Draw, item: int) -> str:
-    """One item's parameters."""
+    """The parameters that were drawn for an item; "no" where it does not get the transform."""
     places = np.flatnonzero(drawn.rows == item)
     if not len(places):
         return "no"
@@ -217,15 +238,25 @@ def _words(drawn: Draw, item: int) -> str:
 
 
 def write(heard: list[Heard], taken: Input, folder: Path, title: str) -> list[Path]:
-    """Writes the sounds and the sheet; returns their paths."""
+    """Writes the sounds and the sheet, and removes sounds of an earlier call.
+
+    Args:
+        heard: the crops.
+        taken: input of the encoder.
+        folder: where the files go; made where it is missing.
+        title: of the sheet.
+
+    Returns:
+        Paths of the files.
+    """
     require_writable(folder)
     written = []
-    for number, one in enumerate(heard, start=1):
-        for picture in one.pictures:
+    for number, crop in enumerate(heard, start=1):
+        for picture in crop.pictures:
             if picture.waveform is not None:
                 content = io.BytesIO()
-                # Floats: a reverberated crop may go beyond full scale, and the encoder sees that it
-                # does.
+                # Floats: with reverberation a crop may go beyond full scale, which the encoder is
+                # given as it is.
                 soundfile.write(
                     content, picture.waveform, taken.sample_rate, format="WAV", subtype="FLOAT"
                 )
@@ -236,7 +267,7 @@ def write(heard: list[Heard], taken: Input, folder: Path, title: str) -> list[Pa
         path for path in folder.glob("*.wav") if re.fullmatch(rf"\d+_({titles})\.wav", path.name)
     ]
     stale = [path for path in earlier if path not in written]
-    for path in stale:  # of another chain, or of more crops: they would be taken for this one's
+    for path in stale:  # of another chain, or of more crops: they could be taken for this call's
         path.unlink()
     if stale:
         say(f"{folder}: removed {len(stale)} sounds of an earlier call, such as {stale[0].name}")
@@ -246,9 +277,12 @@ def write(heard: list[Heard], taken: Input, folder: Path, title: str) -> list[Pa
 
 
 def sheet(heard: list[Heard], taken: Input, title: str) -> bytes:
-    """A PNG: one row a crop, from before over each transform alone to after.
+    """Draws the spectrograms: one row a crop, from before over each transform alone to after.
 
-    The same colours for the same level.
+    A level has the same colour everywhere.
+
+    Returns:
+        A PNG.
     """
     from matplotlib.figure import Figure
 
@@ -256,47 +290,26 @@ def sheet(heard: list[Heard], taken: Input, title: str) -> bytes:
     figure = Figure(figsize=(2.1 * columns + 0.9, 1.75 * len(heard) + 0.7), layout="constrained")
     axes = figure.subplots(len(heard), columns, squeeze=False, sharex=True, sharey=True)
     levels = [
-        picture.levels for one in heard for picture in one.pictures if picture.levels is not None
+        picture.levels for crop in heard for picture in crop.pictures if picture.levels is not None
     ]
     top = max(float(level.max()) for level in levels)
     low = max(top - 80, min(float(level.min()) for level in levels))
     seconds = taken.samples / taken.sample_rate
-    for row, one in enumerate(heard):
-        words = dict(line.split(": ", 1) for line in one.words)
-        for axis, picture in zip(axes[row], one.pictures, strict=True):
+    for row, crop in enumerate(heard):
+        words = dict(line.split(": ", 1) for line in crop.words)
+        for axis, picture in zip(axes[row], crop.pictures, strict=True):
             if picture.levels is None:
-                axis.text(
-                    0.5,
-                    0.5,
-                    "not drawn",
-                    ha="center",
-                    va="center",
-                    transform=axis.transAxes,
-                    color="0.5",
-                )
+                axis.text(0.5, 0.5, "not drawn", ha="center", va="center",
+                          transform=axis.transAxes, color="0.5")  # fmt: skip
                 axis.set_facecolor("0.95")
             else:
-                extent = (0.0, seconds, 0.0, float(len(picture.levels)))
                 drawn = axis.imshow(
-                    picture.levels,
-                    origin="lower",
-                    aspect="auto",
-                    cmap="magma",
-                    vmin=low,
-                    vmax=top,
-                    extent=extent,
-                )
+                    picture.levels, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=top,
+                    extent=(0.0, seconds, 0.0, float(len(picture.levels))),
+                )  # fmt: skip
             name = f"{picture.title.replace('_', ' ')}\n" if row == 0 else ""
-            note = words.get(picture.title, "")
-            shown = (
-                ""
-                if picture.levels is None or note == "yes"
-                else note.replace("reverberance ", "rev. ")
-            )
-            axis.set_title(
-                name + (f"from {one.start_seconds:.2f} s" if picture.title == "before" else shown),
-                fontsize=7,
-            )
+            note = _note(picture, crop, words)
+            axis.set_title(name + note, fontsize=7)
             axis.tick_params(labelsize=6)
         axes[row][0].set_ylabel("mel band", fontsize=7)
     for axis in axes[-1]:
@@ -308,3 +321,13 @@ def sheet(heard: list[Heard], taken: Input, title: str) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)
     return content.getvalue()
+
+
+def _note(picture: Picture, crop: Heard, words: dict[str, str]) -> str:
+    """The line above a panel: where the crop begins, or the parameters of the transform."""
+    if picture.title == "before":
+        return f"from {crop.start_seconds:.2f} s"
+    note = words.get(picture.title, "")
+    if picture.levels is None or note == "yes":
+        return ""
+    return note.replace("reverberance ", "rev. ")

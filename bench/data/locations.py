@@ -1,4 +1,7 @@
-"""Where data sets lie that the harness does not make: recorded by `bench data prepare`, read by every plan."""
+"""Records where data sets lie that the harness does not make itself.
+
+`bench data prepare` writes the record; whatever computes a key reads it.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +16,12 @@ from bench.settings.specs import PlugIn, digest, is_csv
 
 @dataclass(frozen=True)
 class Source:
-    """A data set's own files.
+    """Where a data set's own files lie, and what they were.
 
     Attributes:
         root: folder that the manifest's paths are relative to.
-        fingerprint: of the manifest and of the audio files' sizes and times when it was read.
+        fingerprint: of the manifest, and of the audio files' sizes and modification times when it
+            was read.
     """
 
     root: Path
@@ -25,15 +29,15 @@ class Source:
 
 
 def is_made(dataset: PlugIn) -> bool:
-    """Whether the data set makes its own files."""
+    """Whether the data set makes its own files, as its constant GENERATED says."""
     return bool(registry.describe("datasets", dataset.name).get("GENERATED", False))
 
 
 def identity(dataset: PlugIn, store: Store) -> str:
-    """What a data set is before audio is read: its name, settings, code and files.
+    """Digest of what a data set is before its audio is read: name, settings, code and files.
 
     Raises:
-        InputError: a data set that lies somewhere, and nobody has said where.
+        InputError: no record says where the data set lies.
     """
     if is_csv(dataset.name):
         return digest(["csv", tracks_csv.fingerprint(Path(dataset.name)), dataset.settings])
@@ -45,10 +49,10 @@ def identity(dataset: PlugIn, store: Store) -> str:
 
 
 def source_of(dataset: PlugIn, store: Store) -> Source:
-    """Where a data set lies, as it was recorded.
+    """The record of where a data set lies.
 
     Raises:
-        InputError: it was not.
+        InputError: there is none.
     """
     path = _record(dataset, store)
     if not path.is_file():
@@ -56,15 +60,15 @@ def source_of(dataset: PlugIn, store: Store) -> Source:
         given = "".join(f" --dataset.{name} {value}" for name, value in dataset.settings.items())
         hint = f"; it is prepared with other settings: {_settings(others[0])}" if others else ""
         raise UnplacedError(
-            f"{dataset.name}{given}: where it lies is not known here: `bench data prepare {dataset.name} --root DIR"
-            f"{given}` says so and prepares it{hint}"
+            f"{dataset.name}{given}: where it lies is not known here: `bench data prepare "
+            f"{dataset.name} --root DIR{given}` says so and prepares it{hint}"
         )
     content = read_json(path)
     return Source(Path(content["root"]), content["fingerprint"])
 
 
 def record(dataset: PlugIn, store: Store, source: Source) -> None:
-    """Writes down where a data set lies."""
+    """Records where a data set lies."""
     path = _record(dataset, store)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"name": dataset.name, "settings": dataset.settings}
@@ -72,25 +76,30 @@ def record(dataset: PlugIn, store: Store, source: Source) -> None:
 
 
 def fingerprint(rows: list[str], root: Path, paths: list[str]) -> str:
-    """Digest of a manifest's rows and of the audio files' sizes and times.
+    """Digest of a manifest's rows, and of the audio files' sizes and modification times.
 
-    Files that are not there count as such.
+    Args:
+        rows: the rows, as text.
+        root: folder that the paths are relative to.
+        paths: of the audio files; that one is missing counts, too.
     """
     states: list[list[str | int | None]] = []
     for path in paths:
         try:
-            found = (root / path).stat()
+            status = (root / path).stat()
         except OSError:
             states.append([path, None, None])
         else:
-            states.append([path, found.st_size, found.st_mtime_ns])
+            states.append([path, status.st_size, status.st_mtime_ns])
     return digest([rows, states])
 
 
 def _record(dataset: PlugIn, store: Store) -> Path:
+    """Path of the record of a data set with its settings."""
     return store.home / "sources" / f"{dataset.name}-{digest(dataset.settings, 8)}.json"
 
 
 def _settings(path: Path) -> str:
+    """The settings in a record, as flags of the command line."""
     settings = read_json(path)["settings"]
     return " ".join(f"--dataset.{name} {value}" for name, value in settings.items()) or "none given"

@@ -1,15 +1,15 @@
-"""The manifest: one row a track, the only form in which the harness knows a data set.
+"""The manifest: a table with one row a track, the form in which the harness knows every data set.
 
-A file in `datasets/` holds a docstring (its first line is what `bench list datasets` shows), the
-constants below, a frozen `Settings`, and one function `manifest(root, settings, progress)`, which
-reads the data set's own files under `root` (or makes them there) and returns a `Manifest`. It
-imports nothing of the harness but this module.
+A file in `datasets/` has a docstring (`bench list datasets` shows its first line), the constants
+below, a frozen `Settings`, and one function `manifest(root, settings, progress)`, which reads the
+data set's own files under `root` (or makes them there) and returns a `Manifest`. Of the harness it
+imports this module alone.
 
-Constants: PAPER, COST, HOMEPAGE, LICENCE, CITATION (strings); GENERATED = True where the data set
-makes its own files; otherwise FILES (what anyone may download: a tuple of `File`) with, where that
+Constants: PAPER, COST, HOMEPAGE, LICENCE, CITATION (strings). GENERATED = True where the data set
+makes its own files. Otherwise FILES (what anyone may download: a tuple of `File`) and, where that
 depends on the settings, a function `files(settings)`; PUBLISHED (split name -> what the complete
-data set holds: tracks of each split and tags) and PUBLISHED_IN (where these numbers stand);
-INSTRUCTIONS (what to do where not all can be downloaded).
+data set has: tracks of each split, and tags) and PUBLISHED_IN (where these numbers are published);
+INSTRUCTIONS (what to do where some files cannot be downloaded).
 """
 
 import csv
@@ -30,10 +30,10 @@ SPLITS = ("train", "valid", "test")
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
 
-_SHOWN = 8
-_LONGEST_NAME = 100  # characters shown of a name in a message
-_LONGEST_FIELD = 2**24  # characters; csv's own limit of 131 072 is too little for FMA's biographies
-_PROBED = 50
+_SHOWN = 8  # names in a message
+_LONGEST_NAME = 100  # characters of a name in a message
+_LONGEST_FIELD = 2**24  # characters; csv's own limit of 131 072 is too low for FMA's biographies
+_PROBED = 50  # audio files that are looked for in neighbouring folders
 
 
 class Settings(Spec):
@@ -47,13 +47,13 @@ class Manifest:
     Attributes:
         tracks: one row a track: `track_id` (unique str), `path` (str, relative to the data set's
             root), `split` (one of SPLITS, or "" for unlabelled audio), `tags` (list of str),
-            `group` (str: artist or album; tracks of one group never stand in two splits, or a note
-            says how many do), and any further columns that describe the track.
+            `group` (str: artist or album; if groups have tracks in two splits, a note says how
+            many), and any further columns that describe the track.
         tags: every tag that may occur, in the order of the outputs.
         kind: "tags" (several a track) or "classes" (exactly one a track).
         split_name: which of the data set's published or drawn splits this is; part of a score's
             identity.
-        notes: sentences that a user should see, such as what was counted, filled in or left out.
+        notes: sentences for the user, such as on what was counted, filled in or left out.
     """
 
     tracks: pd.DataFrame
@@ -68,14 +68,14 @@ class File:
     """A file of a data set that anyone may download.
 
     Attributes:
-        name: where it goes, relative to the data set's root.
-        url: where it comes from.
-        bytes: its size; None where it is not known.
+        name: its path, relative to the data set's root.
+        url: address that it is downloaded from.
+        bytes: its size; None where it is not published.
         checksum: "sha256:…", "sha1:…" or "md5:…"; "" where none is published.
-        listed_in: name of another of the files, whose lines "digest name" give this one's SHA-256;
+        listed_in: name of another of the files, whose lines "digest name" have this one's checksum;
             "" for none.
-        unpack: whether it is an archive, unpacked into the folder that it lies in.
-        part_of: name of the archive that this file is the next piece of (pieces are joined in
+        unpack: whether it is an archive that is to be unpacked into its own folder.
+        part_of: name of the archive of which this file is the next part (parts are joined in
             order); "" for none.
     """
 
@@ -89,11 +89,16 @@ class File:
 
 
 def find(root: Path, what: str, *places: str) -> Path:
-    """The first of several places under `root` where a file or folder is.
+    """Finds a file or folder in the first of several places that has it.
+
+    Args:
+        root: the data set's root.
+        what: what is looked for, in words.
+        places: its possible paths, relative to `root`.
 
     Raises:
-        InputError: it is in none of them; says what was looked for, what is there, and which folder
-            near has it.
+        InputError: it is in none of the places; says what was looked for, what is there, and
+            whether a neighbouring folder has it.
     """
     for place in places:
         if (root / place).exists():
@@ -106,7 +111,7 @@ def find(root: Path, what: str, *places: str) -> Path:
 
 
 def held(folder: Path) -> str:
-    """What a folder holds, in words, for messages."""
+    """What a folder holds, in words, for a message."""
     try:
         names = sorted(name for name in _names(folder) if not name.startswith("."))
     except FileNotFoundError:
@@ -119,7 +124,7 @@ def held(folder: Path) -> str:
 
 
 def some(names: Sequence[str]) -> str:
-    """The first few of several names, and how many more there are."""
+    """The first few of several names, and how many more there are, for a message."""
     shown = [
         name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
         for name in names[:_SHOWN]
@@ -129,7 +134,7 @@ def some(names: Sequence[str]) -> str:
 
 
 def _near(root: Path, places: Iterable[str]) -> str:
-    """A hint where the folder above or one below has what was looked for."""
+    """A hint, for a message, where the folder above or one below has what was looked for."""
     wanted = list(places)
     try:
         below = [entry for entry in sorted(root.iterdir()) if entry.is_dir()]
@@ -149,14 +154,14 @@ def read_table(
     rest: str | None = None,
     header_lines: int = 1,
 ) -> pd.DataFrame:
-    """Columns of a table of text; every value is a str, white space around it removed.
+    """Reads columns of a table in a text file; every value is a str without white space around it.
 
     Args:
         path: the table, in UTF-8, with a header.
-        columns: which columns; with several header lines, names joined with a full stop
-            ("track.title").
-        delimiter: between two values.
-        rest: of the columns, the last of the table, of which a line may have several values: they
+        columns: names of the columns; with several header lines, joined by a full stop, as in
+            "track.title".
+        delimiter: what separates two values.
+        rest: name of the table's last column if lines may have several values for it, which then
             become a list.
         header_lines: how many lines the header has.
 
@@ -169,8 +174,8 @@ def read_table(
     missing = [column for column in columns if column not in names]
     if missing:
         raise InputError(
-            f"{path}: no column {', '.join(repr(name) for name in missing[:_SHOWN])}; needed: {some(columns)}; found: "
-            f"{some(names) or 'an empty file'}"
+            f"{path}: no column {', '.join(repr(name) for name in missing[:_SHOWN])}; needed: "
+            f"{some(columns)}; found: {some(names) or 'an empty file'}"
         )
     places = [names.index(column) for column in columns]
     values: list[list[str | list[str]]] = [[] for _ in columns]
@@ -192,7 +197,7 @@ def read_table(
 
 
 def _lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, values) of each line that is not blank."""
+    """(line number, values) of each line of a table that is not blank."""
     limit = csv.field_size_limit(_LONGEST_FIELD)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -217,20 +222,19 @@ def locate(
     progress: Progress,
     endings: Sequence[str] = ("",),
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Paths of audio files below whichever of several folders has most of them.
+    """Finds audio files in whichever of several folders has most of them.
 
-    Files that are not there keep their path, so that `prepare` lists each of them; here they are
-    counted.
+    Files that are missing have a path, too, so that `prepare` lists each of them.
 
     Args:
         root: the data set's root.
-        names: of the files, relative to the folder.
-        bases: the folders where they may be, relative to `root`; "" for the root itself.
+        names: names of the files, relative to the folder.
+        bases: the folders, relative to `root`; "" for the root itself.
         progress: called with (done, total) files.
-        endings: what may follow the names, where a data set is distributed in more than one format.
+        endings: what may follow the names, where a data set is distributed in several formats.
 
     Returns:
-        (paths relative to `root` in the order of `names`, a note on the missing ones or none).
+        (paths relative to `root`, in the order of `names`; a note on missing files, or nothing).
 
     Raises:
         InputError: none of the files is in any of the folders.
@@ -260,7 +264,8 @@ def locate(
             _below(base, name) + ending for base, ending in layouts for name in names[:_PROBED]
         ]
         raise InputError(
-            f"{root}: none of the {len(names)} audio files; looked for {looked}; {held(root)}{_near(root, wanted)}"
+            f"{root}: none of the {len(names)} audio files; looked for {looked}; {held(root)}"
+            f"{_near(root, wanted)}"
         )
     progress(len(names), len(names))
     if most == len(names):
@@ -272,16 +277,26 @@ def locate(
 
 
 def _below(base: str, name: str) -> str:
+    """A name below a folder, either of them relative to the root."""
     return f"{base}/{name}" if base else name
 
 
 def _names(folder: Path) -> frozenset[str]:
+    """Names in a folder.
+
+    Raises:
+        OSError: it is missing or cannot be read.
+    """
     with os.scandir(folder) as entries:
         return frozenset(entry.name for entry in entries)
 
 
 def _listed(folder: Path) -> frozenset[str]:
-    """Names in a folder; none where it is not there."""
+    """Names in a folder; none where there is no such folder.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         return _names(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -293,11 +308,18 @@ def _listed(folder: Path) -> frozenset[str]:
 
 
 def shared_groups(tracks: pd.DataFrame, what: str, column: str = "group") -> tuple[str, ...]:
-    """A note on how many groups have tracks in more than one split, or none."""
+    """A note on how many groups have tracks in more than one split, or nothing where none has.
+
+    Args:
+        tracks: of a manifest.
+        what: what the groups are, in the plural, such as "artists".
+        column: of the groups.
+    """
     splits = tracks[tracks["split"] != ""].groupby(column)["split"].nunique()
     shared = int((splits > 1).sum())
     if not shared:
         return ()
     return (
-        f"{shared} of {len(splits)} {what} have tracks in more than one split: scores may be too high",
+        f"{shared} of {len(splits)} {what} have tracks in more than one split: scores may be too "
+        "high",
     )

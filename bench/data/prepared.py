@@ -1,6 +1,7 @@
-"""A prepared data set: what `prepare` writes beside the samples, and opening it all again.
+"""A prepared data set, opened: its tracks, labels and facts, and the store of its samples.
 
-A million tracks open in a second: samples, index and labels are mapped into memory, not read.
+A data set of a million tracks opens in a second: samples, index and labels are mapped into memory,
+not read.
 """
 
 from dataclasses import dataclass
@@ -23,11 +24,10 @@ class Prepared:
     """A prepared data set.
 
     Attributes:
-        tracks: the manifest's rows of the tracks that could be read, but for their tags, which are
-            in `labels`.
-        audio: their samples, in the same order.
+        tracks: the manifest's rows for the tracks that could be read, without the tags.
+        audio: the samples of the tracks, in the same order.
         tags: names of the outputs.
-        labels: (tracks, tags) bool, mapped from the disk.
+        labels: (tracks, tags) bool, mapped from the disk: which tags each track has.
         facts: what `data.json` holds: data_hash, tracks_hash, kind, split_name, sample_rate,
             tracks, left_out, notes.
     """
@@ -40,21 +40,18 @@ class Prepared:
 
     @property
     def kind(self) -> Literal["tags", "classes"]:
-        """Whether a track has several tags or one class."""
+        """Whether a track has several tags ("tags") or one class ("classes")."""
         return "classes" if self.facts["kind"] == "classes" else "tags"
 
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Places of the tracks of one split, or of all with "all"."""
-        wanted = (
-            np.ones(len(self.tracks), bool)
-            if split == "all"
-            else (self.tracks["split"] == split).to_numpy()
-        )
-        return np.flatnonzero(wanted)
+        """Places of the tracks of one split; of all tracks for "all"."""
+        if split == "all":
+            return np.arange(len(self.tracks))
+        return np.flatnonzero((self.tracks["split"] == split).to_numpy())
 
 
 def open_prepared(folder: Path) -> Prepared:
-    """Opens a product of `prepare`."""
+    """Opens the folder that the stage "prepare" has made."""
     facts = read_json(folder / "data.json")
     path = folder / "manifest.parquet"
     columns = [name for name in pyarrow.parquet.read_schema(path).names if name not in _NOT_OPENED]
@@ -64,9 +61,9 @@ def open_prepared(folder: Path) -> Prepared:
 
 
 def _mapped(path: Path) -> NDArray[Any]:
+    """An array in a file, mapped into memory."""
     try:
-        return np.asarray(
-            np.load(path, mmap_mode="c")
-        )  # torch warns of arrays that cannot be written
+        # Copy-on-write: torch warns of arrays that cannot be written.
+        return np.asarray(np.load(path, mmap_mode="c"))
     except ValueError:  # an array of no elements cannot be mapped
         return np.asarray(np.load(path))

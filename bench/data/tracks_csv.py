@@ -1,4 +1,8 @@
-"""Any CSV as a data set: `path` (relative to it) and `label` or `tags`, optionally `split`, `group`, `track_id`."""
+"""Any CSV as a data set, with one row a track.
+
+Its columns are `path` (relative to the CSV), one of `label` and `tags`, and optionally `split`,
+`group` and `track_id`.
+"""
 
 import csv
 import hashlib
@@ -14,23 +18,23 @@ import pandas as pd
 from bench.data.decode import file_status
 from bench.data.manifest import SPLITS, InputError, Manifest, Settings, generator
 
+# What a split may be called in a CSV -> its name in the harness.
 _SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "valid": "valid",
-    "validation": "valid",
-    "val": "valid",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "validation", "val", "dev"), "valid"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    "": "",
 }
-_SPLIT_NAMES |= {"dev": "valid", "test": "test", "testing": "test", "": ""}
-_SHARES = {"train": 0.7, "valid": 0.1, "test": 0.2}
+_SHARES = {"train": 0.7, "valid": 0.1, "test": 0.2}  # of a split that is drawn
 Row = dict[str, str]
+"""Column -> value."""
 
 
 class CsvSettings(Settings):
     """Settings of a data set given as a CSV.
 
     Attributes:
-        split_seed: of the split that is drawn where the CSV has none.
+        split_seed: seed of the split that is drawn where the CSV has none.
     """
 
     split_seed: int = 0
@@ -38,10 +42,13 @@ class CsvSettings(Settings):
 
 @cache
 def fingerprint(path: Path) -> str:
-    """Digest of the CSV's bytes and of the size and time of every file that it names.
+    """Digest of the CSV's bytes and of the size and modification time of every file that it names.
 
-    No audio is read. Every key of every cell asks for it, so the files are looked at once;
-    `fingerprint.cache_clear()` looks again.
+    No audio is read. The keys of all cells need it, so the files are looked at once a process;
+    `fingerprint.cache_clear()` makes the next call look again.
+
+    Raises:
+        InputError: the CSV cannot be read.
     """
     rows = _read(path)
     digest = hashlib.sha256(path.read_bytes())
@@ -58,25 +65,28 @@ def fingerprint(path: Path) -> str:
 
 
 def manifest(path: Path, settings: CsvSettings) -> Manifest:
-    """Reads a CSV as a manifest; draws a seeded, group-aware split where there is none.
+    """Reads a CSV as a manifest.
+
+    Where it has no split, one is drawn in which no group is in two splits.
 
     Raises:
-        InputError: the CSV is missing, empty, lacks a column, or contradicts itself; with the row.
+        InputError: the CSV is missing, empty, lacks a column, or contradicts itself; names the row.
     """
     rows = _read(path)
     kind: Literal["tags", "classes"] = "classes" if "label" in rows[0] else "tags"
     labels = [_labels(row, kind, path, line) for line, row in enumerate(rows, start=2)]
     tags = tuple(sorted({label for several in labels for label in several}))
-    if len(tags) < (2 if kind == "classes" else 1):
+    fewest = 2 if kind == "classes" else 1
+    if len(tags) < fewest:
         raise InputError(
-            f"{path}: {len(tags)} different {kind} in all; a comparison needs at least {2 if kind == 'classes' else 1}"
+            f"{path}: {len(tags)} different {kind} in all; a comparison needs at least {fewest}"
         )
     tracks = pd.DataFrame({
         "track_id": [row.get("track_id") or row["path"] for row in rows],
         "path": [row["path"] for row in rows],
         "split": [_SPLIT_NAMES.get(row.get("split", "").strip().lower(), "?") for row in rows],
         "tags": labels,
-        "group": [row.get("group") or f"track:{row.get('track_id') or row['path']}" for row in rows],
+        "group": [_group(row) for row in rows],
     })  # fmt: skip
     for column in rows[0]:
         if column not in tracks and column not in ("label", ""):
@@ -86,10 +96,21 @@ def manifest(path: Path, settings: CsvSettings) -> Manifest:
     return Manifest(tracks, tags, kind, split_name, tuple(notes))
 
 
+def _group(row: Row) -> str:
+    """The group of a track, which is itself where the CSV names none."""
+    return row.get("group") or f"track:{row.get('track_id') or row['path']}"
+
+
 def _read(path: Path) -> list[Row]:
+    """The rows of a CSV, without white space around names and values.
+
+    Raises:
+        InputError: it is missing, no CSV, empty, or lacks a column.
+    """
     if file_status(path) is None:
         raise InputError(
-            f"no such file: {path} (a data set is a name of `bench list datasets` or the path of a CSV)"
+            f"no such file: {path} (a data set is a name of `bench list datasets` or the path of a "
+            "CSV)"
         )
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -116,7 +137,10 @@ def _read(path: Path) -> list[Row]:
     if len(set(columns)) < len(columns):
         raise InputError(f"{path}: a column stands twice: {', '.join(columns)}")
     if "path" not in columns or ("label" in columns) == ("tags" in columns):
-        needed = "a column 'path' and one of 'label' (one class a track) and 'tags' (several, with | between)"
+        needed = (
+            "a column 'path' and one of 'label' (one class a track) and 'tags' (several, with | "
+            "between)"
+        )
         raise InputError(f"{path}: needed are {needed}; found: {', '.join(columns)}")
     if not rows:
         raise InputError(f"{path}: a header but no tracks")
@@ -124,6 +148,7 @@ def _read(path: Path) -> list[Row]:
 
 
 def _labels(row: Row, kind: str, path: Path, line: int) -> list[str]:
+    """The tags of a row, or its one class; `path` and `line` are for messages."""
     if not row["path"]:
         raise InputError(f"{path}, line {line}: no path")
     if kind == "tags":
@@ -134,6 +159,13 @@ def _labels(row: Row, kind: str, path: Path, line: int) -> list[str]:
 
 
 def _check_tracks(tracks: pd.DataFrame, rows: list[Row], path: Path) -> None:
+    """Refuses unknown or missing splits, and tracks that are listed twice.
+
+    Args:
+        tracks: of the manifest, with "?" for an unknown split.
+        rows: of the CSV, in the same order.
+        path: of the CSV, for messages.
+    """
     wrong = tracks.index[tracks["split"] == "?"]
     if len(wrong):
         given = rows[wrong[0]]["split"]
@@ -146,13 +178,14 @@ def _check_tracks(tracks: pd.DataFrame, rows: list[Row], path: Path) -> None:
         and empty.size < len(tracks)
     ):
         raise InputError(f"{path}, line {empty[0] + 2}: no split, while other tracks have one")
-    # One file has many spellings: a.wav, ./a.wav.
+    # The same file can be written as a.wav and as ./a.wav.
     same = {"track_id": tracks["track_id"], "path": tracks["path"].map(os.path.normpath)}
     for column, values in same.items():
         splits = tracks.groupby(values)["split"].nunique()
         if (splits > 1).any():
             raise InputError(
-                f"{path}: {column} '{splits.index[splits > 1][0]}' stands in two splits; a track belongs to one"
+                f"{path}: {column} '{splits.index[splits > 1][0]}' stands in two splits; a track "
+                "belongs to one"
             )
         twice = np.flatnonzero(values.duplicated())
         if twice.size:
@@ -163,7 +196,11 @@ def _check_tracks(tracks: pd.DataFrame, rows: list[Row], path: Path) -> None:
 def _complete_split(tracks: pd.DataFrame, seed: int) -> tuple[str, list[str]]:
     """Draws what is missing of the split, in place.
 
-    Returns the split's name and what the user should know.
+    Returns:
+        (name of the split, notes for the user).
+
+    Raises:
+        InputError: the CSV's split has no train or no test tracks, or too few groups to draw from.
     """
     present = set(tracks["split"])
     if present == {""}:
@@ -174,7 +211,8 @@ def _complete_split(tracks: pd.DataFrame, seed: int) -> tuple[str, list[str]]:
     missing = sorted({"train", "test"} - present)
     if missing:
         raise InputError(
-            f"the CSV's split has no {' and no '.join(missing)} tracks; give some, or leave it out and one is drawn"
+            f"the CSV's split has no {' and no '.join(missing)} tracks; give some, or leave it out "
+            "and one is drawn"
         )
     notes = []
     shared = tracks.groupby("group")["split"].nunique()
@@ -193,7 +231,22 @@ def _complete_split(tracks: pd.DataFrame, seed: int) -> tuple[str, list[str]]:
 
 
 def _draw(tracks: pd.DataFrame, shares: dict[str, float], seed: int) -> list[str]:
-    """Deals whole groups to splits: each to the split that lacks most of the group's tags, then most tracks."""
+    """Draws a split of whole groups, in which tags and tracks have about the splits' shares.
+
+    Groups are taken in random order. Each goes to the split that lacks most of the group's tags;
+    of equal ones, to that which lacks most tracks.
+
+    Args:
+        tracks: with the columns `group` and `tags`.
+        shares: name of each split -> its share of the tracks.
+        seed: of the order of the groups.
+
+    Returns:
+        The split of each track.
+
+    Raises:
+        InputError: there are too few groups, or too unequal ones, for every split to have one.
+    """
     members: dict[str, list[int]] = defaultdict(list)
     for place, group in enumerate(tracks["group"]):
         members[group].append(place)
@@ -208,23 +261,19 @@ def _draw(tracks: pd.DataFrame, shares: dict[str, float], seed: int) -> list[str
     dealt = [""] * len(tracks)
     groups = sorted(members)
     for place in generator(seed, "csv split").permutation(len(groups)):
-        own = members[groups[place]]
-        tags = Counter(tag for index in own for tag in labels[index])
-
-        def need(split: str) -> tuple[float, float]:
+        group = members[groups[place]]
+        tags = Counter(tag for index in group for tag in labels[index])
+        needs: dict[str, tuple[float, float]] = {}
+        for split, share in shares.items():
             lack = sum(
-                number * (shares[split] - counts[split][tag] / totals[tag])
-                for tag, number in tags.items()
-            )  # noqa: B023
-            return (
-                lack / max(1, sum(tags.values())) / shares[split],
-                1 - sizes[split] / (shares[split] * len(tracks)),
-            )  # noqa: B023
-
-        chosen = max(shares, key=need)
+                number * (share - counts[split][tag] / totals[tag]) for tag, number in tags.items()
+            )
+            tags_lacking = lack / max(1, sum(tags.values())) / share
+            needs[split] = tags_lacking, 1 - sizes[split] / (share * len(tracks))
+        chosen = max(shares, key=needs.__getitem__)
         counts[chosen].update(tags)
-        sizes[chosen] += len(own)
-        for index in own:
+        sizes[chosen] += len(group)
+        for index in group:
             dealt[index] = chosen
     if not all(sizes.values()):
         raise InputError(

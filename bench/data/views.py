@@ -1,4 +1,4 @@
-"""Views: segments of tracks, a function of (seed, step, index) alone, whatever was drawn before and by whom."""
+"""Views: segments of tracks that are drawn as a function of (seed, step, index) alone."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Views:
 
     Attributes:
         waveforms: (views, items, samples) int16.
-        rows: (items,) which track of the data set each item is.
+        rows: (items,) place in the data set of the track of each item.
     """
 
     waveforms: NDArray[np.int16]
@@ -28,11 +28,11 @@ class ViewSampler:
     """Cuts views from the tracks of a store.
 
     Attributes:
-        batch_size: tracks a batch.
+        batch_size: items of a batch.
         sample_rate: in Hz.
-        short: tracks shorter than one view; they are repeated to length.
-        tight: tracks too short for two segments the stated gap apart; theirs lie as far apart as
-            they can.
+        short: how many tracks are shorter than one view; they are repeated to its length.
+        tight: how many tracks are too short for two segments that keep the gap; their segments lie
+            as far apart as possible.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class ViewSampler:
         spec: ViewsSpec,
         seed: int,
     ) -> None:
-        """Plans the views; reads no audio.
+        """Takes the settings; reads no audio.
 
         Args:
             store: the audio.
-            rows: tracks to draw from.
+            rows: places of the tracks to draw from.
             seconds: length of a view.
-            views: views of each track, 1 or 2.
-            batch_size: tracks a batch; no track stands twice in one batch unless there are fewer
-                than that.
+            views: number of views of each track, 1 or 2.
+            batch_size: items of a batch; no track is twice in one batch unless there are fewer
+                tracks than items.
             spec: how segments are placed.
             seed: of everything that is drawn.
         """
@@ -70,13 +70,13 @@ class ViewSampler:
         self.tight = int((frames < apart).sum()) if views == 2 and spec.mode == "segments" else 0
 
     def batch(self, step: int, part: Part | None = None) -> Views:
-        """The batch of one step.
+        """Draws and reads the batch of one step.
 
-        Every track comes once before any comes again (the rest of an epoch is dropped).
+        In an epoch every track comes once at most; tracks that do not fill a batch are dropped.
 
         Args:
-            step: which.
-            part: the items that are read, if not all.
+            step: optimiser step, from 0.
+            part: which items of the batch are read; None for all.
         """
         first, end = (part.first, part.end) if part else (0, self.batch_size)
         per_epoch = len(self._rows) // self.batch_size
@@ -93,13 +93,13 @@ class ViewSampler:
     def _starts(self, frames: int, uniform: NDArray[np.float64]) -> list[int]:
         """First samples of the views in a track of `frames`, from three uniform numbers."""
         slack = frames - self._samples
-        if slack < 0:  # shorter than a view: repeated without end, so any start is one
+        if slack < 0:  # a track shorter than a view is repeated, so it may begin anywhere
             starts = [int(number * frames) for number in uniform[:2]]
         elif self._views == 1 or self._spec.mode != "segments":
             starts = [int(number * (slack + 1)) for number in uniform[:2]]
         else:
-            # Uniform over all ordered pairs that keep the distance; a short track keeps what it
-            # can.
+            # Uniform over all ordered pairs of starts that keep the distance; in a short track, the
+            # largest distance that it has room for.
             apart = min(self._samples + self._gap, slack)
             low, high = sorted(int(number * (slack - apart + 1)) for number in uniform[:2])
             starts = [low, high + apart]
@@ -111,9 +111,13 @@ class ViewSampler:
 
 
 def segment_starts(frames: int, samples: int) -> list[int]:
-    """First samples of the non-overlapping segments of a track, in order; one segment at least.
+    """First samples of the non-overlapping segments of a track, in order; at least one.
 
-    A rest shorter than a segment at the track's end is not embedded; a track shorter than one is
-    repeated to length.
+    What is left at the end and is shorter than a segment is not embedded. A track shorter than a
+    segment is to be repeated to its length.
+
+    Args:
+        frames: length of the track, in samples.
+        samples: length of a segment, in samples.
     """
     return [place * samples for place in range(max(1, frames // samples))]
