@@ -1,1 +1,1 @@
-"""What every part uses: errors, stored products, plug-ins by name, progress, random numbers."""
+"""What every part of the package uses: errors, stored products, plug-ins, progress, randomness."""

@@ -1,7 +1,7 @@
-"""Methods, data sets, encoders and recipes by name.
+"""Finds plug-ins by name: methods, data sets, encoders and recipes.
 
-The file's name is the registration; there is no central list. Plug-ins are looked for in
-`methods/`, `datasets/`, `encoders/` and `recipes/` of every folder of `bench.__path__` (the
+A plug-in is registered by the name of its file; there is no central list. Plug-ins are looked for
+in `methods/`, `datasets/`, `encoders/` and `recipes/` of every folder of `bench.__path__` (the
 package, the checkout, `--plugins` folders) and among the entry points `pretext_bench.methods` and
 so on. Listing and describing read the files without importing them, since importing torch and
 lightly takes seconds.
@@ -31,9 +31,9 @@ class Found:
 
     Attributes:
         kind: one of KINDS.
-        name: its file's name without the ending.
+        name: name of its file without the ending, or of its entry point.
         path: its file, or the `__init__.py` of its package.
-        module: what to import; empty for recipes.
+        module: dotted name of the module to import; "" for recipes.
     """
 
     kind: str
@@ -43,14 +43,18 @@ class Found:
 
 
 def add_plugins(folder: Path) -> None:
-    """Makes the plug-ins under `folder` known to this process and to the workers that it starts.
+    """Makes the plug-ins in a folder known to this process and to the workers that it starts.
+
+    Args:
+        folder: holds methods/, datasets/, encoders/ or recipes/.
 
     Raises:
         InputError: the folder does not exist or holds none of the four sub-folders.
     """
     if not any((folder / kind).is_dir() for kind in KINDS):
         raise InputError(
-            f"--plugins {folder}: expected a folder that holds methods/, datasets/, encoders/ or recipes/"
+            f"--plugins {folder}: expected a folder that holds methods/, datasets/, "
+            "encoders/ or recipes/"
         )
     resolved = str(folder.resolve())
     if resolved not in bench.__path__:
@@ -62,7 +66,12 @@ def add_plugins(folder: Path) -> None:
 
 @cache
 def _all(kind: str) -> dict[str, Found]:
-    found: dict[str, Found] = {}
+    """Every plug-in of a kind, by name.
+
+    Raises:
+        InputError: two have one name, or an entry point names a module that is not there.
+    """
+    plug_ins: dict[str, Found] = {}
     ending = ".toml" if kind == "recipes" else ".py"
     for base in map(Path, bench.__path__):
         files = [
@@ -73,37 +82,45 @@ def _all(kind: str) -> dict[str, Found]:
         packages = sorted((base / kind).glob("*/__init__.py")) if kind != "recipes" else []
         for path in [*files, *packages]:
             name = path.parent.name if path.name == "__init__.py" else path.stem
-            _add(
-                found, Found(kind, name, path, "" if kind == "recipes" else f"bench.{kind}.{name}")
-            )
+            module = "" if kind == "recipes" else f"bench.{kind}.{name}"
+            _add(plug_ins, Found(kind, name, path, module))
     for point in entry_points(group=f"pretext_bench.{kind}"):
         spec = importlib.util.find_spec(point.value)
         if spec is None or spec.origin is None:
             raise InputError(
-                f"entry point '{point.name}' of pretext_bench.{kind} names '{point.value}', which is not there"
+                f"entry point '{point.name}' of pretext_bench.{kind} names '{point.value}', "
+                "which is not there"
             )
-        _add(found, Found(kind, point.name, Path(spec.origin), point.value))
-    return found
+        _add(plug_ins, Found(kind, point.name, Path(spec.origin), point.value))
+    return plug_ins
 
 
-def _add(found: dict[str, Found], new: Found) -> None:
-    if new.name in found:
-        raise InputError(
-            f"two {new.kind} are called '{new.name}': {found[new.name].path} and {new.path}; rename one"
-        )
-    found[new.name] = new
+def _add(plug_ins: dict[str, Found], new: Found) -> None:
+    """Adds a plug-in to those of its kind; two of one name are an error."""
+    if new.name in plug_ins:
+        paths = f"{plug_ins[new.name].path} and {new.path}"
+        raise InputError(f"two {new.kind} are called '{new.name}': {paths}; rename one")
+    plug_ins[new.name] = new
 
 
 def names(kind: str) -> list[str]:
-    """All names of one kind, sorted."""
+    """The names of all plug-ins of a kind, sorted.
+
+    Args:
+        kind: one of KINDS.
+    """
     return sorted(_all(kind))
 
 
 def find(kind: str, name: str) -> Found:
-    """The plug-in of that name.
+    """Finds a plug-in by its name.
+
+    Args:
+        kind: one of KINDS.
+        name: of the plug-in.
 
     Raises:
-        InputError: there is none; the nearest name is suggested.
+        InputError: there is none of that name; the most similar name is suggested.
     """
     if name not in _all(kind):
         raise unknown(kind.removesuffix("s"), name, names(kind))
@@ -111,55 +128,69 @@ def find(kind: str, name: str) -> Found:
 
 
 def describe(kind: str, name: str) -> dict[str, Any]:
-    """The first line of a plug-in's docstring as "summary", and its literal constants, without importing it."""
+    """Reads what a plug-in says of itself, without importing it.
+
+    Args:
+        kind: one of KINDS.
+        name: of the plug-in.
+
+    Returns:
+        The first line of its docstring as "summary", and its literal constants by name; for a
+        recipe, its table [about].
+    """
     path = find(kind, name).path
     return dict(_described(kind, path, path.stat().st_mtime_ns))
 
 
 @cache
 def _described(kind: str, path: Path, _mtime_ns: int) -> dict[str, Any]:
-    """See `describe`: a plan of thousands of cells asks for the same few files, which are read once while unchanged."""
+    """`describe` for a file: a plan of thousands of cells asks for the same few files again."""
     try:
         text = path.read_text(encoding="utf-8")
         if kind == "recipes":
             about = tomllib.loads(text).get("about", {})
-            return (
-                {str(key): value for key, value in about.items()} if isinstance(about, dict) else {}
-            )
+            return dict(about) if isinstance(about, dict) else {}
         tree = ast.parse(text, filename=str(path))
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
-    found: dict[str, Any] = {"summary": (ast.get_docstring(tree) or "").partition("\n")[0]}
+    constants: dict[str, Any] = {"summary": (ast.get_docstring(tree) or "").partition("\n")[0]}
     for node in tree.body:
         if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
             continue
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
         if isinstance(target, ast.Name) and target.id.isupper():
             try:
-                found[target.id] = ast.literal_eval(node.value)
+                constants[target.id] = ast.literal_eval(node.value)
             except ValueError:
-                continue  # a constant that is computed is of no use to a reader of the file's text
-    return found
+                continue  # the value of a computed constant is not known without importing the file
+    return constants
 
 
 def load(kind: str, name: str) -> ModuleType:
-    """Imports a plug-in.
+    """Imports a plug-in, and checks that it has the parts that its contract asks for.
+
+    Args:
+        kind: "methods", "encoders" or "datasets".
+        name: of the plug-in.
 
     Raises:
         InputError: there is none of that name, it lacks a part of its contract, or a package that
-            it needs.
+            it needs is not installed.
     """
-    found = find(kind, name)
+    plug_in = find(kind, name)
     try:
-        module = importlib.import_module(found.module)
+        module = importlib.import_module(plug_in.module)
     except ModuleNotFoundError as error:
         if str(error.name).split(".")[0] == "bench":
-            raise InputError(f"{found.path} imports '{error.name}', which is not there") from error
+            raise InputError(
+                f"{plug_in.path} imports '{error.name}', which is not there"
+            ) from error
         raise InputError(
-            f"{kind.removesuffix('s')} '{name}' needs the package '{error.name}': pip install {error.name}"
+            f"{kind.removesuffix('s')} '{name}' needs the package '{error.name}': "
+            f"pip install {error.name}"
         ) from error
     wanted = {"methods": "Method", "encoders": "Encoder", "datasets": "manifest"}[kind]
     for part in ("Settings", wanted):
         if not hasattr(module, part):
-            raise InputError(f"{found.path} has no '{part}'; the contract of {kind} asks for it")
+            raise InputError(f"{plug_in.path} has no '{part}'; the contract of {kind} asks for it")
     return module

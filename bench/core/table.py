@@ -1,10 +1,11 @@
-"""A table as text, and how it is shown in a terminal or a pipe."""
+"""Tables of text, and how they are printed on a terminal or into a pipe."""
 
 import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-_PIPE_WIDTH = 180  # a file or a pipe has no width; a table that is cut there would lose numbers
+_PIPE_WIDTH = 180
+"""Characters a line in a file or a pipe, which have no width: a table cut there loses numbers."""
 
 
 @dataclass(frozen=True)
@@ -12,10 +13,11 @@ class Table:
     """A table as text.
 
     Attributes:
-        columns: headings.
-        rows: one list of texts a row.
-        notes: what a reader must know beside the numbers.
-        words: how many of the first columns hold words, set to the left; the others hold numbers.
+        columns: headings of the columns.
+        rows: the cells of each row, one text a column.
+        notes: lines below the table, with what a reader must know beside the numbers.
+        words: number of leading columns that hold words and are aligned to the left; the others
+            hold numbers.
     """
 
     columns: list[str]
@@ -25,14 +27,14 @@ class Table:
 
 
 def _width(drawn: Any) -> int:
-    """Characters that a table takes where nothing cuts it."""
+    """The width of a table in characters, where nothing cuts it."""
     from rich.console import Console
 
     return Console(width=10_000, markup=False).measure(drawn).maximum
 
 
 def show(table: Table) -> None:
-    """Prints a table on standard output; columns of numbers are never broken."""
+    """Prints a table on standard output; numbers are never cut or broken over lines."""
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
@@ -53,7 +55,7 @@ def show(table: Table) -> None:
     )
     drawn = draw(" [")
     if table.words < len(table.columns) and _width(drawn) > console.width:
-        drawn = draw("\n[")  # a narrow terminal: intervals below their values
+        drawn = draw("\n[")  # on a narrow terminal, intervals stand below their values
         console.width = max(console.width, _width(drawn))
     # Printed by Python, not by rich, which would end the process with status 1 when the reader has
     # gone (`| head`).

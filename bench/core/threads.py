@@ -1,4 +1,4 @@
-"""Work on several threads where each operation stays on one: what pays for many short operations."""
+"""Many short torch operations in parallel: several threads, of which each computes alone."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +13,13 @@ Result = TypeVar("Result")
 
 @contextmanager
 def one_thread(needed: bool = True) -> Iterator[None]:
-    """Keeps torch to one thread of the processor if `needed`, and leaves the number of threads as it was.
+    """Limits torch to one thread inside the `with` block; restores the number of threads after it.
 
-    Threads gain short operations little, and each operation waits for all threads, which takes a
-    hundred times longer than computing where other jobs want the cores.
+    Short operations gain little from several threads. Each operation waits for all of them, which
+    takes a hundred times longer than the computation where other jobs use the cores too.
+
+    Args:
+        needed: whether to limit the threads at all.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1 if needed else before)
@@ -27,10 +30,17 @@ def one_thread(needed: bool = True) -> Iterator[None]:
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """`[function(item) for item in items]` on as many threads as torch may use, each operation on one of them.
+    """Applies a function to items in parallel, on as many threads as torch may use.
 
-    Worth it where an item is many operations that release Python's lock. No result depends on the
-    number of threads.
+    Each call computes on one thread. That pays where a call consists of many operations that
+    release Python's global interpreter lock. No result depends on the number of threads.
+
+    Args:
+        function: computes the result of one item.
+        items: what it is applied to.
+
+    Returns:
+        The results in the order of the items.
     """
     threads = torch.get_num_threads()
     with one_thread():

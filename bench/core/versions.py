@@ -1,4 +1,4 @@
-"""Versions of what numbers depend on: the libraries, this package and its commit; and the time."""
+"""The versions of the libraries, of this package and of its commit, as products state them."""
 
 import subprocess
 from datetime import UTC, datetime
@@ -10,18 +10,22 @@ from typing import Any
 import bench
 
 _LIBRARIES = (
-    "torch", "torchaudio", "lightly", "numpy", "scipy", "soundfile", "soxr", "av", "pydantic", "symusic",
-)  # fmt: skip
+    *("torch", "torchaudio", "lightly", "numpy", "scipy"),
+    *("soundfile", "soxr", "av", "pydantic", "symusic"),
+)
 """Libraries whose versions are recorded."""
 COMPUTING = ("torch", "torchaudio", "lightly", "numpy", "scipy")
 """Libraries that training, embedding, probing and scoring compute with."""
 DECODING = ("numpy", "soundfile", "soxr", "av", "symusic")
-"""Libraries that make samples of audio files, or of scores."""
+"""Libraries that make samples of audio files, or of musical scores."""
 
 
 @cache
 def library_versions() -> dict[str, str]:
-    """The installed versions of the libraries that numbers depend on; none of them is imported."""
+    """The installed versions of the libraries that numbers depend on, by name.
+
+    None of the libraries is imported; those that are not installed are left out.
+    """
     versions = {}
     for name in _LIBRARIES:
         try:
@@ -32,14 +36,18 @@ def library_versions() -> dict[str, str]:
 
 
 def differing(before: dict[str, str], now: dict[str, str], names: tuple[str, ...]) -> list[str]:
-    """Libraries of another major or minor version, such as "torch 2.11.0 (here 2.14.1)".
+    """The libraries whose major or minor version differs.
 
-    A library that one of the two lacks does not count: whether it takes part depends on the files.
+    A library that is on one side only does not count, since some libraries take part only where
+    certain files are read.
 
     Args:
         before: versions under which something was made.
         now: versions that are installed.
-        names: the libraries to look at.
+        names: the libraries to compare.
+
+    Returns:
+        One text a library, such as "torch 2.11.0 (here 2.14.1)".
     """
     return [
         f"{name} {before[name]} (here {now[name]})"
@@ -49,17 +57,21 @@ def differing(before: dict[str, str], now: dict[str, str], names: tuple[str, ...
 
 
 def _series(version_: str) -> tuple[str, ...]:
-    """Major and minor version."""
+    """The major and the minor version."""
     return tuple(version_.split("+")[0].split(".")[:2])
 
 
 def now() -> str:
-    """The time in UTC, as results state it."""
+    """The time in UTC, to the second, as results state it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def code_version() -> dict[str, Any]:
-    """Version of the package, the commit of its checkout, and whether the checkout has changes."""
+    """The version of this package, its commit, and whether there are uncommitted changes.
+
+    Returns:
+        "version", "commit" and "changed"; the last two are None outside a checkout.
+    """
     root = Path(bench.__file__).resolve().parent.parent
     code: dict[str, Any] = {"version": bench.__version__, "commit": None, "changed": None}
     if (root / ".git").exists():
@@ -70,6 +82,7 @@ def code_version() -> dict[str, Any]:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
+    """What git prints; None where it fails or is not installed."""
     command = ["git", "-C", str(root), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

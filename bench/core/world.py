@@ -1,9 +1,9 @@
-"""Which of several processes this one is, and which part of a batch is its own.
+"""The rank of this process among those that train together, and its part of each batch.
 
-Light: read before torch is loaded. Pretraining runs in as many processes as a launcher starts
-(`torchrun`, Slurm tasks), one a GPU. They share every batch: its items, what is drawn for each of
-them, its statistics and its gradient are those of one process with the whole batch, so that a
-product does not depend on how many there were.
+Pretraining runs in as many processes as a launcher starts (`torchrun`, Slurm tasks), one a GPU.
+They share every batch: its items, the random numbers drawn for each item, its statistics and its
+gradient are those of one process with the whole batch, so that no product depends on the number of
+processes. This module is read before torch is loaded, and does not import it.
 """
 
 import os
@@ -16,12 +16,12 @@ from bench.core.errors import InputError
 
 @dataclass(frozen=True)
 class Part:
-    """Some items of a batch, one after the other.
+    """A contiguous part of a batch.
 
     Attributes:
-        first: place of the first of them in the batch.
-        end: place behind the last of them.
-        batch: items of the whole batch.
+        first: index of its first item in the batch.
+        end: index behind its last item.
+        batch: number of items in the whole batch.
     """
 
     first: int
@@ -34,9 +34,9 @@ class World:
     """This process among those that train together.
 
     Attributes:
-        rank: its number, from 0; the process 0 is the one that writes.
-        size: how many there are.
-        local_rank: its number among those of its machine, which chooses its GPU.
+        rank: number of the process, from 0; process 0 alone writes products.
+        size: number of processes.
+        local_rank: number of the process among those on its machine; it chooses the GPU.
     """
 
     rank: int = 0
@@ -45,13 +45,19 @@ class World:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "World":
-        """What a launcher says, in the names that torchrun gives: RANK, WORLD_SIZE, LOCAL_RANK.
+        """Reads what the launcher set: RANK, WORLD_SIZE and LOCAL_RANK, torchrun's names.
 
-        Slurm's own names are not read: `srun -n 4 bench run --seed $SLURM_PROCID` is four runs, and
-        stays that.
+        Slurm's own variables are not read, since `srun -n 4 bench run --seed $SLURM_PROCID` means
+        four separate runs.
+
+        Args:
+            environment: the environment variables.
+
+        Returns:
+            This process; a world of one where nothing is set.
 
         Raises:
-            InputError: they do not fit each other.
+            InputError: the variables contradict each other, or one is not a whole number.
         """
         size = _number(environment, "WORLD_SIZE", 1)
         if size <= 1:
@@ -61,20 +67,25 @@ class World:
         ]
         if missing:
             raise InputError(
-                f"WORLD_SIZE is {size}, but {missing[0]} is not set: start with torchrun, or unset both"
+                f"WORLD_SIZE is {size}, but {missing[0]} is not set: "
+                "start with torchrun, or unset both"
             )
         rank = _number(environment, "RANK", 0)
         if not 0 <= rank < size:
             raise InputError(
-                f"RANK {rank}: of {size} processes (WORLD_SIZE) the last one has the number {size - 1}"
+                f"RANK {rank}: of {size} processes (WORLD_SIZE) "
+                f"the last one has the number {size - 1}"
             )
         return cls(rank, size, _number(environment, "LOCAL_RANK", rank))
 
     def part(self, batch: int) -> Part:
-        """The items of a batch that are this process's own.
+        """The part of a batch that this process works on.
+
+        Args:
+            batch: number of items in the whole batch.
 
         Raises:
-            InputError: the processes cannot have equally many.
+            InputError: the batch cannot be shared equally.
         """
         if batch % self.size:
             near = max(1, round(batch / self.size)) * self.size
@@ -87,9 +98,13 @@ class World:
 
 
 def end_process(status: int) -> None:
-    """Ends a process that had joined others, without what Python does at an end.
+    """Ends a process that trained with others, without Python's own clean-up.
 
-    Gloo's threads are not joined: where one still runs, a plain exit is an abort now and then.
+    torch's Gloo backend leaves threads behind that nobody joins. Where one still runs, a plain exit
+    aborts now and then.
+
+    Args:
+        status: exit status.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -97,6 +112,7 @@ def end_process(status: int) -> None:
 
 
 def _number(environment: Mapping[str, str], name: str, otherwise: int) -> int:
+    """A variable of the environment as a whole number; `otherwise` where it is not set."""
     try:
         return int(environment.get(name, otherwise))
     except ValueError as error:
