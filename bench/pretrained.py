@@ -1,18 +1,16 @@
-"""Frozen encoders that `bench export` wrote, for use elsewhere.
-
-Needs none of the harness's training code.
+"""Loads frozen encoders that `bench export` wrote, without the harness's training code.
 
     from bench.pretrained import load
     model = load("DIR")
-    vectors = model.embed("song.mp3")  # (segments, width); vectors.mean(axis=0) is the track's embedding
+    vectors = model.embed("song.mp3")  # (segments, width)
+    vectors.mean(axis=0)  # the track's embedding
 
-Nothing in a folder is run: `config.json` names an encoder of this package (or of a plug-in),
+No code in the folder is run: `config.json` names an encoder of this package (or of a plug-in),
 `model.safetensors` holds its tensors, and every tensor is checked against its checksum.
 """
 
 import hashlib
 import json
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -29,26 +27,27 @@ from bench.core.errors import InputError
 from bench.data.audio_files import UnreadableError
 from bench.data.decode import decode
 from bench.data.frontend import build_frontend, to_waveform
+from bench.data.pcm import excerpt
 from bench.data.views import segment_starts
 from bench.encoders import Encoder, encode
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-_SEGMENTS = 64  # encoded at a time, as in `bench.stages.embed.segments`
-_NAMED = 3  # tensors that a message names
+_SEGMENTS = 64  # segments that are encoded together, as in `bench.stages.embed.segments`
+_NAMED = 3  # tensors that are named in a message
 
 
 class Pretrained(nn.Module):
     """A frozen encoder with its front end.
 
     Attributes:
-        config: what `config.json` says.
-        tags: names of the classifier's outputs, and of what the scores of the model card are of.
-        sample_rate: of the waveform, in Hz.
+        config: the content of `config.json`.
+        tags: names of the classifier's outputs, which the scores of the model card are of, too.
+        sample_rate: of the waveforms, in Hz.
         seconds: length of a segment, in seconds.
         samples: length of a segment, in samples.
-        width: of an embedding.
-        classifier: (batch, width) -> (batch, tags) logits, of methods that learn one end to end;
+        width: length of an embedding.
+        classifier: (batch, width) -> (batch, tags) logits, of a method that learns one end to end;
             else None.
     """
 
@@ -59,7 +58,7 @@ class Pretrained(nn.Module):
         encoder: Encoder,
         classifier: nn.Module | None,
     ):
-        """Joins the parts; `load` makes them."""
+        """Puts the parts together; use `load` to make them."""
         super().__init__()
         self.config, self.tags = config, tags
         self.sample_rate, self.seconds = int(config["sample_rate"]), float(config["seconds"])
@@ -70,14 +69,15 @@ class Pretrained(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(batch, samples) waveform in [-1, 1] at `sample_rate` -> (batch, width).
+        """(batch, samples) waveforms in [-1, 1] at `sample_rate` -> (batch, width) embeddings.
 
         Raises:
             ValueError: the waveform has another shape.
         """
         if waveform.ndim != 2 or waveform.shape[1] != self.samples:
             raise ValueError(
-                f"expected (batch, {self.samples}), {self.seconds:g} s; found {tuple(waveform.shape)}"
+                f"expected (batch, {self.samples}), {self.seconds:g} s; found "
+                f"{tuple(waveform.shape)}"
             )
         embedding: Tensor = self.encoder(self.frontend(waveform))
         return embedding
@@ -85,8 +85,11 @@ class Pretrained(nn.Module):
     def embed(self, path: str | Path) -> NDArray[np.float32]:
         """Embeds the non-overlapping segments of an audio file.
 
-        (segments, width), at least one segment. A rest shorter than a segment is left out, a
-        shorter file is repeated to length.
+        What is left at the end and is shorter than a segment is left out; a file shorter than a
+        segment is repeated to its length.
+
+        Returns:
+            (segments, width), at least one segment.
 
         Raises:
             InputError: the file cannot be read; says why.
@@ -99,12 +102,10 @@ class Pretrained(nn.Module):
 
     @torch.no_grad()
     def embed_all(self, tracks: Iterable[NDArray[np.int16]]) -> Iterator[NDArray[np.float32]]:
-        """The segments' embeddings of many tracks, in order.
-
-        Segments of several tracks are encoded together.
+        """Embeds the segments of many tracks; those of several tracks are encoded together.
 
         Args:
-            tracks: (frames,) int16 each, mono at `sample_rate`; taken one by one.
+            tracks: (frames,) int16 each, mono at `sample_rate`; read one by one.
 
         Yields:
             (segments, width) of each track.
@@ -117,7 +118,7 @@ class Pretrained(nn.Module):
             starts = segment_starts(min(len(track), limit or len(track)), self.samples)
             counts.append(len(starts))
             for start in starts:
-                waiting.append(_cut(track, start, self.samples))
+                waiting.append(excerpt(track, start, self.samples))
                 if len(waiting) == _SEGMENTS:
                     vectors.extend(self._encoded(waiting))
                     waiting = []
@@ -129,16 +130,15 @@ class Pretrained(nn.Module):
             yield np.stack([vectors.popleft() for _ in range(count)])
 
     def _encoded(self, segments: list[NDArray[np.int16]]) -> NDArray[np.float32]:
+        """Segments of (samples,) each -> (segments, width)."""
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
-        embedded = encode(
-            self.encoder,
-            self.frontend(to_waveform(torch.from_numpy(np.stack(segments)).to(device))),
-        )
+        samples = torch.from_numpy(np.stack(segments)).to(device)
+        embedded = encode(self.encoder, self.frontend(to_waveform(samples)))
         return np.asarray(embedded.float().cpu().numpy(), np.float32)
 
 
 def track_embedding(segments: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(segments, width) -> (width,): the mean, in the arithmetic of `bench.stages.embed.segments`."""
+    """(segments, width) -> (width,) the mean, computed as in `bench.stages.embed.segments`."""
     summed = np.add.reduceat(segments, [0], axis=0, dtype=np.float64)[0]
     return np.asarray(summed / len(segments), np.float32)
 
@@ -147,12 +147,12 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Pretrained:
     """Loads what `bench export` wrote.
 
     Args:
-        folder: with `config.json` and `model.safetensors`.
+        folder: what `bench export` wrote.
         device: where the encoder is to run.
 
     Raises:
-        InputError: the folder is none of `bench export`, is damaged, or does not fit this version's
-            encoder.
+        InputError: the folder was not written by `bench export`, is damaged, or does not fit this
+            version's encoder.
     """
     import safetensors.torch
 
@@ -176,10 +176,10 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Pretrained:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What `config.json` of an exported folder says.
+    """Reads `config.json` of an exported folder.
 
     Raises:
-        InputError: it is not there, or was written in another form.
+        InputError: it is missing, damaged, or of another format.
     """
     path = folder / CONFIG
     try:
@@ -192,29 +192,29 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} is no whole JSON ({str(error).splitlines()[0]}): export the run again"
         ) from error
-    found = config.get("format") if isinstance(config, dict) else None
-    if found != FORMAT:
-        raise InputError(f"{path} is of format {found!r}; this version reads format {FORMAT}")
+    version = config.get("format") if isinstance(config, dict) else None
+    if version != FORMAT:
+        raise InputError(f"{path} is of format {version!r}; this version reads format {FORMAT}")
     wanted = ("cell", "encoder", "sample_rate", "seconds", "width", "frontend", "embed", "tensors")
-    lost = [name for name in wanted if name not in config]
-    if lost:
-        raise InputError(f"{path} lacks {', '.join(lost)}: export the run again")
+    missing = [name for name in wanted if name not in config]
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)}: export the run again")
     return dict(config)
 
 
 def build(
     config: dict[str, Any], tags: tuple[str, ...], tensors: Mapping[str, Tensor], folder: Path
 ) -> Pretrained:
-    """The model of a description and its tensors.
+    """Builds the model that a configuration describes, and fills it with tensors.
 
     Args:
         config: see `read_config`.
         tags: names of the classifier's outputs.
-        tensors: `encoder.*`, and `classifier.*` where the method learnt one.
-        folder: what the paths in the encoder's settings are relative to.
+        tensors: `encoder.*`, and `classifier.*` where the method has learnt one.
+        folder: what paths in the encoder's settings are relative to.
 
     Raises:
-        InputError: there is no such encoder here, or tensors are missing, unexpected or of another
+        InputError: there is no such encoder, or tensors are missing, unexpected or of another
             shape.
     """
     name = config["encoder"]["name"]
@@ -223,33 +223,28 @@ def build(
     if outside:
         settings[outside] = str(folder / Path(settings[outside]).expanduser())
     encoder = encoder_of(name, settings)
-    front = as_plain(encoder.frontend)
-    if front != config["frontend"] or encoder.width != config["width"]:
+    if as_plain(encoder.frontend) != config["frontend"] or encoder.width != config["width"]:
         raise InputError(
             f"encoder '{name}' of this version has another front end or width than the one exported"
         )
     linear = _classifier(tensors)
     _require_fitting(encoder, linear, tensors, name)
-    own = {
-        part.removeprefix("encoder."): value
-        for part, value in tensors.items()
-        if part.startswith("encoder.")
-    }
-    encoder.load_state_dict(own)
+    encoder.load_state_dict({part: tensors[f"encoder.{part}"] for part in encoder.state_dict()})
     if linear is not None:
-        linear.load_state_dict(
-            {part: tensors[f"classifier.{part}"] for part in linear.state_dict()}
-        )
+        parts = linear.state_dict()
+        linear.load_state_dict({part: tensors[f"classifier.{part}"] for part in parts})
     return Pretrained(config, tags, encoder, linear)
 
 
 def encoder_of(name: str, settings: dict[str, Any]) -> Encoder:
-    """A freshly drawn encoder of full settings.
+    """Makes a newly initialised encoder; the state of torch's random numbers stays as it was.
 
-    The program's own random numbers are left as they were.
+    Args:
+        name: of the encoder.
+        settings: all of its settings.
 
     Raises:
-        InputError: there is no such encoder here, or its settings are others now.
+        InputError: there is no such encoder, or it has other settings in this version.
     """
     module = registry.load("encoders", name)
     try:
@@ -266,42 +261,29 @@ def encoder_of(name: str, settings: dict[str, Any]) -> Encoder:
 
 
 def as_plain(spec: BaseModel | None) -> dict[str, Any] | None:
-    """A front end's spec for `config.json`, with its kind.
-
-    None for encoders that take the waveform itself.
-    """
-    return (
-        None
-        if spec is None
-        else {"kind": type(spec).__name__.removesuffix("Spec"), **spec.model_dump(mode="json")}
-    )
+    """A front end's spec with its kind, for JSON; None for encoders that take the waveform."""
+    if spec is None:
+        return None
+    return {"kind": type(spec).__name__.removesuffix("Spec"), **spec.model_dump(mode="json")}
 
 
 def facts_of(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
-    """Type, shape and SHA-256 of the bytes of each tensor."""
-    return {
-        name: {
+    """Name of each tensor -> its type, its shape and the SHA-256 of its bytes."""
+    facts: dict[str, dict[str, Any]] = {}
+    for name, value in sorted(tensors.items()):
+        content = value.contiguous().reshape(-1).view(torch.uint8).numpy().data
+        facts[name] = {
             "dtype": str(value.dtype).removeprefix("torch."),
             "shape": list(value.shape),
-            "sha256": hashlib.sha256(
-                value.contiguous().reshape(-1).view(torch.uint8).numpy().data
-            ).hexdigest(),
+            "sha256": hashlib.sha256(content).hexdigest(),
         }
-        for name, value in sorted(tensors.items())
-    }
-
-
-def _cut(track: NDArray[np.int16], start: int, samples: int) -> NDArray[np.int16]:
-    """A segment; a shorter track is repeated, as the harness's store does."""
-    if start + samples <= len(track):
-        return track[start : start + samples]
-    return np.tile(track, math.ceil(samples / len(track)))[:samples]
+    return facts
 
 
 def _classifier(tensors: Mapping[str, Tensor]) -> nn.Linear | None:
-    """A linear classifier, still empty, where the tensors are of one.
+    """A linear classifier for the tensors `classifier.*`, not yet filled.
 
-    Those of another form are not built.
+    None where there are none, or where they are not those of one linear layer.
     """
     names = {name for name in tensors if name.startswith("classifier.")}
     if "classifier.weight" not in names or names - {"classifier.weight", "classifier.bias"}:
@@ -311,14 +293,14 @@ def _classifier(tensors: Mapping[str, Tensor]) -> nn.Linear | None:
 
 
 def _require_whole(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], path: Path) -> None:
-    """Refuses tensors that are not those that were exported."""
-    found = facts_of(tensors)
-    wrong = [f"{name} is missing" for name in facts if name not in found]
-    wrong += [f"{name} is unexpected" for name in found if name not in facts]
-    for name in sorted(found.keys() & facts.keys()):
-        if found[name]["shape"] != facts[name]["shape"]:
-            wrong.append(f"{name} is {found[name]['shape']}, expected {facts[name]['shape']}")
-        elif found[name] != facts[name]:
+    """Refuses tensors that are not, by `facts_of`, those that were exported."""
+    actual = facts_of(tensors)
+    wrong = [f"{name} is missing" for name in facts if name not in actual]
+    wrong += [f"{name} is unexpected" for name in actual if name not in facts]
+    for name in sorted(actual.keys() & facts.keys()):
+        if actual[name]["shape"] != facts[name]["shape"]:
+            wrong.append(f"{name} is {actual[name]['shape']}, expected {facts[name]['shape']}")
+        elif actual[name] != facts[name]:
             wrong.append(f"{name} has another checksum")
     if wrong:
         raise InputError(f"{path} is not what was exported: {_some(wrong)}")
@@ -332,11 +314,10 @@ def _require_fitting(
     if classifier is not None:
         wanted |= {f"classifier.{part}": value for part, value in classifier.state_dict().items()}
     wrong = [f"{part} is missing" for part in wanted if part not in tensors]
-    wrong += [
-        f"{part} is unexpected"
-        for part in tensors
-        if part not in wanted and not _unbuilt(part, classifier)
-    ]
+    # Tensors of a classifier of another form are left alone.
+    known = ("classifier.",) if classifier is None else ()
+    unexpected = [part for part in tensors if part not in wanted and not part.startswith(known)]
+    wrong += [f"{part} is unexpected" for part in unexpected]
     for part in wanted.keys() & tensors.keys():
         if wanted[part].shape != tensors[part].shape:
             wrong.append(
@@ -346,10 +327,7 @@ def _require_fitting(
         raise InputError(f"the tensors do not fit encoder '{name}': {_some(wrong)}")
 
 
-def _unbuilt(part: str, classifier: nn.Module | None) -> bool:
-    return classifier is None and part.startswith("classifier.")
-
-
 def _some(wrong: list[str]) -> str:
+    """The first few faults, and how many more there are."""
     more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
     return "; ".join(wrong[:_NAMED]) + more
