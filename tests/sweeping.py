@@ -1,4 +1,4 @@
-"""Small sweeps for tests: tones, a tiny encoder, and a method that gets its process into trouble once."""
+"""Small sweeps for tests: tones, a tiny encoder, and a method whose process dies once."""
 
 import hashlib
 import json
@@ -70,20 +70,27 @@ class Method(method.Method):
 
 
 def write_sweep(path: Path, tones: Path, axes: str, more: str = "") -> Path:
-    """A sweep over the tones."""
+    """Writes a sweep file over tones.
+
+    Args:
+        path: the file.
+        tones: CSV of the tones.
+        axes: lines of [axes].
+        more: further sections.
+    """
     path.write_text(f'[axes]\ndatasets = ["{tones}"]\n{axes}\n{SETTINGS}\n{more}')
     return path
 
 
 def write_trouble(folder: Path) -> Path:
-    """The folder of plug-ins with the method `trouble`."""
+    """Writes the method `trouble` into a folder of plug-ins, and returns that folder."""
     (folder / "plugins/methods").mkdir(parents=True)
     (folder / "plugins/methods/trouble.py").write_text(TROUBLE)
     return folder / "plugins"
 
 
 def write_prepared(home: Path, key: str) -> None:
-    """What a plan asks for of data that are prepared: their hash."""
+    """Writes as much of a prepared data set as a plan reads: its hash."""
     folder = home / "prepared" / key
     folder.mkdir(parents=True)
     (folder / "data.json").write_text('{"data_hash": "0"}')
@@ -98,7 +105,7 @@ class Runner:
         folder.mkdir(exist_ok=True)
 
     def flagged(self) -> Path:
-        """Makes the folder in which the methods of `tests.troubles` write, and names it to those that are run here."""
+        """Makes the folder in which the methods of `tests.troubles` write, and names it to them."""
         flags = self.folder / "flags"
         flags.mkdir()
         self.environment["TROUBLE_FLAGS"] = str(flags)
@@ -124,7 +131,7 @@ class Runner:
         return out + err if status else out
 
     def status(self, file: Path, fresh: bool = True) -> dict[str, Any]:
-        """What `bench status` says; Slurm is asked anew."""
+        """What `bench status --json` says; Slurm is asked anew if `fresh`."""
         if fresh:
             for answer in self.home.glob("sweeps/*/slurm.json"):
                 answer.unlink(missing_ok=True)
@@ -133,28 +140,28 @@ class Runner:
     def wait(
         self, file: Path, until: Callable[[dict[str, int]], bool], seconds: float = 600
     ) -> dict[str, Any]:
-        """Waits for counts of states."""
+        """Waits until the counts of states are as wanted; returns the status."""
         deadline = time.monotonic() + seconds
         while True:
-            found = self.status(file)
-            if until(found["counts"]):
-                return found
-            assert time.monotonic() < deadline, found
+            status = self.status(file)
+            if until(status["counts"]):
+                return status
+            assert time.monotonic() < deadline, status
             time.sleep(0.5)
 
     def settled(self, file: Path, seconds: float = 600) -> dict[str, Any]:
-        """Waits until nothing is under way."""
+        """Waits until nothing is under way; returns the status."""
         return self.wait(file, lambda counts: not ({"running", "queued"} & set(counts)), seconds)
 
     def metrics(self) -> dict[str, Any]:
-        """File name -> scores and training curve of every result."""
-        found = {}
+        """Scores and training curve of every result, by file name."""
+        scores = {}
         for path in self.results.glob("runs/*.json"):
             content = json.loads(path.read_text())
-            found[path.name] = content["metrics"], content["per_tag"], content["training"]["curve"]
-        return found
+            scores[path.name] = content["metrics"], content["per_tag"], content["training"]["curve"]
+        return scores
 
     def weights(self) -> dict[str, str]:
-        """Key -> digest of every pretrained encoder."""
+        """Digest of the weights of every pretrained encoder, by key."""
         files = self.home.glob("pretrained/*/weights.safetensors")
         return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

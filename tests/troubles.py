@@ -1,8 +1,8 @@
-"""Methods for tests of sweeps that train, write down every step that a process takes, and get into trouble once.
+"""Methods for tests of sweeps, which train and get into trouble once.
 
-In the folder that the variable TROUBLE_FLAGS names, `trouble_NAME` leaves a file when its trouble
-begins (with Slurm's id of its job) and a line in `steps.txt` for every step; without the variable
-it trains undisturbed to the same weights.
+In the folder that the environment variable TROUBLE_FLAGS names, `trouble_NAME` leaves a file when
+its trouble begins (with Slurm's id of its job), and writes a line to `steps.txt` for every step
+that a process takes. Without the variable it trains undisturbed to the same weights.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,11 @@ TROUBLES = {
     "exit": "sys.exit(3)",
     "kill": "os.kill(os.getpid(), signal.SIGKILL)",
     "memory": 'hoard = [bytes(2**24).replace(b"\\0", b"x") for _ in range(120)]; time.sleep(600)',
-    # In C, with the interpreter's lock: no signal is heeded, no heart beats.
-    "deaf": "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); ctypes.PyDLL(None).sleep(600)",
+    # Sleeps in C and keeps the interpreter's lock: no signal is handled and the heartbeat stops.
+    "deaf": (
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); "
+        "ctypes.PyDLL(None).sleep(600)"
+    ),
 }
 _HELD = 'while not (flags / f"{NAME}-go").exists(): time.sleep(0.05)'
 _METHOD = '''"""Two views agree; its process gets into trouble once."""
@@ -36,10 +39,12 @@ class Method(method.Method):
         if flags and step >= 3:
             flag = flags / NAME
             if not flag.exists():
-                array, place = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-                own = f"{{array}}_{{place}}" if array else os.environ.get("SLURM_JOB_ID", str(os.getpid()))
-                new = flag.with_suffix(f".{{os.getpid()}}")  # tasks of one job come here at the same time
-                new.write_text(own)
+                array = os.environ.get("SLURM_ARRAY_JOB_ID")
+                place = os.environ.get("SLURM_ARRAY_TASK_ID")
+                single = os.environ.get("SLURM_JOB_ID", str(os.getpid()))
+                # tasks of one job come here at the same time
+                new = flag.with_suffix(f".{{os.getpid()}}")
+                new.write_text(f"{{array}}_{{place}}" if array else single)
                 new.rename(flag)
                 {do}
         first, second = (self.encoder(view) for view in batch.views)
@@ -48,19 +53,20 @@ class Method(method.Method):
             time.sleep({pause})
             with open(flags / "steps.txt", "a") as file:
                 gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "-")
-                file.write(f"{{NAME}}:{{self.start!r}} {{step}} {{os.getpid()}} {{time.time()}} {{gpus}}\\n")
+                at = f"{{step}} {{os.getpid()}} {{time.time()}}"
+                file.write(f"{{NAME}}:{{self.start!r}} {{at}} {{gpus}}\\n")
         return method.Loss(distance, {{"distance": distance}})
 '''
 
 
 def write_troubles(folder: Path, names: Iterable[str], pause: float = 0.0) -> Path:
-    """The folder of plug-ins with `trouble_NAME` for each name.
+    """Writes the method `trouble_NAME` for each name into a folder of plug-ins; returns the folder.
 
     Args:
-        folder: where `plugins/` is made.
-        names: of TROUBLES; "none..." has none, and any other name waits until somebody makes the
-            file `NAME-go`.
-        pause: seconds that every step takes in any case, but for the undisturbed.
+        folder: folder in which `plugins/` is made.
+        names: keys of TROUBLES; names that begin with "none" have no trouble, and any other name
+            waits until somebody makes the file `NAME-go`.
+        pause: seconds that every step takes at least, where TROUBLE_FLAGS is set.
     """
     methods = folder / "plugins/methods"
     methods.mkdir(parents=True, exist_ok=True)
@@ -71,24 +77,24 @@ def write_troubles(folder: Path, names: Iterable[str], pause: float = 0.0) -> Pa
 
 
 def turns(flags: Path) -> dict[str, list[tuple[int, list[int]]]]:
-    """Training -> the processes that were at it, one after the other, with the steps that each took."""
+    """The processes at each training, one after the other, with the steps that each took."""
     lines = [line.split() for line in (flags / "steps.txt").read_text().splitlines()]
-    found: dict[str, list[tuple[int, list[int]]]] = {}
+    processes: dict[str, list[tuple[int, list[int]]]] = {}
     for training in dict.fromkeys(line[0] for line in lines):
-        own = [(int(line[2]), int(line[1])) for line in lines if line[0] == training]
-        found[training] = [
+        steps = [(int(line[2]), int(line[1])) for line in lines if line[0] == training]
+        processes[training] = [
             (pid, [step for _, step in group])
-            for pid, group in groupby(own, key=lambda one: one[0])
+            for pid, group in groupby(steps, key=lambda taken: taken[0])
         ]
-    return found
+    return processes
 
 
 def require_one_at_a_time(flags: Path, steps: int, but: Iterable[str] = ()) -> None:
-    """Makes sure that no two processes were at one training at the same time, and that none was done twice.
+    """Checks that one process at a time was at each training, and that no step was done twice.
 
     Args:
         flags: the folder of TROUBLE_FLAGS.
-        steps: that a training has.
+        steps: number of steps of a training.
         but: names of troubles that are still at work.
     """
     for training, processes in turns(flags).items():

@@ -1,4 +1,4 @@
-"""A throw-away Slurm on this machine, which a module of tests has for itself."""
+"""A throw-away Slurm on this machine; each module of tests has one for itself."""
 
 import fcntl
 import os
@@ -22,7 +22,7 @@ NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips these tests where no Slurm can be started."""
-    missing = [one for one in NEEDED if not shutil.which(one)]
+    missing = [program for program in NEEDED if not shutil.which(program)]
     why = (
         "Slurm needs root"
         if os.geteuid()
@@ -36,9 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Slurm:
-    """A Slurm with CI_SLURM_...
+    """A Slurm whose files, with `pid/` and `log/`, lie in a work folder.
 
-    Settings (see `start-slurm.sh`) in a work folder, which holds `pid/` and `log/`.
+    Settings are passed as variables CI_SLURM_... (see `start-slurm.sh`).
     """
 
     def __init__(self, work: Path, settings: dict[str, object]) -> None:
@@ -70,16 +70,16 @@ def slurm(**settings: object) -> Iterator[Slurm]:
         tempfile.TemporaryDirectory(prefix="slurm-of-tests-", ignore_cleanup_errors=True) as work,
     ):
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in Path(tempfile.gettempdir()).glob(
-            "slurm-of-tests-*/pid"
-        ):  # by tests that were killed
+        # Tests that were killed may have left one behind.
+        for left in Path(tempfile.gettempdir()).glob("slurm-of-tests-*/pid"):
             Slurm(left.parent, {}).stop("--wipe")
         made = Slurm(Path(work), settings)
         try:
             made.start()
             yield made
         finally:
-            made.start()  # a test may have killed a part of it: what is dead ends no jobs
+            # A test may have killed some of the daemons; stopping needs them to end the jobs.
+            made.start()
             made.stop()
 
 
@@ -93,7 +93,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Runner:
 
 
 def until(there: Callable[[], bool], seconds: float = 300) -> None:
-    """Waits for something."""
+    """Waits until a condition holds."""
     deadline = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < deadline

@@ -42,7 +42,7 @@ without_dbd = pytest.mark.parametrize("cluster", ["none"], indirect=True)
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Iterator[None]:
     """Two pretend nodes."""
-    missing = [one for one in ("slurmdbd", "mariadbd") if not shutil.which(one)]
+    missing = [program for program in ("slurmdbd", "mariadbd") if not shutil.which(program)]
     if request.param == "dbd" and missing:
         pytest.skip(f"no accounting here: {', '.join(missing)} not found")
     with slurm(nodes=2, cpus=6, accounting=request.param, grace=60):
@@ -144,26 +144,11 @@ def test_preempted_with_a_signal(runner, late):
     node = subprocess.run(
         ["squeue", "-h", "-j", job, "-o", "%N"], capture_output=True, text=True, check=True
     ).stdout
-    urgent = [
-        "sbatch",
-        "-p",
-        "high",
-        "-w",
-        node.strip(),
-        "-c",
-        "6",
-        "-o",
-        "/dev/null",
-        "--wrap",
-        "sleep 1",
-    ]
+    urgent = ["sbatch", "-p", "high", "-w", node.strip(), "-c", "6"]
+    urgent += ["-o", "/dev/null", "--wrap", "sleep 1"]
     subprocess.run(urgent, check=True, capture_output=True)
-    until(
-        lambda: (
-            ":"
-            in subprocess.check_output(["squeue", "-h", "-j", job, "-O", "PreemptTime"], text=True)
-        )
-    )
+    asked = ["squeue", "-h", "-j", job, "-O", "PreemptTime"]
+    until(lambda: ":" in subprocess.check_output(asked, text=True))
     time.sleep(1)
     runner.go("preempted")
     assert runner.only(file) == ("done", "")
@@ -173,7 +158,7 @@ def test_preempted_with_a_signal(runner, late):
 
 @contextmanager
 def _small_disk(folder: Path, megabytes: int) -> Iterator[Callable[[], None]]:
-    """A file system of that size at a folder; calling what it gives fills it."""
+    """Mounts a file system of that size at a folder; gives a function that fills it."""
     folder.mkdir(parents=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], check=False
@@ -199,20 +184,20 @@ def test_full_disks_are_named(runner, late, tmp_path):
     runner.results, results = runner.folder / "small", runner.results
     with _small_disk(runner.results, 1) as fill_results, _small_disk(other.home, 60) as fill_home:
         files = {runner: runner.sweep("results", ["results"]), other: other.sweep("home", ["home"])}
-        launched = [one.launch(file) for one, file in files.items()]
-        assert not any(one.wait(120) for one in launched)
-        for one, name, fill in ((runner, "results", fill_results), (other, "home", fill_home)):
-            one.held(name)
+        launched = [place.launch(file) for place, file in files.items()]
+        assert not any(process.wait(120) for process in launched)
+        for place, name, fill in ((runner, "results", fill_results), (other, "home", fill_home)):
+            place.held(name)
             fill()
-            one.go(name)
-        for one in (runner, other):
-            state, why = one.only(files[one])
+            place.go(name)
+        for place in (runner, other):
+            state, why = place.only(files[place])
             assert state == "failed"
-            assert ("no space left" if one is runner else "its disk is full") in why, why
+            assert ("no space left" if place is runner else "its disk is full") in why, why
         (runner.results / "filler").unlink()
         (other.home / "filler").unlink()
-        for one, file in files.items():
-            one.complete(file)
+        for place, file in files.items():
+            place.complete(file)
     runner.results = results
 
 
@@ -271,7 +256,7 @@ def test_slurm_is_asked_at_most_once_in_30_seconds(runner, late, tmp_path):
         path.chmod(0o755)
     runner.environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
     several = [runner.start("status", late, "--json") for _ in range(4)]
-    assert not any(one.wait(60) for one in several)
+    assert not any(process.wait(60) for process in several)
     assert log.read_text().splitlines().count("squeue") <= 1
     runner.status(late)
     count = len(log.read_text().splitlines())

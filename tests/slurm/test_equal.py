@@ -23,12 +23,10 @@ def test_slurm_local_and_single_runs_are_equal_bit_for_bit(place, tmp_path):
     file = write_sweep(place.folder / "grid.toml", tones, axes, "[site]\ngroups_per_job = 1\n")
     both = [place.start("sweep", file, "--cluster", "slurm") for _ in range(2)]
     local, single = Runner(tmp_path / "local"), Runner(tmp_path / "single")
-    alone = single.start(
-        "run", "--method", "random_init,vicreg,supervised", "--dataset", tones, "--fraction", "0.5,1.0", *TINY,
-        "--steps", 6,
-    )  # fmt: skip
+    methods = ["--method", "random_init,vicreg,supervised", "--fraction", "0.5,1.0"]
+    alone = single.start("run", *methods, "--dataset", tones, *TINY, "--steps", 6)
     said = [process.communicate(timeout=120)[0] for process in both]
-    assert sorted("0 jobs started" in one for one in said) == [False, True], said
+    assert sorted("0 jobs started" in text for text in said) == [False, True], said
     assert place.settled(file)["counts"] == {"done": 6}
     assert all(
         len(list(job.glob("attempts/*"))) == 1 for job in place.home.glob("sweeps/grid-*/jobs/*")

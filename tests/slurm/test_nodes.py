@@ -1,4 +1,4 @@
-"""Slurm takes nodes away: a higher partition that sends no signal, a node set down while its job still runs."""
+"""Jobs that lose their nodes: to a higher partition, or because Slurm gives a node up."""
 
 import json
 import subprocess
@@ -56,27 +56,17 @@ def test_jobs_that_lose_their_node_complete(cluster, place, tmp_path):
     )
     runner("sweep", file, "--cluster", "slurm", *plugins)
     reference = undisturbed.start("sweep", file, "--cluster", "inline", *plugins)
-    until(lambda: all((flags / one).exists() for one in names))
+    until(lambda: all((flags / name).exists() for name in names))
     jobs = {name: (flags / name).read_text() for name in names}
     node, other = _nodes(jobs["down"]), _nodes(jobs["preempted"])
     cluster.kill(f"slurmd-{node}")
     subprocess.run(
         ["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True
     )
-    urgent = [
-        "sbatch",
-        "-p",
-        "high",
-        "-w",
-        other,
-        "--exclusive",
-        "-o",
-        "/dev/null",
-        "--wrap",
-        "sleep 1",
-    ]
+    urgent = ["sbatch", "-p", "high", "-w", other, "--exclusive"]
+    urgent += ["-o", "/dev/null", "--wrap", "sleep 1"]
     subprocess.run(urgent, check=True, capture_output=True)
-    # That of the lost node is begun anew while the old process is at work: it waits for that one.
+    # The job of the lost node is started again while its old process is at work; it waits for that.
     places = runner.home.glob("sweeps/s-*/jobs/*")
     (old,) = (path for path in places if _slurm_id(path / "attempts/0001") == jobs["down"])
     until(lambda: (old / "attempts/0002/status.json").exists())

@@ -1,4 +1,4 @@
-"""One sweep through all that befalls a cluster: 48 cells in arrays of at most 11, with pretend GPUs."""
+"""One sweep of 48 cells, in arrays of at most 11 jobs, while the cluster is restarted and wiped."""
 
 import subprocess
 from collections import Counter
@@ -33,7 +33,7 @@ def test_a_sweep_outlives_two_terminals_edits_restarts_a_wipe_and_kills(cluster,
     assert sorted("0 jobs started" in out for out, _ in said) == [False, True], said
     asked = ["squeue", "--noheader", "--array", "--states=all", "-o", "%i"]
     ids = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
-    assert max(Counter(one.partition("_")[0] for one in ids).values()) <= 11
+    assert max(Counter(id_.partition("_")[0] for id_ in ids).values()) <= 11
 
     source = chaos.runner.folder / "plugins/methods/trouble_none.py"
     text = source.read_text()

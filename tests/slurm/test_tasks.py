@@ -1,4 +1,4 @@
-"""A pretraining that two nodes share gives what one machine gives, and goes on where it was stopped."""
+"""A pretraining that two nodes share: equal to one machine's, and resumed where it stopped."""
 
 import subprocess
 

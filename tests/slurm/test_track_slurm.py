@@ -32,11 +32,12 @@ import json
 from mlflow import MlflowClient
 client = MlflowClient("sqlite:///mlflow.db")
 found = client.search_runs([client.get_experiment_by_name("long").experiment_id])
-print(json.dumps({run.data.tags["kind"]: [run.info.run_id, run.info.status] for run in found} | {"runs": len(found)}))
+runs = {run.data.tags["kind"]: [run.info.run_id, run.info.status] for run in found}
+print(json.dumps(runs | {"runs": len(found)}))
 """
 
     def shown() -> dict[str, list[str]]:
-        """Kind -> id and status of the one run of it, after a synchronisation."""
+        """Id and status of the one run of each kind, after a synchronisation."""
         synced = [*command, "--results", str(place.results)]
         subprocess.run(synced, cwd=tmp_path, env=environment, check=True, capture_output=True)
         quiet = environment | {"MLFLOW_DISABLE_TELEMETRY": "true"}

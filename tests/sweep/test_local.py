@@ -1,7 +1,4 @@
-"""The scheduler of `--cluster local`: places and GPUs that no two jobs share, of whatever launch.
-
-Deaths it names.
-"""
+"""The scheduler of `--cluster local`: places and GPUs are not shared, and deaths are named."""
 
 import json
 import os
@@ -21,7 +18,7 @@ STEPS = 6
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Runner:
-    """A home with tones, prepared, two pretend GPUs, and trainings that write down which they were given."""
+    """A home with tones and two pretend GPUs; trainings write down which they were given."""
     found = Runner(tmp_path / "place")
     make_tones(found.folder / "tones")
     found.flagged()

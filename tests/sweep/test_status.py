@@ -1,4 +1,4 @@
-"""What is said of a job that ends in the very moment in which somebody asks for it."""
+"""What is said of a job that ends while its state is read."""
 
 import json
 import subprocess
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bench.sweep import gather, launch, state, status
+from bench.sweep import launch, state, status
 from bench.sweep.plan import Plan, make_plan
 from bench.sweep.read import read_sweep
 from bench.sweep.state import Tree
 from tests.conftest import make_tones
-from tests.sweeping import Runner, write_prepared, write_sweep
+from tests.sweeping import write_prepared, write_sweep
 
 
 class Job:
@@ -94,7 +94,7 @@ def job(tmp_path, monkeypatch):
 
 
 def test_after_a_look_at_the_results(job, monkeypatch):
-    """The name of its result was not there yet, and then it says that it is done: nothing is gone."""
+    """Its result was not stored yet, and then the job says that it is done: nothing is gone."""
     assert status.read_status(job.folder, job.results).counts == {"running": 1}
     monkeypatch.setattr(status, "job_states", job.before(status.job_states))
     assert status.read_status(job.folder, job.results).counts == {"done": 1}
@@ -104,7 +104,7 @@ def test_after_a_look_at_the_results(job, monkeypatch):
 
 
 def test_after_a_look_at_its_files(job, monkeypatch):
-    """It was said to be at work, and then its process and its scheduler's are no more: it has not died."""
+    """Its files said that it is at work, and then its process is gone: it has not died."""
     for module in (state, status):
         monkeypatch.setattr(module, "lives", job.before(state.lives))
     assert status.read_status(job.folder, job.results).counts == {"done": 1}
@@ -116,23 +116,3 @@ def test_after_a_look_at_what_is_left_to_do(job, monkeypatch):
     done = launch.launch(read_sweep(str(job.file)), job.home, job.results, "local")
     assert (done.jobs, done.active, done.left) == ([], 0, 0)
     assert all(one.done for one in done.plan.cells)
-
-
-def test_after_the_results_were_read(tmp_path, monkeypatch):
-    """MLflow is shown what was stored while the others were read."""
-    runner = Runner(tmp_path / "place")
-    make_tones(runner.folder / "tones")
-    file = write_sweep(
-        runner.folder / "s.toml", runner.folder / "tones/tracks.csv", "methods = ['random_init']"
-    )
-    runner("sweep", file, "--cluster", "inline")
-    away = (runner.results / "runs").rename(tmp_path / "away")
-
-    def stored_meanwhile(*arguments: Any) -> status.Status:
-        away.rename(runner.results / "runs")
-        return status.read_status(*arguments)
-
-    monkeypatch.setattr(gather, "read_status", stored_meanwhile)
-    found = gather.gather(runner.home, runner.results, [str(file)])
-    (cell,) = found.experiments[0].cells
-    assert (cell.state, cell.result is None, found.active, found.left_out) == ("done", False, 0, [])

@@ -1,4 +1,4 @@
-"""What a sweep will cost, before it is run: from stored runs and by a short measurement, held against what it took."""
+"""Estimates of what a sweep will cost, held against what it then took."""
 
 import json
 import sys
@@ -81,7 +81,7 @@ def test_what_was_measured_is_what_is_taken(measured):
 
 
 def test_stored_runs_tell_the_same_work_again(measured):
-    """Two more seeds cost twice what one did, from stored results alone, and their data are not prepared again."""
+    """Two more seeds cost twice what one did; their data are not prepared again."""
     found = measured.runner
     file = write_sweep(
         measured.folder / "more.toml",
@@ -147,6 +147,8 @@ def test_data_that_are_not_prepared_are_described_by_their_manifest(planned, mea
     plan, home = planned('methods = ["simclr"]', prepared=False)
     data = DataSets(Store(home)).of(plan.cells[0].cell.spec)
     prepared = DataSets(Store(measured.runner.home)).of(plan.cells[0].cell.spec)
+    assert data is not None
+    assert prepared is not None
     assert (data.prepared, data.seconds) == (None, None)
     assert dict(data.tracks) == dict(prepared.tracks)
     assert data.bytes == pytest.approx(prepared.bytes, rel=0.01)
@@ -244,7 +246,7 @@ def test_jobs_end_when_those_before_them_and_their_turns_let_them():
     assert completion(jobs, 9) == 18.0
     assert completion([("a", ["done before"], 2.0)], 3) == 2.0
     assert completion([], 3) == 0.0
-    many = [(str(number), [], 1.0) for number in range(1000)]
+    many: list[tuple[str, list[str], float]] = [(str(number), [], 1.0) for number in range(1000)]
     assert completion(many, 16) == 63.0
 
 
