@@ -17,9 +17,9 @@ from bench.stages.pretrain.processes import ALONE, Processes
 
 
 class Batches:
-    """The batch of any step, or one process's part of it, on the device.
+    """Makes the batch of a step, or one process's part of it, on the device.
 
-    The next is read from disk meanwhile.
+    While a batch is used, the next one is read from disk in a thread.
     """
 
     def __init__(
@@ -35,16 +35,16 @@ class Batches:
         """Starts the reader.
 
         Args:
-            sampler: what is cut.
+            sampler: cuts the views of a step from the audio.
             frontend: (batch, samples) -> encoder input.
-            augment: what is done to the views.
+            augment: the augmentations of the views.
             seed: of the run.
             device: where batches go.
             labels: (tracks of the data set, ...) targets, for methods that use labels.
-            processes: that share every batch.
+            processes: the processes that share every batch.
 
         Raises:
-            InputError: they cannot have equal parts.
+            InputError: the batch cannot be shared equally by the processes.
         """
         self._sampler, self._frontend, self._device = sampler, frontend, device
         front = getattr(frontend, "spec", None)
@@ -58,9 +58,10 @@ class Batches:
         self._next: tuple[int, Future[Views]] | None = None
 
     def __call__(self, step: int) -> Batch:
-        """The batch of a step."""
+        """Makes the batch of a step."""
         ready = self._next[1] if self._next and self._next[0] == step else self._read(step)
         views = ready.result()
+        # Reading ahead is all that depends on the order of calls; a batch follows from its step.
         self._next = (step + 1, self._read(step + 1))
         inputs = tuple(
             self._input(waveforms, step, view) for view, waveforms in enumerate(views.waveforms)
@@ -73,9 +74,11 @@ class Batches:
         return Batch(inputs, labels)
 
     def _read(self, step: int) -> Future[Views]:
+        """Begins to read the views of a step."""
         return self._pool.submit(self._sampler.batch, step, self._part)
 
     def _input(self, waveforms: NDArray[np.int16], step: int, view: int) -> Tensor:
+        """Augmented encoder input of one view of each track, from (batch, samples) int16."""
         samples = torch.from_numpy(waveforms).to(self._device, non_blocking=True)
         with torch.no_grad():
             inputs: Tensor = self._frontend(self._chain.waveform(to_waveform(samples), step, view))

@@ -1,18 +1,16 @@
-"""The training loop: the same for every method, and the same weights whether or not it was killed on the way.
+"""The training loop of every method: killed and resumed, it ends with the same weights.
 
 Several processes go through it together, each with its part of every batch: up to the rounding of
-sums the weights are those of one process, except that dropout differs. Process 0 alone looks, reads
-and writes.
+sums the weights are those of one process, except that dropout differs. Process 0 alone measures
+collapse, scores the valid split, and reads and writes checkpoints.
 """
 
-import io
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,28 +18,32 @@ from torch import Tensor, nn
 from bench.core.errors import DivergedError
 from bench.core.progress import Report, Stopped
 from bench.core.randomness import seed_for
-from bench.core.store import write_atomically
 from bench.encoders import encode
 from bench.heads import LARS
 from bench.method import Batch, Method
 from bench.settings.specs import TrainSpec
+from bench.stages.pretrain import checkpoint
 from bench.stages.pretrain.batch_norm import synchronise
 from bench.stages.pretrain.diagnostics import collapse_warning, effective_rank, embedding_deviation
 from bench.stages.pretrain.processes import ALONE, Processes
 from bench.stages.pretrain.schedule import learning_rate, weight_decay
 
-_CURVE_POINTS = 200  # loss terms kept for the training curve
+_CURVE_POINTS = 200
+"""Points of the training curve, about."""
 
 
 @dataclass
 class History:
-    """What a run leaves beside its weights.
+    """What was measured in the course of a training.
 
     Attributes:
-        curve: loss terms, averaged over a few steps each: {"step", "loss", term: value, ...}.
-        diagnostics: {"step", "deviation", "effective_rank"} and, with labels, {"valid_map"}.
+        curve: points of the training curve, the loss and its terms averaged over a few steps:
+            {"step", "loss", term: value, ...}.
+        diagnostics: signs of collapse every so many steps: {"step", "deviation", "effective_rank"}
+            and, with validation, {"valid_map"}.
         seconds: time spent in the loop, over all attempts.
-        best: the best validation score so far and its step; empty without validation.
+        best: "valid_map", the best score of the valid split so far, and its "step"; empty without
+            validation.
     """
 
     curve: list[dict[str, float]] = field(default_factory=list)
@@ -51,7 +53,15 @@ class History:
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """The dtype of autocast: bfloat16 where asked for or where a GPU has it, else None."""
+    """Chooses the dtype of autocast.
+
+    Args:
+        precision: "bfloat16", "float32", or "auto", which is bfloat16 on a GPU that has it.
+        device: where the training runs.
+
+    Returns:
+        bfloat16, or None for float32 without autocast.
+    """
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and fast) else None
 
@@ -59,7 +69,7 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 def train(
     method: Method,
     batches: Callable[[int], Batch],
-    probe_inputs: Tensor,
+    inspected: Tensor,
     spec: TrainSpec,
     seed: int,
     folder: Path,
@@ -71,31 +81,29 @@ def train(
 
     Args:
         method: the method, on its device.
-        batches: the batch of a step, or this process's part of it.
-        probe_inputs: (items, ...) fixed encoder inputs on which collapse is measured.
+        batches: gives the batch of a step, or this process's part of it.
+        inspected: (items, ...) fixed encoder inputs, on whose embeddings collapse is measured.
         spec: optimisation and budget.
         seed: of the run.
-        folder: holds `state.pt`; of process 0.
-        report: progress.
-        validate: score of the method on the valid split, higher is better; the best step's weights
-            are kept.
-        processes: that train together.
+        folder: holds the checkpoint `state.pt`, which process 0 reads and writes.
+        report: shows progress.
+        validate: scores the method on the valid split, higher is better; the weights of the best
+            step are kept.
+        processes: the processes that train together.
 
     Raises:
         DivergedError: the loss is not finite.
         Stopped: a process was told to stop; a checkpoint of this very step is written.
     """
-    device = probe_inputs.device
+    device = inspected.device
     if processes.size > 1:
         synchronise(method, device)
-    optimiser = _optimiser(method, spec)
     pending = _Pending(every=max(1, spec.steps // _CURVE_POINTS))
-    loop = _Loop(method, optimiser, History(), pending, {})
+    loop = _Loop(method, _optimiser(method, spec), History(), pending, {})
     start = _load(folder / "state.pt", loop, device, processes)
     dtype = autocast_dtype(spec.precision, device)
-    looks = {
-        round(spec.steps * (look + 1) / spec.diagnose_times) for look in range(spec.diagnose_times)
-    }
+    times = spec.diagnose_times
+    looks = {round(spec.steps * (look + 1) / times) for look in range(times)}
     began = saved = time.monotonic()
     before = loop.history.seconds
     for step in range(start, spec.steps):
@@ -104,24 +112,21 @@ def train(
         pending.add(step, terms, loop.history.curve, processes)
         now = time.monotonic()
         loop.history.seconds = before + now - began
-        look = partial(_look, loop, probe_inputs, step + 1, validate, spec.patience)
+        look = partial(_look, loop, inspected, step + 1, validate, spec.patience)
         if step + 1 in looks and processes.alone(look):
-            report(
-                spec.steps, spec.steps, f"no better on the valid split: stopped at step {step + 1}"
-            )
+            ended = f"no better on the valid split: stopped at step {step + 1}"
+            report(spec.steps, spec.steps, ended)
             break
-        why, save = processes.stop_or_save(
-            due=processes.first and now - saved >= spec.checkpoint_seconds
-        )
-        if why or save:
+        due = processes.first and now - saved >= spec.checkpoint_seconds
+        reason, save = processes.stop_or_save(due)
+        if reason or save:
             _save(folder / "state.pt", loop, step + 1, processes)
             saved = time.monotonic()
-        if why:
-            raise Stopped(why)
-        items = len(batch.views) * len(batch.views[0]) * processes.size
-        views = (step + 1 - start) * items / max(now - began, 1e-9)
-        losses = "  ".join(f"{name} {value:.3f}" for name, value in pending.latest.items())
-        report(step + 1, spec.steps, f"{losses}  {views:.0f} views/s")
+        if reason:
+            raise Stopped(reason)
+        views = len(batch.views) * len(batch.views[0]) * processes.size
+        rate = (step + 1 - start) * views / max(now - began, 1e-9)
+        report(step + 1, spec.steps, f"{pending.words()}  {rate:.0f} views/s")
     if loop.best_state:
         method.load_state_dict(loop.best_state)
     return loop.history
@@ -129,7 +134,16 @@ def train(
 
 @dataclass
 class _Loop:
-    """All that changes as training goes on."""
+    """All that changes as training goes on, and so all that a checkpoint holds.
+
+    Attributes:
+        method: the method with its encoder and heads.
+        optimiser: of the method's parameters.
+        history: what was measured so far.
+        pending: loss terms of the steps since the last point of the training curve.
+        best_state: the method's state at the step that scored best on the valid split; empty
+            without validation.
+    """
 
     method: Method
     optimiser: torch.optim.Optimizer
@@ -139,10 +153,17 @@ class _Loop:
 
 
 class _Pending:
-    """Averages loss terms over a few steps into one point of the curve."""
+    """Averages loss terms over a few steps into one point of the training curve.
+
+    Attributes:
+        sums: sum of each loss term since the last point, on the device.
+        count: number of steps since then.
+        latest: the loss terms of the last point.
+    """
 
     def __init__(self, every: int) -> None:
-        self.every = every
+        """Takes the number of steps that make a point."""
+        self._every = every
         self.sums: dict[str, Tensor] = {}
         self.count = 0
         self.latest: dict[str, float] = {}
@@ -154,14 +175,18 @@ class _Pending:
         curve: list[dict[str, float]],
         processes: Processes,
     ) -> None:
+        """Adds the terms of a step, and a point to the curve where enough steps are there.
+
+        Raises:
+            DivergedError: a term of the point is not finite.
+        """
         for name, value in terms.items():
             self.sums[name] = self.sums[name] + value if self.count else value
         self.count += 1
-        if self.count == self.every:
+        if self.count == self._every:
             # The only wait for the device: once a point, not once a step.
-            self.latest = {
-                name: value / self.count for name, value in self._means(processes).items()
-            }
+            sums = self._means(processes)
+            self.latest = {name: value / self.count for name, value in sums.items()}
             if not all(map(math.isfinite, self.latest.values())):
                 raise DivergedError(
                     f"the loss is not finite at step {step + 1} ({self.latest}); "
@@ -170,6 +195,10 @@ class _Pending:
             curve.append({"step": step + 1, **self.latest})
             self.sums, self.count = {}, 0
 
+    def words(self) -> str:
+        """The loss terms of the last point, for the line of progress."""
+        return "  ".join(f"{name} {value:.3f}" for name, value in self.latest.items())
+
     def share(self, processes: Processes) -> None:
         """Gives every process the mean of all, so that each can go on from what process 0 saves."""
         if processes.size > 1 and self.count:
@@ -177,11 +206,13 @@ class _Pending:
                 self.sums[name] = torch.full_like(self.sums[name], mean)
 
     def _means(self, processes: Processes) -> dict[str, float]:
+        """The mean of each sum over the processes."""
         means = processes.mean([float(value) for value in self.sums.values()])
         return dict(zip(self.sums, means, strict=True))
 
 
 def _optimiser(method: Method, spec: TrainSpec) -> torch.optim.Optimizer:
+    """Makes the optimiser, with a group of parameters that are decayed and one of the others."""
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
     # Biases and normalisation have one dimension; they are not decayed (Goyal et al. 2017, arXiv
     # 1706.02677, sec. 5.3).
@@ -211,8 +242,10 @@ def _step(
     dtype: torch.dtype | None,
     processes: Processes,
 ) -> dict[str, Tensor]:
-    # Dropout and the like draw from the global generator: its state is a function of the step too,
-    # and of the process, whose items would else be given what those of the others are.
+    """Makes one step of optimisation; returns the loss and its terms, on the device."""
+    # Dropout and the like draw from the global generator. Seeding it by the step lets a resumed run
+    # repeat what a run without interruption draws; seeding it by the process keeps two processes
+    # from dropping the same units of different items.
     rank = processes.world.rank
     torch.manual_seed(seed_for(seed, f"train in process {rank}" if rank else "train", step))
     loop.method.train()
@@ -224,7 +257,7 @@ def _step(
     loop.optimiser.zero_grad(set_to_none=True)
     loss.total.backward()
     processes.average_gradients(
-        [one for group in loop.optimiser.param_groups for one in group["params"]]
+        [parameter for group in loop.optimiser.param_groups for parameter in group["params"]]
     )
     if spec.clip_norm:
         torch.nn.utils.clip_grad_norm_(loop.method.parameters(), spec.clip_norm)
@@ -239,17 +272,18 @@ def _step(
 @torch.no_grad()
 def _look(
     loop: _Loop,
-    probe_inputs: Tensor,
+    inspected: Tensor,
     step: int,
     validate: Callable[[nn.Module], float] | None,
     patience: int,
 ) -> bool:
-    """Measures the signs of collapse, and the validation score where there is one.
+    """Measures the signs of collapse, and scores the valid split where there is validation.
 
-    Returns whether to stop for it.
+    Returns:
+        Whether to stop, as the score has not risen for so many looks.
     """
     loop.method.eval()
-    embeddings = encode(loop.method.encoder, probe_inputs).float().cpu()
+    embeddings = encode(loop.method.encoder, inspected).float().cpu()
     point = {
         "step": float(step),
         "deviation": embedding_deviation(embeddings),
@@ -277,20 +311,19 @@ def _out_of_patience(history: History, patience: int) -> bool:
 
 
 def warning(history: History) -> str | None:
-    """What the last look says of collapse, as a sentence; None when all is well."""
+    """Says in a sentence whether the encoder looks collapsed at the last look; None if not."""
     last = history.diagnostics[-1] if history.diagnostics else None
     return collapse_warning(last["deviation"], last["effective_rank"]) if last else None
 
 
 def _save(path: Path, loop: _Loop, step: int, processes: Processes) -> None:
+    """Writes a checkpoint, from which the training goes on with the given step."""
     loop.pending.share(processes)
-    if processes.first:
-        write_atomically(path, _content(loop, step))
+    checkpoint.save(path, _state(loop, step), processes)
 
 
-def _content(loop: _Loop, step: int) -> bytes:
-    """All that a training goes on from, as the bytes of a file."""
-    state: dict[str, Any] = {
+def _state(loop: _Loop, step: int) -> checkpoint.State:
+    return {
         "step": step,
         "method": loop.method.state_dict(),
         "optimiser": loop.optimiser.state_dict(),
@@ -298,22 +331,13 @@ def _content(loop: _Loop, step: int) -> bytes:
         "pending": {"sums": loop.pending.sums, "count": loop.pending.count},
         "best_state": loop.best_state,
     }
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
 
 
 def _load(path: Path, loop: _Loop, device: torch.device, processes: Processes) -> int:
-    """Takes up a checkpoint; returns the next step.
-
-    Several processes go on, or begin, from what process 0 has.
-    """
-    content = path.read_bytes() if processes.first and path.exists() else b""
-    if processes.size > 1:
-        content = processes.of_first(content or (_content(loop, 0) if processes.first else b""))
-    if not content:
+    """Goes on from a checkpoint where there is one; returns the next step."""
+    state = checkpoint.load(path, _state(loop, 0), device, processes)
+    if state is None:
         return 0
-    state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     loop.method.load_state_dict(state["method"])
     loop.optimiser.load_state_dict(state["optimiser"])
     loop.history = History(**state["history"])

@@ -1,20 +1,15 @@
-"""Several processes that train together: what they tell each other, and how each notices that another is gone.
+"""Several processes that train together: what they share, and how each notices the loss of another.
 
-Numbers of the training itself go by NCCL between GPUs and by gloo between processors. All else goes
-by gloo in a group of its own, or by the store that the processes met at, so that no GPU is waited
-for.
+Numbers of the training itself go by NCCL between GPUs and by gloo between CPUs. All else goes by
+gloo in a group of its own, or by the store that the processes met at, so that no GPU is waited for.
 
 A process that dies closes its connections, which the others notice at once. Where a whole machine
-vanishes nothing is closed: a message of the training is waited for `_PATIENCE`, and a process that
-waits while process 0 does other work gives up `_SILENCE_SECONDS` after the last sign of life of
-process 0.
+vanishes nothing is closed: the numbers of a training are waited for `_PATIENCE`, and how long a
+process waits while process 0 does other work is said in `bench.stages.pretrain.messages`.
 """
 
-import json
 import os
 import re
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -29,60 +24,55 @@ from torch.distributed.rendezvous import rendezvous
 from bench.core.errors import DivergedError, LostProcessError
 from bench.core.progress import Stopped, checkpoint_wanted, stopping
 from bench.core.world import World
+from bench.stages.pretrain.messages import Messages, Tree
 
-Tree = dict[str, Any]
 Result = TypeVar("Result")
 
-_PATIENCE = timedelta(
-    minutes=10
-)  # longer than a checkpoint takes on a slow disk, or opening a large data set
-_SILENCE_SECONDS = 300.0
-_BEAT_SECONDS = 5.0
-_FAREWELL_SECONDS = 30.0
+_PATIENCE = timedelta(minutes=10)
+"""Longer than a checkpoint takes on a slow disk, or opening a large data set."""
 
 
 class Processes:
-    """The processes of a world, seen from one of them.
+    """The processes that train together, seen from one of them.
+
+    All of them make the same calls in the same order, as each call waits for the others.
 
     Attributes:
-        world: which of them this one is.
+        world: which of the processes this one is.
     """
 
     def __init__(
         self, world: World, store: Any = None, control: Any = None, cuda: bool = False
     ) -> None:
-        """Of a process that has joined.
+        """Takes what a process has after joining the others, see `joined`.
 
-        One that is alone has no store, and everything here is done at once.
+        A process that is alone has no store, and waits for nothing.
 
         Args:
             world: which process this is.
-            store: where the processes met.
-            control: the group that is not the training's own.
-            cuda: whether the training's is NCCL's.
+            store: the key-value store that the processes met at.
+            control: the process group of gloo for all that is no number of the training.
+            cuda: whether the numbers of the training go by NCCL.
         """
         self.world = world
-        self._store, self._control, self._cuda = store, control, cuda
-        self._told = 0  # messages of process 0 so far
-        self._broken = False
-        self._over = threading.Event()
-        if self.size > 1 and self.first:
-            threading.Thread(target=self._beat, daemon=True).start()
+        self._messages = Messages(store, world)
+        self._control, self._cuda = control, cuda
+        self._left = False
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """Number of processes."""
         return self.world.size
 
     @property
     def first(self) -> bool:
-        """Whether this is process 0, which writes."""
+        """Whether this is process 0, which alone writes files."""
         return self.world.rank == 0
 
-    # What the training needs.
+    # Calls of the training, made by all processes.
 
     def any(self, flags: Sequence[bool]) -> list[bool]:
-        """Each flag, whether any process has it up."""
+        """Finds for each flag whether it is up in any process."""
         if self.size == 1:
             return list(flags)
         shared = torch.tensor(flags, dtype=torch.uint8)
@@ -90,7 +80,7 @@ class Processes:
         return [bool(flag) for flag in shared.tolist()]
 
     def mean(self, numbers: Sequence[float]) -> list[float]:
-        """Each number's mean over the processes."""
+        """Averages each number over the processes."""
         if self.size == 1:
             return list(numbers)
         shared = torch.tensor(numbers, dtype=torch.float64)
@@ -98,13 +88,16 @@ class Processes:
         return [float(number) for number in shared / self.size]
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Each gradient's mean over the processes.
+        """Replaces each gradient by its mean over the processes.
 
-        One sum of one long vector after the backward pass, in place of torch's
+        It takes one sum of one long vector after the backward pass, in place of torch's
         `DistributedDataParallel`, which sums while the pass goes on: for a few million parameters
         there is little to hide, no wrapper gets between the loop and the method, and a parameter
-        may have a gradient in some processes alone (layers that are left out at random). One that
-        has none in any stays without, as in one process.
+        may have a gradient in some processes alone (layers that are left out at random). A
+        parameter without a gradient in any process stays without, as in a single process.
+
+        Args:
+            parameters: the trained parameters, in the same order in every process.
         """
         if self.size == 1:
             return
@@ -112,31 +105,30 @@ class Processes:
         moved = [parameter for parameter, there in zip(parameters, present, strict=True) if there]
         if not moved:
             return
-        flat = torch.cat(
-            [
-                (one.grad if one.grad is not None else torch.zeros_like(one)).flatten()
-                for one in moved
-            ]
-        )
+        gradients = [
+            parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+            for parameter in moved
+        ]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
         flat /= self.size
-        for parameter, mean in zip(
-            moved, torch.split(flat, [one.numel() for one in moved]), strict=True
-        ):
+        means = torch.split(flat, [parameter.numel() for parameter in moved])
+        for parameter, mean in zip(moved, means, strict=True):
             parameter.grad = mean.view_as(parameter)
 
     def gathered(self, part: Tensor) -> Tensor:
-        """(items, ...) of this process -> (batch, ...), without gradient."""
+        """Puts together the parts of a batch: (items, ...) -> (batch, ...), without gradient."""
         if self.size == 1:
             return part
-        every = [torch.empty_like(part) for _ in range(self.size)]
-        dist.all_gather(every, part.contiguous())
-        return torch.cat(every)
+        parts = [torch.empty_like(part) for _ in range(self.size)]
+        dist.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
 
     def of_first(self, content: bytes) -> bytes:
-        """What process 0 has, in every process."""
+        """Sends the bytes of process 0 to every process."""
         if self.size == 1:
             return content
+        # The others learn first how much there is to receive.
         size = torch.tensor([len(content)])
         dist.broadcast(size, 0, self._control)
         shared = torch.empty(int(size), dtype=torch.uint8)
@@ -146,12 +138,19 @@ class Processes:
         return shared.numpy().tobytes()
 
     def alone(self, work: Callable[[], Result]) -> Result:
-        """What process 0 makes of some work that takes it alone any time; it must be JSON."""
+        """Has process 0 do some work by itself, however long, and gives its result to all.
+
+        Args:
+            work: its result must be something that JSON can hold.
+
+        Raises:
+            LostProcessError: process 0 is gone or has given up.
+        """
         if self.size == 1:
             return work()
         if self.first:
             done = work()
-            self._tell({"done": done})
+            self._messages.tell({"done": done})
             return done
         heard = self._hear()
         if "done" not in heard:
@@ -160,32 +159,37 @@ class Processes:
         return result
 
     def stop_or_save(self, due: bool) -> tuple[str, bool]:
-        """Why all processes are to stop after this step ("" where none is told to), and whether to save.
+        """Agrees on whether to stop after this step, and whether to save a checkpoint.
 
         Args:
             due: whether this process finds that a checkpoint is due.
+
+        Returns:
+            Why to stop, "" where no process was told to; and whether to save.
         """
-        why, wanted = stopping(), checkpoint_wanted()
+        reason, wanted = stopping(), checkpoint_wanted()
         if self.size == 1:
-            return why, due or wanted
-        if why:
-            self._store.set("stop", why)
-        stop, save = self.any([bool(why), due or wanted])
-        return (why or self._store.get("stop").decode()) if stop else "", save
+            return reason, due or wanted
+        if reason:
+            self._messages.ask_to_stop(reason)
+        stop, save = self.any([bool(reason), due or wanted])
+        if not stop:
+            return "", save
+        return reason or self._messages.reason_to_stop(), save
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Around what all processes do together.
+        """Surrounds what all processes do together.
 
-        Where one of them fails by itself, the others would wait for it, or take its next message
-        for another one: so it leaves, and they end.
+        A process that fails by itself leaves, so that the others end: they would wait for it, or
+        take its next message for another one.
 
         Raises:
             LostProcessError: another process is gone.
         """
         try:
             yield
-        except (DivergedError, Stopped):  # all of them, at the same step
+        except (DivergedError, Stopped):  # raised by all processes, at the same step
             raise
         except BaseException as error:
             self._leave()
@@ -193,96 +197,68 @@ class Processes:
                 raise self._lost(error) from error
             raise
 
-    # What process 0 asks of the others.
+    # Between trainings: orders of process 0 to the others.
 
     def announce(self, order: Tree) -> None:
-        """Has the other processes take part in a training.
+        """Orders the other processes to take part in a training; called by process 0.
+
+        Args:
+            order: says which training, in what JSON can hold.
 
         Raises:
-            LostProcessError: they are gone.
+            LostProcessError: this process has left the others.
         """
-        if self._broken:
+        if self._left:
             raise LostProcessError(
                 f"{self._name(self.world.rank)} has left the others after an error"
             )
         if self.size > 1:
-            self._tell({"order": order})
+            self._messages.tell({"order": order})
 
     def orders(self) -> Iterator[Tree]:
-        """What process 0 announces, until it has no more.
+        """Yields the orders of process 0 until it has no more; called by the others.
 
         Raises:
-            LostProcessError: it is gone.
+            LostProcessError: process 0 is gone.
         """
         while "order" in (heard := self._hear()):
             yield heard["order"]
 
-    def _tell(self, message: Tree) -> None:
-        self._store.set(f"message {self._told}", json.dumps(message))
-        self._told += 1
-
     def _hear(self) -> Tree:
-        """The next message of process 0, however long it takes, as long as it lives."""
-        key, beat, since, pause = f"message {self._told}", b"", time.monotonic(), 0.001
+        """Waits for the next message of process 0, and raises LostProcessError if it is gone."""
         try:
-            while not self._store.check([key]):
-                now = self._store.get("beat") if self._store.check(["beat"]) else b""
-                if now != beat:
-                    beat, since = now, time.monotonic()
-                if time.monotonic() - since > _SILENCE_SECONDS:
-                    raise TimeoutError(f"no sign of life for {_SILENCE_SECONDS:.0f} s")
-                time.sleep(pause)
-                pause = min(0.25, pause * 1.5)
-            self._told += 1
-            message: Tree = json.loads(self._store.get(key))
+            return self._messages.hear()
         except (RuntimeError, TimeoutError) as error:
             raise self._lost(error) from error
-        return message
 
-    def _beat(self) -> None:
-        beats = 0
-        with suppress(RuntimeError):  # the store is gone, and so is the process that keeps it
-            while True:
-                self._store.set("beat", str(beats))
-                beats += 1
-                if self._over.wait(_BEAT_SECONDS):
-                    return
-
-    # Joining and leaving.
+    # Leaving.
 
     def close(self) -> None:
-        """Leaves.
+        """Leaves the other processes.
 
-        Process 0, which may keep the store, waits until the others know that there is no more to
-        do.
+        Process 0 waits until they know that there is no more to do, unless it had to leave before.
         """
-        clean = not self._broken
+        clean = not self._left
         self._leave()
-        with suppress(RuntimeError):
-            if not self.first:
-                self._store.set(f"gone {self.world.rank}", "")
-            elif clean:
-                others = [f"gone {rank}" for rank in range(1, self.size)]
-                until = time.monotonic() + _FAREWELL_SECONDS
-                while not self._store.check(others) and time.monotonic() < until:
-                    time.sleep(0.02)
-        self._over.set()
+        self._messages.end(wait=clean)
 
     def _leave(self) -> None:
-        if self.size == 1 or self._broken:
+        """Tells the others that there is no more to do, and closes the connections to them."""
+        if self.size == 1 or self._left:
             return
-        self._broken = True
+        self._left = True
         if self.first:
-            with suppress(RuntimeError):
-                self._tell({"end": True})
-        # Closes gloo's connections, which the others notice. NCCL would first wait for what cannot
-        # end any more.
+            with suppress(RuntimeError):  # the store is gone already
+                self._messages.tell({"end": True})
+        # This closes gloo's connections, which the others notice. NCCL's group is left as it is: it
+        # would first wait for what cannot end any more.
         dist.destroy_process_group(self._control if self._cuda else None)
 
     def _lost(self, error: BaseException) -> LostProcessError:
+        """The error to raise for one of a connection."""
         return LostProcessError(
-            f"{self._name(self.world.rank)} has lost another one ({_shortly(error)}), whose own output may say more; "
-            "the same command goes on from the last checkpoint"
+            f"{self._name(self.world.rank)} has lost another one ({_shortly(error)}), whose own "
+            "output may say more; the same command goes on from the last checkpoint"
         )
 
     def _name(self, rank: int) -> str:
@@ -290,6 +266,7 @@ class Processes:
 
 
 ALONE = Processes(World())
+"""A process that trains by itself."""
 
 
 @contextmanager
@@ -299,9 +276,10 @@ def joined(world: World, device: str) -> Iterator[Processes]:
     A process that has joined others ends by `bench.core.world.end_process`.
 
     Args:
-        world: which of them this one is; they meet at MASTER_ADDR and MASTER_PORT.
-        device: "auto", "cpu" or "cuda". On a GPU it is that of this process's number on its machine
-            from here on.
+        world: which of the processes this one is; they meet at the address and port that the
+            environment variables MASTER_ADDR and MASTER_PORT give.
+        device: "auto", "cpu" or "cuda". On a machine with several GPUs this process uses from here
+            on the one that has its own number on the machine.
 
     Raises:
         LostProcessError: the others were not found.
@@ -329,7 +307,9 @@ def joined(world: World, device: str) -> Iterator[Processes]:
             f"process {world.rank} of {world.size} did not find the others at {place} "
             f"({_shortly(error)}): are all of them running, and may they reach each other?"
         ) from error
-    processes = Processes(world, dist.PrefixStore("bench", store), control, cuda)  # type: ignore[attr-defined]
+    # A prefix keeps our keys apart from those that torch itself puts into the store.
+    ours = dist.PrefixStore("bench", store)  # type: ignore[attr-defined]
+    processes = Processes(world, ours, control, cuda)
     try:
         yield processes
     finally:
@@ -337,16 +317,13 @@ def joined(world: World, device: str) -> Iterator[Processes]:
 
 
 def _shortly(error: BaseException) -> str:
-    """What a library says, without the place in its code and its advice."""
+    """A library's message in one line, without the place in its code and its advice."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
     return re.sub(r"^\[[^]]*\] ", "", line).partition(". This is")[0][:200]
 
 
 def _of_connection(error: BaseException) -> bool:
-    """Whether an error is that of a broken or silent connection.
-
-    Gloo has no class of its own for them.
-    """
+    """Whether an error is that of a broken or silent connection; gloo has no class for them."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
     )

@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step alone, so that a restart needs no state of a scheduler."""
+"""Learning rate and weight decay, functions of the step alone: no scheduler has to be restored."""
 
 import math
 
@@ -6,7 +6,11 @@ from bench.settings.specs import TrainSpec
 
 
 def learning_rate(step: int, spec: TrainSpec) -> float:
-    """Linear warm-up to the peak, then half a cosine (Loshchilov and Hutter, ICLR 2017, arXiv 1608.03983)."""
+    """Computes the learning rate of a step: linear warm-up to the peak, then half a cosine.
+
+    The cosine is that of Loshchilov and Hutter (ICLR 2017, arXiv 1608.03983); with the schedule
+    "constant" the peak is held instead.
+    """
     warmup_steps = round(spec.warmup * spec.steps)
     if step < warmup_steps:
         return spec.learning_rate * (step + 1) / warmup_steps
@@ -17,9 +21,9 @@ def learning_rate(step: int, spec: TrainSpec) -> float:
 
 
 def weight_decay(step: int, spec: TrainSpec) -> float:
-    """Constant, or half a cosine from the first to the final one (DINO.
+    """Computes the weight decay of a step: constant, or half a cosine to the final one.
 
-    Caron et al., ICCV 2021, arXiv 2104.14294).
+    The cosine is that of DINO (Caron et al., ICCV 2021, arXiv 2104.14294).
     """
     if spec.final_weight_decay is None:
         return spec.weight_decay
@@ -31,9 +35,13 @@ def _half_cosine(first: float, last: float, progress: float) -> float:
 
 
 def budget(train: TrainSpec, tracks: int) -> int:
-    """Optimiser steps on `tracks` tracks.
+    """Computes the number of optimiser steps on some tracks.
 
-    What is left of an epoch that fills no batch is dropped.
+    The tracks of an epoch that are too few to fill a batch are dropped.
+
+    Args:
+        train: the number of steps, or of epochs and the batch size.
+        tracks: number of training tracks.
     """
     if not train.epochs:
         return train.steps

@@ -1,4 +1,4 @@
-"""Pretraining in several processes: real ones, that give what one process gives, and that end when one of them dies."""
+"""Several real processes give what a single one gives, and end when one of them dies."""
 
 import dataclasses
 import json
@@ -10,21 +10,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from bench.core.errors import InputError, LostProcessError
 from bench.core.store import Store
 from bench.core.world import Part, World
-from bench.data.augment import Chain
-from bench.data.views import ViewSampler
-from bench.settings.augmentations import AugmentSpec, preset
 from bench.settings.resolve import Request, resolve
-from bench.settings.specs import ViewsSpec
 from bench.stages.pretrain import processes as module
 from bench.stages.pretrain.processes import ALONE, Processes, joined
 from bench.stages.run import run
@@ -40,14 +37,14 @@ pytestmark = pytest.mark.skipif(
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
 def started(number: int, *command: object) -> Iterator[list["subprocess.Popen[str]"]]:
-    """Some processes of a world, as a launcher starts them."""
+    """Starts the processes of a world as a launcher does, and kills what is left of them."""
     places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
     begun = [
         subprocess.Popen(
@@ -71,12 +68,12 @@ def started(number: int, *command: object) -> Iterator[list["subprocess.Popen[st
 
 
 def ended(begun: list["subprocess.Popen[str]"]) -> list[tuple[int, str, str]]:
-    """Exit status, standard output and standard error of each."""
+    """Waits for processes; gives exit status, standard output and standard error of each."""
     texts = [process.communicate(timeout=120) for process in begun]
     return [(process.returncode, *text) for process, text in zip(begun, texts, strict=True)]
 
 
-# Everything that a training does, against the same in this process.
+# Everything that a training does, compared with the same in this process.
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +85,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pair(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes leave that have trained every method, and have been stopped, and have diverged."""
+    """The files of two processes that trained every method, were stopped, and diverged."""
     out = tmp_path_factory.mktemp("pair")
     with started(2, "tests.together", data, out, ",".join(together.METHODS)) as both:
         done = ended(both)
@@ -114,7 +111,7 @@ def assert_gives_what_one_gives(
     all_ranks = [torch.load(out / f"{rank}.pt", weights_only=True)[name] for rank in range(number)]
     assert_same(method.state_dict(), all_ranks[0]["weights"])
     for other in all_ranks[1:]:
-        if name != "supervised":  # whose best step's weights process 0 alone keeps
+        if name != "supervised":  # there, process 0 alone keeps the weights of the best step
             assert_same(all_ranks[0]["weights"], other["weights"], scale=0)
         assert other["curve"] == all_ranks[0]["curve"]
         assert other["looks"] == [], "process 0 looks"
@@ -123,8 +120,8 @@ def assert_gives_what_one_gives(
     )
     for ours, theirs in ((history.curve, "curve"), (history.diagnostics, "looks")):
         assert len(ours) == len(all_ranks[0][theirs]) > 0
-        for one, other in zip(ours, all_ranks[0][theirs], strict=True):
-            assert other == pytest.approx(one, rel=1e-4)
+        for mine, other in zip(ours, all_ranks[0][theirs], strict=True):
+            assert other == pytest.approx(mine, rel=1e-4)
 
 
 def test_every_method_that_trains_is_tried() -> None:
@@ -177,51 +174,17 @@ def test_a_loss_that_is_not_finite_in_one_process_ends_all(pair):
 def test_batch_normalisation_sees_the_whole_batch(pair, kind):
     whole = together.normalised(Part(0, together.ITEMS, together.ITEMS))[kind]
     parts = [torch.load(pair / f"normalised-{rank}.pt", weights_only=True)[kind] for rank in (0, 1)]
-    close = (
-        {"rtol": 0.02, "atol": 0.05}
-        if kind == "of half precision"
-        else {"rtol": 1e-4, "atol": 1e-4}
-    )
+    rtol, atol = (0.02, 0.05) if kind == "of half precision" else (1e-4, 1e-4)
     for name, value in whole.items():
+        shared = parts[0][name]
         if name.startswith("gradient of"):
-            found = parts[0][name] + parts[1][name]
-        else:
-            found = (
-                torch.cat([part[name] for part in parts])
-                if name in ("output", "gradient")
-                else parts[0][name]
-            )
-        torch.testing.assert_close(found, value, **close, msg=f"{kind}: {name}")
+            shared = parts[0][name] + parts[1][name]
+        elif name in ("output", "gradient"):
+            shared = torch.cat([part[name] for part in parts])
+        torch.testing.assert_close(shared, value, rtol=rtol, atol=atol, msg=f"{kind}: {name}")
 
 
-# Parts of batches.
-
-
-@pytest.mark.parametrize("size", [2, 4])
-def test_parts_of_a_batch_are_cut_and_changed_as_in_the_whole(data, size):
-    sampler = ViewSampler(
-        together.audio(data), np.arange(together.TRACKS), 1.0, 2, 8, ViewsSpec(), 3
-    )
-    log_mels = torch.randn(8, 1, 16, 20)
-    for name in ("clmr", "log_mel", "byol_a"):
-        spec = AugmentSpec.model_validate({**preset(name), "mixup": {"probability": 0.6}})
-        for step in range(3):
-            whole = sampler.batch(step)
-            waves = torch.from_numpy(whole.waveforms[0]).float()
-            chain = Chain(spec, together.RATE, 20.0, seed=5)
-            changed, pictures = chain.waveform(waves, step, 1), chain.log_mel(log_mels, step, 1)
-            for rank in range(size):
-                part = World(rank, size).part(8)
-                own = slice(part.first, part.end)
-                views = sampler.batch(step, part)
-                assert np.array_equal(views.waveforms, whole.waveforms[:, own])
-                assert np.array_equal(views.rows, whole.rows[own])
-                chain = Chain(spec, together.RATE, 20.0, 5, part, gathered=lambda _: log_mels)
-                assert torch.equal(chain.waveform(waves[own], step, 1), changed[own])
-                if (
-                    not spec.log_mel.probability
-                ):  # else others would be what log_mel has made of the whole
-                    torch.testing.assert_close(chain.log_mel(log_mels[own], step, 1), pictures[own])
+# The place of a process in its world.
 
 
 def test_what_a_launcher_says_is_read_or_refused():
@@ -251,16 +214,7 @@ def test_what_a_launcher_says_is_read_or_refused():
 # Processes that are gone.
 
 
-def test_who_is_not_heard_of_is_given_up(monkeypatch):
-    monkeypatch.setattr(module, "_SILENCE_SECONDS", 0.3)
-    waiting = Processes(World(1, 2), torch.distributed.HashStore())
-    with pytest.raises(LostProcessError, match="process 1 of 2 has lost another one"):
-        next(waiting.orders())
-
-
 def test_who_does_not_come_is_given_up(monkeypatch):
-    from datetime import timedelta
-
     monkeypatch.setattr(module, "_PATIENCE", timedelta(seconds=1))
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("MASTER_PORT", str(free_port()))
@@ -275,31 +229,17 @@ def test_who_does_not_come_is_given_up(monkeypatch):
 
 
 def command(tones: Path, home: Path, *more: str, steps: int = 30) -> list[str]:
-    places = [
-        "--home",
-        str(home),
-        "--results",
-        str(home / "results"),
-        "--steps",
-        str(steps),
-        "--json",
-    ]
+    """The arguments of a small `bench run`."""
     return [
-        "bench",
-        "run",
-        "--method",
-        "vicreg",
-        "--augment",
-        "log_mel",
-        "--dataset",
-        str(tones),
+        *("bench", "run", "--method", "vicreg", "--augment", "log_mel", "--dataset", str(tones)),
         *TINY,
-        *places,
+        *("--home", str(home), "--results", str(home / "results"), "--steps", str(steps), "--json"),
         *more,
     ]
 
 
 def result(home: Path) -> Any:
+    """The only stored result."""
     (stored,) = home.glob("results/runs/*.json")
     return json.loads(stored.read_text())
 
@@ -308,7 +248,7 @@ def test_torchrun_a_kill_and_one_process_that_goes_on_meet_at_the_same_product(t
     tones = make_tones(tmp_path / "tones")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    done = subprocess.run(
+    launched = subprocess.run(
         [sys.executable, "-m", *launch, *command(tones, whole)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         cwd=ROOT,
@@ -317,9 +257,9 @@ def test_torchrun_a_kill_and_one_process_that_goes_on_meet_at_the_same_product(t
         check=False,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)["rows"]  # one process prints
-    assert done.stderr.count("mAP") == 1
+    assert launched.returncode == 0, launched.stderr
+    rows = json.loads(launched.stdout)["rows"]  # one process prints
+    assert launched.stderr.count("mAP") == 1
     assert result(whole)["device"].startswith("2 x cpu")
 
     again = command(tones, killed, "--train.checkpoint_seconds", "0.001")
@@ -343,12 +283,12 @@ def test_torchrun_a_kill_and_one_process_that_goes_on_meet_at_the_same_product(t
     assert ours["products"] == theirs["products"]
     assert ours["training"]["views"] == theirs["training"]["views"]
     first, last = (
-        [found["training"]["curve"][place] for found in (ours, theirs)] for place in (0, -1)
+        [stored["training"]["curve"][place] for stored in (ours, theirs)] for place in (0, -1)
     )
     assert first[1] == pytest.approx(first[0], rel=1e-3)
     assert last[1] == pytest.approx(last[0], rel=0.2)
 
-    with started(2, *command(tones, whole)) as both:  # all is there
+    with started(2, *command(tones, whole)) as both:  # every product is there already
         done = ended(both)
     assert [status for status, *_ in done] == [0, 0], done
     assert done[1][1:] == ("", ""), "process 1 prints nothing"
@@ -358,7 +298,7 @@ def test_torchrun_a_kill_and_one_process_that_goes_on_meet_at_the_same_product(t
 def test_a_batch_that_cannot_be_shared_is_refused_before_the_data_are_prepared(tmp_path):
     request = Request("vicreg", 1.0, dataset=str(make_tones(tmp_path / "tones")))
     spec = resolve(dataclasses.replace(request, overrides={"train": {"batch_size": 7}}))
-    first = Processes(World(0, 2), torch.distributed.HashStore())
+    first = Processes(World(0, 2), HashStore())
     with pytest.raises(InputError, match="a batch of 7 cannot be shared equally by 2 processes"):
         list(
             run(
