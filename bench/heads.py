@@ -1,7 +1,7 @@
-"""Projectors, slow copies and what else several methods share.
+"""Projectors, momentum encoders and other parts that several methods share.
 
-Built on lightly where lightly has it. Everything here is a function of its inputs and of (step,
-steps). No counter is hidden, so a resumed run stays the same.
+They are built on lightly where lightly has them. Schedules are functions of (step, steps) and
+nothing keeps a hidden counter, so that a resumed run is the same as one that was not interrupted.
 """
 
 import copy
@@ -21,14 +21,17 @@ from torch.nn import functional
 def projector(
     width: int, *, hidden: int, output: int, layers: int = 3, bias: bool = False
 ) -> nn.Module:
-    """Linear-BatchNorm-ReLU blocks and a last plain linear layer: (batch, width) -> (batch, output).
+    """Builds a projector: linear-BatchNorm-ReLU blocks, and a plain linear layer at the end.
 
     Args:
         width: width of the input.
         hidden: width of every layer but the last.
         output: width of the output.
-        layers: number of linear layers; 1 is a single linear map.
-        bias: whether the last layer has one; the others never do, as BatchNorm follows them.
+        layers: number of linear layers; 1 gives a single linear map.
+        bias: whether the last layer has a bias; the others never do, since BatchNorm follows them.
+
+    Returns:
+        A network (batch, width) -> (batch, output).
     """
     widths = [width, *[hidden] * (layers - 1)]
     blocks = [
@@ -39,27 +42,28 @@ def projector(
 
 
 class PrototypeHead(nn.Module):
-    """A network that ends in prototypes: (batch, width) -> (batch, prototypes) logits.
+    """A head that ends in prototypes: (batch, width) -> (batch, prototypes) logits.
 
-    Normalised, it is DINO's: GELU, an L2-normalised bottleneck and unit-length prototypes, so that
-    logits are cosines. It computes what `lightly.models.modules.heads.DINOProjectionHead` does (a
-    test compares them). That one is not used because it is built on `torch.nn.utils.weight_norm`,
-    which is deprecated and cannot be deep-copied; with a gain fixed to 1, weight normalisation is a
-    normalisation of the rows. Not normalised, it is the head of Deezer's comparison: BatchNorm and
-    ReLU after every layer, and a plain linear map.
+    With `normalise`, it is DINO's head: GELU, an L2-normalised bottleneck and prototypes of unit
+    length, so that logits are cosines. It computes the same as
+    `lightly.models.modules.heads.DINOProjectionHead`, as a test checks. lightly's is not used
+    because it is built on `torch.nn.utils.weight_norm`, which is deprecated and cannot be
+    deep-copied; with a gain fixed to 1, weight normalisation only normalises the rows. Without
+    `normalise`, it is the head of Deezer's comparison: BatchNorm and ReLU after every layer, and a
+    plain linear map at the end.
     """
 
     def __init__(
         self, width: int, *, hidden: int, bottleneck: int, prototypes: int, normalise: bool = True
     ) -> None:
-        """Draws the weights.
+        """Builds the network with freshly drawn weights.
 
         Args:
             width: width of the input.
             hidden: width of the two hidden layers.
             bottleneck: width of the layer before the prototypes.
-            prototypes: number of prototypes, the width of the output.
-            normalise: DINO's head (True) or Deezer's (False).
+            prototypes: number of prototypes, which is the width of the output.
+            normalise: whether to build DINO's head (True) or Deezer's (False).
         """
         super().__init__()
         self.normalise = normalise
@@ -75,12 +79,13 @@ class PrototypeHead(nn.Module):
         )
 
     def forward(self, embedding: Tensor, *, freeze: bool = False) -> Tensor:
-        """Logits of the prototypes.
+        """Computes the logits of the prototypes.
 
         Args:
             embedding: (batch, width).
-            freeze: gives the prototypes a gradient of zero. They keep a gradient because
-                distributed training needs the same parameters to take part in every step.
+            freeze: whether to give the prototypes a gradient of zero, so that they do not learn. A
+                gradient is still needed, since distributed training expects the same parameters to
+                take part in every step.
 
         Returns:
             (batch, prototypes).
@@ -96,46 +101,47 @@ class PrototypeHead(nn.Module):
 
 
 def _draw_like_dino(module: nn.Module) -> None:
-    """Weights of a linear layer from a truncated normal of standard deviation 0.02, biases zero."""
+    """Initialises a linear layer as DINO does: truncated normal weights (0.02), biases of zero."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
 
 
 class SlowCopy(nn.Module):
-    """The teacher: a copy of some networks in a row, whose weights follow theirs as an exponential moving average.
+    """A momentum encoder: its weights follow those of its sources as a moving average.
 
-    It normalises with the statistics of its own batch while training, as in the authors' codes of
-    BYOL and DINO.
+    It is the teacher of BYOL and DINO, a copy of one or several networks that are applied in
+    sequence. While training, its BatchNorm uses the statistics of the batch, as in the authors'
+    code of both.
     """
 
     def __init__(self, *sources: nn.Module) -> None:
-        """Copies the networks as they are.
+        """Copies the networks.
 
         Args:
             sources: networks to be applied one after the other.
         """
         super().__init__()
-        # The sources are not kept: they would be registered, counted and saved a second time.
+        # The sources are not stored: as submodules they would be counted and saved a second time.
         self.networks = nn.Sequential(*copy.deepcopy(sources))
         deactivate_requires_grad(self.networks)
 
     @torch.no_grad()
     def forward(self, view: Tensor) -> Tensor:
-        """The networks' output, without a graph."""
+        """Returns the output of the copied networks for a view, without gradient."""
         return cast(Tensor, self.networks(view))
 
     @torch.no_grad()
     def follow(self, *sources: nn.Module, momentum: float) -> None:
-        """Moves the weights towards the sources' and takes over their buffers.
+        """Moves the weights towards those of the sources, and copies the buffers of the sources.
 
-        Buffers are copied on purpose: lightly's `update_momentum` leaves them out, so running
-        means, running variances and input statistics would otherwise never match the weights that
-        they belong to, and a teacher that is evaluated would be wrong without a sign of it.
+        lightly's `update_momentum` leaves buffers out. Running means and variances and input
+        statistics would then never match the weights that they belong to, and evaluating the copy
+        would silently give wrong results.
 
         Args:
-            sources: the networks that were given at construction.
-            momentum: share of the old weights that is kept, from 0 to 1.
+            sources: the networks that were given at construction, in the same order.
+            momentum: share of its old weights that the copy keeps, from 0 to 1.
         """
         for source, network in zip(sources, self.networks, strict=True):
             update_momentum(source, network, m=momentum)
@@ -144,16 +150,30 @@ class SlowCopy(nn.Module):
 
 
 def momentum_at(step: int, *, steps: int, start: float) -> float:
-    """Momentum of a slow copy at a step: a half cosine from `start` to 1 over the run (BYOL, section 3.2)."""
+    """Computes the momentum of a slow copy, a half cosine from `start` to 1 over the run.
+
+    This is the schedule of BYOL, section 3.2.
+
+    Args:
+        step: number of the optimiser step, from 0.
+        steps: length of the run in steps.
+        start: momentum at the first step.
+    """
     return float(cosine_schedule(step, max_steps=steps, start_value=start, end_value=1.0))
 
 
 def gathered(projection: Tensor) -> Tensor:
-    """The projections of every process, (processes * batch, dim), with gradient.
+    """Collects the projections of all processes, with gradient, so that items can be compared.
 
-    As it is where there is one process. Every process then computes the loss of the whole batch.
-    The backward pass sums the processes' gradients and distributed training averages them, which
-    together is the gradient of one process with the whole batch.
+    Every process then computes the loss of the whole batch. The backward pass sums the gradients
+    over the processes and distributed training averages them, which together gives the gradient
+    that one process with the whole batch would compute.
+
+    Args:
+        projection: (batch, dim) projections of this process.
+
+    Returns:
+        (processes * batch, dim); with one process the argument itself.
     """
     if dist.world_size() == 1:
         return projection
@@ -161,11 +181,19 @@ def gathered(projection: Tensor) -> Tensor:
 
 
 def averaged(sign: Tensor) -> Tensor:
-    """A tensor's mean over the processes, without gradient; as it is where there is one process."""
+    """Averages a tensor over the processes, without gradient; with one process it is unchanged."""
     sign = sign.detach()
     return sign if dist.world_size() == 1 else torch.stack(dist.gather(sign)).mean(dim=0)
 
 
 def mean_cosine(first: Tensor, second: Tensor) -> Tensor:
-    """Mean cosine between rows of (batch, dim) and (batch, dim), without gradient: a sign to watch, not a loss."""
+    """Computes the mean cosine between matching rows, a diagnostic without gradient.
+
+    Args:
+        first: (batch, dim).
+        second: (batch, dim).
+
+    Returns:
+        A scalar from -1 to 1.
+    """
     return functional.cosine_similarity(first.detach(), second.detach(), dim=-1).mean()

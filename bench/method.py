@@ -1,19 +1,20 @@
-"""The contract of a method: what a file in `methods/` gives, and what it gets.
+"""The contract of a method: what a file in `methods/` must define, and what it is given.
 
-A method file holds a docstring (its first line is what `bench list methods` shows), the literal
-constants below where they differ from the defaults, a frozen `Settings`, its loss as a free
-function of tensors, and a class `Method`. It has no loop, no optimiser, no logging and no device in
-it: those belong to `bench.stages.pretrain`.
+A method file holds a docstring (`bench list methods` shows its first line), those of the constants
+below that differ from their defaults, a frozen class `Settings`, the loss as a free function of
+tensors, and a class `Method`. It contains no training loop, optimiser, logging or device: those
+belong to `bench.stages.pretrain`.
 
-Constants (literals, so that they are read without importing the file):
-    PAPER: authors, venue, arXiv id.
-    COST: the cost of one step beside one encoder pass over two views.
+Constants, which must be literals, so that they can be read without importing the file:
+    PAPER: authors, venue and arXiv id.
+    COST: cost of one training step in words, compared with one encoder pass over two views.
     TRAINS: False for methods that leave the encoder as it was initialised (default True).
     USES_LABELS: True for methods that are given the labels of the labelled fraction (default
-    False). VIEWS: how many views of a track the method is given (default 2).
-    RESTORES: True for methods that stand for weights from elsewhere: --weights, or those of an
-    external encoder. ENCODER: the name of the one encoder that the method stands for (default:
-    any).
+        False).
+    VIEWS: number of views of each track that the method is given (default 2).
+    RESTORES: True for methods that take trained weights from elsewhere: those of `--weights`, or
+        those of an external encoder (default False).
+    ENCODER: name of the only encoder that the method can be used with (default: any).
 """
 
 from collections.abc import Callable
@@ -28,16 +29,17 @@ from bench.settings.base import Spec
 
 
 class Settings(Spec):
-    """Base of a method's settings: frozen, typed, unknown keys are errors."""
+    """Base class of a method's settings, which are frozen and typed; unknown keys are errors."""
 
 
 class Loss(NamedTuple):
-    """What a method returns for one batch.
+    """The loss of one batch.
 
     Attributes:
         total: scalar that is minimised, the weighted sum of the terms.
-        terms: each term by its name, scalar, without its weight, so that signs of collapse keep
-            their usual scale.
+        terms: scalar terms by name, for logging. They are without their weights, so that those by
+            which collapse is recognised keep their usual scale. Diagnostics that are no part of the
+            total may be among them.
     """
 
     total: Tensor
@@ -46,13 +48,13 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch on its device.
+    """One batch of training data, on the device of the method.
 
     Attributes:
-        views: encoder inputs, one tensor a view: (batch, 1, mels, frames) log-mels or (batch,
-            samples) waveforms.
-        labels: (batch, tags) float multi-hot, or (batch,) int64 class indices; None for methods
-            without labels.
+        views: encoder inputs, one tensor for each view: (batch, 1, mels, frames) log-mel
+            spectrograms or (batch, samples) waveforms.
+        labels: (batch, tags) multi-hot floats, or (batch,) int64 class indices; None for methods
+            that do not use labels.
     """
 
     views: tuple[Tensor, ...]
@@ -61,13 +63,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Task:
-    """What a method may know of the run beside its settings.
+    """What a method is told about the run, besides its settings.
 
     Attributes:
         steps: length of the run in optimiser steps, for schedules.
-        batch_size: tracks a batch.
+        batch_size: number of tracks in a batch.
         outputs: number of tags or classes; 0 without labels.
-        multi_label: True for tags (several a track), False for classes (one a track).
+        multi_label: True for tags (several for each track), False for classes (one for each track).
     """
 
     steps: int
@@ -77,26 +79,28 @@ class Task:
 
 
 class Method(nn.Module):
-    """Base of every method.
+    """Base class of every method.
 
-    Where several processes train together, each is given its part of every batch, their gradients
-    are averaged, and BatchNorm sees the whole batch. So a loss that is a mean over items needs
-    nothing; one that compares items takes the whole batch from `bench.heads.gathered`.
+    Where several processes train together, each is given its part of every batch, the gradients of
+    the processes are averaged, and BatchNorm uses the statistics of the whole batch. A loss that is
+    a mean over the items of a batch thus needs no change; one that compares items must collect the
+    whole batch with `bench.heads.gathered`.
 
     Attributes:
-        encoder: (batch, ...) -> (batch, width); it is what is kept when pretraining ends.
-        classifier: (batch, width) -> (batch, outputs) logits, for methods that learn one end to
-            end; else None.
+        encoder: the backbone, (batch, ...) -> (batch, width), which is all that is kept when
+            pretraining ends.
+        classifier: (batch, width) -> (batch, outputs) logits, for methods that train a classifier
+            together with the encoder; None for all others.
     """
 
     def __init__(self, encoder: nn.Module, width: int, settings: Settings, task: Task) -> None:
-        """Wires the heads.
+        """Stores the encoder; subclasses add their heads.
 
         Args:
-            encoder: the shared backbone.
-            width: its output width.
+            encoder: the backbone, which all methods share.
+            width: output width of the encoder.
             settings: an instance of the method file's own `Settings`.
-            task: what may be known of the run.
+            task: what the method is told about the run.
         """
         super().__init__()
         self.encoder = encoder
@@ -106,11 +110,20 @@ class Method(nn.Module):
         self.task = task
 
     def forward(self, batch: Batch, step: int) -> Loss:
-        """The loss of one batch at optimiser step `step` (from 0)."""
+        """Computes the loss of one batch.
+
+        Args:
+            batch: the batch.
+            step: number of the optimiser step, from 0.
+        """
         raise NotImplementedError
 
     def after_step(self, step: int) -> None:
-        """What happens after the optimiser's step: slow copies, centres. Nothing by default."""
+        """Updates what the optimiser does not, such as slow copies and centres; by default nothing.
+
+        Args:
+            step: number of the optimiser step that has just been taken, from 0.
+        """
 
 
 P = ParamSpec("P")
@@ -118,21 +131,32 @@ R = TypeVar("R")
 
 
 def in_float32(loss: Callable[P, R]) -> Callable[P, R]:
-    """Runs a loss in float32 outside autocast: correlations and softmaxes lose too much in half precision."""
+    """Decorates a loss so that it is computed in float32, outside autocast.
+
+    Correlations and softmaxes lose too much precision in half precision.
+
+    Args:
+        loss: function with at least one tensor among its arguments.
+
+    Returns:
+        The same function, which is given half-precision tensors as float32.
+    """
+    widened: Callable[..., R] = loss  # without the signature, which the conversion would obscure
 
     @wraps(loss)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
         with torch.autocast(tensors[0].device.type, enabled=False):
-            return loss(
-                *map(_widened, args), **{name: _widened(value) for name, value in kwargs.items()}
-            )  # type: ignore[arg-type]
+            return widened(
+                *(_widened(value) for value in args),
+                **{name: _widened(value) for name, value in kwargs.items()},
+            )
 
     return wrapped
 
 
 def _widened(value: object) -> object:
-    """Half-precision tensors as float32, everything else as it is (float64 too, for checks of gradients)."""
+    """Converts half-precision tensors to float32; leaves float64 and everything else unchanged."""
     if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16):
         return value.float()
     return value

@@ -1,8 +1,8 @@
-"""Imported: somebody else's trained weights, frozen, as one more row of the table (`bench run --weights FILE`).
+"""Imported: published weights, frozen, as one more row of the table (`bench run --weights FILE`).
 
 The weights are those that `bench import` wrote from a published checkpoint, or that an external
-encoder reads from a folder of its own; see `bench list encoders`. Nothing is trained: the encoder
-is embedded and probed like every other. No numbers are taken from a paper.
+encoder reads from a folder (see `bench list encoders`). Nothing is trained; embeddings are computed
+and probed as with every other method. No numbers are taken from a paper.
 """
 
 from bench import method
@@ -14,14 +14,14 @@ RESTORES = True
 
 
 class Settings(method.Settings):
-    """No settings."""
+    """The method has no settings."""
 
 
 class Method(method.Method):
-    """The encoder alone."""
+    """The encoder alone, without heads."""
 
     def forward(self, batch: method.Batch, step: int) -> method.Loss:
-        """Refuses: there is nothing to train."""
+        """Raises an error, since there is nothing to train."""
         raise NotImplementedError(
             "imported weights are not trained (TRAINS is False): there is no loss"
         )

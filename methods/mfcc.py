@@ -1,12 +1,12 @@
-"""Hand-made: mean and spread of MFCCs, without learning; the floor of every table.
+"""Hand-made: mean and spread of MFCCs, without learning; a baseline for every other method.
 
 S. B. Davis and P. Mermelstein, "Comparison of Parametric Representations for Monosyllabic Word
 Recognition in Continuously Spoken Sentences", IEEE Transactions on Acoustics, Speech and Signal
 Processing 28(4), 1980. In music: B. Logan, "Mel Frequency Cepstral Coefficients for Music
 Modeling", ISMIR 2000.
 
-No numbers are taken from either: the coefficients are computed by the encoder of the same name,
-which is the only one that this method goes with.
+No numbers are taken from either paper. The coefficients are computed by the encoder of the same
+name, which is the only one that this method can be used with.
 """
 
 from bench import method
@@ -18,12 +18,12 @@ ENCODER = "mfcc"
 
 
 class Settings(method.Settings):
-    """No settings."""
+    """The method has no settings."""
 
 
 class Method(method.Method):
-    """The encoder alone."""
+    """The encoder alone, without heads."""
 
     def forward(self, batch: method.Batch, step: int) -> method.Loss:
-        """Refuses: there is nothing to train."""
+        """Raises an error, since there is nothing to train."""
         raise NotImplementedError("mfcc is not trained (TRAINS is False): it has no loss")

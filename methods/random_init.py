@@ -1,10 +1,10 @@
 """Random: leaves the encoder as it was initialised.
 
-What the architecture and the probe give without learning. J. Pons and X. Serra, "Randomly Weighted
-CNNs for (Music) Audio Classification", ICASSP 2019, arXiv:1805.00237.
+It shows what the architecture and the probe achieve without pretraining. J. Pons and X. Serra,
+"Randomly Weighted CNNs for (Music) Audio Classification", ICASSP 2019, arXiv:1805.00237.
 
 No numbers are taken from the paper: the encoder is the one of the other methods. A pretext task
-that does not beat this has learnt nothing that the tags need.
+that does not beat this one has learnt nothing that helps to predict the tags.
 """
 
 from bench import method
@@ -15,12 +15,12 @@ TRAINS = False
 
 
 class Settings(method.Settings):
-    """No settings."""
+    """The method has no settings."""
 
 
 class Method(method.Method):
-    """The encoder alone."""
+    """The encoder alone, without heads."""
 
     def forward(self, batch: method.Batch, step: int) -> method.Loss:
-        """Refuses: there is nothing to train."""
+        """Raises an error, since there is nothing to train."""
         raise NotImplementedError("random_init is not trained (TRAINS is False): it has no loss")

@@ -1,15 +1,15 @@
-"""Contrastive: two views of one track attract each other and repel the views of every other track in the batch.
+"""Contrastive: two views of a track attract each other and repel those of all other tracks.
 
 T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A Simple Framework for Contrastive Learning of
 Visual Representations" (SimCLR), ICML 2020, arXiv:2002.05709. In music: J. Spijkervet and J. A.
 Burgoyne, "Contrastive Learning of Musical Representations" (CLMR), ISMIR 2021, arXiv:2103.09410.
 
 Numbers that differ from the paper: `hidden` is 1024, not 2048 (the paper takes the encoder's
-width). Each view goes through the encoder on its own, so BatchNorm sees one view at a time, as in
-the other methods here; the authors' code joins the views first. CLMR: `temperature` 0.5, `hidden`
-512, `output` 64 and `batch_norm` off.
+width). Each view goes through the encoder on its own, so that BatchNorm sees one view at a time, as
+in the other methods here; the authors' code concatenates the views first. CLMR uses `temperature`
+0.5, `hidden` 512, `output` 64 and `batch_norm` off.
 
-Chance is ln(2 * batch_size - 1): a loss that stays there has learnt nothing.
+The loss at chance is ln(2 * batch_size - 1); if it stays there, nothing has been learnt.
 """
 
 from lightly.loss import NTXentLoss
@@ -27,12 +27,13 @@ class Settings(method.Settings):
     """Settings of SimCLR.
 
     Attributes:
-        temperature: divides the cosines; the smaller, the more the hardest negatives count.
+        temperature: divisor of the cosines; the smaller it is, the more the hardest negatives
+            count.
         hidden: width of the projector's hidden layers.
-        output: width of the space in which views are compared.
-        layers: linear layers of the projector: 2 in SimCLR, 3 in SimCLR v2.
-        batch_norm: BatchNorm after every layer of the projector, the last included, as in the
-            authors' code.
+        output: width of the projection, in which views are compared.
+        layers: number of linear layers of the projector: 2 in SimCLR, 3 in SimCLR v2.
+        batch_norm: whether BatchNorm follows every layer of the projector, including the last, as
+            in the authors' code.
     """
 
     temperature: float = Field(0.1, gt=0, le=10)
@@ -44,16 +45,18 @@ class Settings(method.Settings):
 
 @method.in_float32
 def simclr_loss(first: Tensor, second: Tensor, *, temperature: float) -> method.Loss:
-    """NT-Xent (equation 1): cross-entropy of finding a view's partner among the 2N - 1 other views.
+    """Computes NT-Xent, the cross-entropy of finding a view's partner among 2N - 1 other views.
+
+    This is equation 1, for a batch of N tracks.
 
     Args:
         first: (batch, dim) projections of one view.
         second: (batch, dim) projections of the other; row i is the same track as row i of `first`.
-        temperature: divides the cosines.
+        temperature: divisor of the cosines.
 
     Returns:
-        Total and term "nt_xent"; "alignment", the mean cosine of the pairs, is a sign and no part
-        of the total.
+        Total and term "nt_xent"; "alignment", the mean cosine of the pairs, is a diagnostic and no
+        part of the total.
     """
     nt_xent = NTXentLoss(temperature=temperature)(first, second)
     return method.Loss(
@@ -62,14 +65,14 @@ def simclr_loss(first: Tensor, second: Tensor, *, temperature: float) -> method.
 
 
 class Method(method.Method):
-    """Encoder and projector, shared by both views."""
+    """SimCLR: an encoder and a projector, shared by both views."""
 
     settings: Settings
 
     def __init__(
         self, encoder: nn.Module, width: int, settings: Settings, task: method.Task
     ) -> None:
-        """Adds the projector; see the base."""
+        """Adds the projector; for the arguments see the base class."""
         super().__init__(encoder, width, settings, task)
         self.projector: nn.Module = SimCLRProjectionHead(
             input_dim=width,
@@ -80,6 +83,6 @@ class Method(method.Method):
         )
 
     def forward(self, batch: method.Batch, step: int) -> method.Loss:
-        """The loss of two views, with the tracks of every process as negatives."""
+        """Computes the loss of two views, with the tracks of all processes as negatives."""
         first, second = (heads.gathered(self.projector(self.encoder(view))) for view in batch.views)
         return simclr_loss(first, second, temperature=self.settings.temperature)

@@ -1,11 +1,12 @@
 """Supervised: learns encoder and linear classifier end to end from the labelled tracks alone.
 
-The baseline to beat. For music tagging: J. Pons, O. Nieto, M. Prockup, E. Schmidt, A. Ehmann and X.
-Serra, "End-to-end Learning for Music Audio Tagging at Scale", ISMIR 2018, arXiv:1711.02520.
+This is the baseline that pretext tasks should beat. For music tagging: J. Pons, O. Nieto, M.
+Prockup, E. Schmidt, A. Ehmann and X. Serra, "End-to-end Learning for Music Audio Tagging at Scale",
+ISMIR 2018, arXiv:1711.02520.
 
-Numbers that differ from the paper: none are taken from it. The encoder, the front end and the
-budget are those of the pretext tasks, which is what makes it a baseline for them; `dropout` is 0
-because no other method here has any.
+No numbers are taken from the paper. The encoder, the front end and the budget are those of the
+pretext tasks, so that it is a fair baseline for them; `dropout` is 0 because no other method here
+has any.
 """
 
 from pydantic import Field
@@ -24,7 +25,8 @@ class Settings(method.Settings):
     """Settings of supervised training.
 
     Attributes:
-        dropout: share of the embedding that is dropped before the classifier while training.
+        dropout: probability that a component of the embedding is dropped before the classifier,
+            while training.
     """
 
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -32,12 +34,12 @@ class Settings(method.Settings):
 
 @method.in_float32
 def supervised_loss(logits: Tensor, labels: Tensor, *, multi_label: bool) -> method.Loss:
-    """Cross-entropy of the labels.
+    """Computes the cross-entropy of the labels.
 
     Args:
         logits: (batch, outputs).
         labels: (batch, outputs) multi-hot for tags, (batch,) class indices for classes.
-        multi_label: tags (binary cross-entropy, mean over tags) or classes.
+        multi_label: True for tags (binary cross-entropy, mean over tags), False for classes.
 
     Returns:
         Total and term "cross_entropy", in nats.
@@ -50,23 +52,27 @@ def supervised_loss(logits: Tensor, labels: Tensor, *, multi_label: bool) -> met
 
 
 class Method(method.Method):
-    """Encoder and linear classifier."""
+    """Supervised training of an encoder and a linear classifier."""
 
     settings: Settings
 
     def __init__(
         self, encoder: nn.Module, width: int, settings: Settings, task: method.Task
     ) -> None:
-        """Adds the classifier; see the base."""
+        """Adds the classifier; for the arguments see the base class.
+
+        Raises:
+            ValueError: if the data set has no labels.
+        """
         super().__init__(encoder, width, settings, task)
         if task.outputs < 1:
             raise ValueError("supervised needs labels, and this data set gives none (outputs is 0)")
-        # Dropout lies outside: the classifier alone is what scores with the embeddings afterwards.
+        # Dropout is not part of the classifier, which is later applied to embeddings by itself.
         self.dropout = nn.Dropout(settings.dropout)
         self.classifier: nn.Module = nn.Linear(width, task.outputs)
 
     def forward(self, batch: method.Batch, step: int) -> method.Loss:
-        """The loss of one view."""
+        """Computes the loss of one view."""
         if batch.labels is None:
             raise ValueError("supervised was given a batch without labels")
         (view,) = batch.views

@@ -1,14 +1,14 @@
-"""Variance, invariance, covariance: views agree while every dimension keeps its spread and shares nothing.
+"""Variance, invariance, covariance: views agree, dimensions keep their spread and decorrelate.
 
 A. Bardes, J. Ponce and Y. LeCun, "VICReg: Variance-Invariance-Covariance Regularization for
 Self-Supervised Learning", ICLR 2022, arXiv:2105.04906.
 
 Numbers that differ from the paper: the projector is 2048 wide, not 8192, as is usual for small
-encoders. Not to be confused: Deezer's comparison (arXiv:2404.09177) weighs 1 : 1 : 1, takes
-correlations for covariances and averages them over all entries, which decorrelates about 160 times
-more weakly than the paper's 25 : 25 : 1.
+encoders. Deezer's comparison (arXiv:2404.09177) is another loss: it weights the terms 1 : 1 : 1,
+uses correlations in place of covariances and averages them over all entries, which decorrelates
+about 160 times more weakly than the paper's 25 : 25 : 1.
 
-Collapse: "variance" near 1; dimensional collapse: "covariance" rises.
+Signs of collapse: "variance" near 1; of dimensional collapse: a rising "covariance".
 """
 
 from lightly.loss.vicreg_loss import covariance_loss, invariance_loss, variance_loss
@@ -18,7 +18,10 @@ from torch import Tensor, nn
 from bench import heads, method
 
 PAPER = "Bardes et al., ICLR 2022, arXiv:2105.04906"
-COST = "one encoder pass over two views, and two covariance matrices that grow with the square of the projection"
+COST = (
+    "one encoder pass over two views, "
+    "and two covariance matrices that grow with the square of the projection"
+)
 
 
 class Settings(method.Settings):
@@ -27,11 +30,12 @@ class Settings(method.Settings):
     Attributes:
         hidden: width of the projector's hidden layers.
         output: width of the projection.
-        layers: linear layers of the projector.
-        invariance_weight: the paper's lambda.
-        variance_weight: the paper's mu.
-        covariance_weight: the paper's nu.
-        epsilon: added to the variance before its root; bounds the gradient near collapse.
+        layers: number of linear layers of the projector.
+        invariance_weight: weight of the invariance term, the paper's lambda.
+        variance_weight: weight of the variance term, the paper's mu.
+        covariance_weight: weight of the covariance term, the paper's nu.
+        epsilon: added to the variance before its square root, which bounds the gradient near
+            collapse.
     """
 
     hidden: int = Field(2048, ge=1)
@@ -45,12 +49,12 @@ class Settings(method.Settings):
 
 @method.in_float32
 def vicreg_loss(first: Tensor, second: Tensor, *, settings: Settings) -> method.Loss:
-    """The three terms (equations 1 to 6).
+    """Computes the weighted sum of the three terms (equations 1 to 6).
 
     Args:
         first: (batch, dim) projections of one view.
-        second: (batch, dim) projections of the other.
-        settings: weights and epsilon.
+        second: (batch, dim) projections of the other view; rows are the same tracks.
+        settings: the weights and epsilon.
 
     Returns:
         Total = weighted sum of "invariance" (mean squared difference), "variance" (hinge of the
@@ -59,8 +63,8 @@ def vicreg_loss(first: Tensor, second: Tensor, *, settings: Settings) -> method.
     """
     epsilon = settings.epsilon
     invariance = invariance_loss(first, second)
-    # The authors' code halves the sum of the two hinges but not that of the covariances; their
-    # numbers belong to that:
+    # The authors' code halves the sum of the two hinges but not that of the two covariances, and
+    # their weights belong to that:
     # https://github.com/facebookresearch/vicreg/blob/main/main_vicreg.py
     variance = (variance_loss(first, eps=epsilon) + variance_loss(second, eps=epsilon)) / 2
     covariance = covariance_loss(first) + covariance_loss(second)
@@ -74,20 +78,20 @@ def vicreg_loss(first: Tensor, second: Tensor, *, settings: Settings) -> method.
 
 
 class Method(method.Method):
-    """Encoder and projector, shared by both views."""
+    """VICReg: an encoder and a projector, shared by both views."""
 
     settings: Settings
 
     def __init__(
         self, encoder: nn.Module, width: int, settings: Settings, task: method.Task
     ) -> None:
-        """Adds the projector; see the base."""
+        """Adds the projector; for the arguments see the base class."""
         super().__init__(encoder, width, settings, task)
         self.projector = heads.projector(
             width, hidden=settings.hidden, output=settings.output, layers=settings.layers
         )
 
     def forward(self, batch: method.Batch, step: int) -> method.Loss:
-        """The loss of two views, over the tracks of every process."""
+        """Computes the loss of two views over the tracks of all processes."""
         first, second = (heads.gathered(self.projector(self.encoder(view))) for view in batch.views)
         return vicreg_loss(first, second, settings=self.settings)

@@ -1,4 +1,4 @@
-"""Mean and deviation of 20 MFCCs over a segment: the hand-made baseline, nothing to learn."""
+"""Mean and standard deviation of 20 MFCCs over a segment, a hand-made baseline without weights."""
 
 import torch
 from pydantic import Field
@@ -19,7 +19,7 @@ class Settings(BaseSettings):
 
     Attributes:
         seconds: length of a segment.
-        coefficients: MFCCs kept, the zeroth included.
+        coefficients: number of MFCCs, including the zeroth.
     """
 
     seconds: float = Field(3.0, gt=0.3, le=60)
@@ -27,7 +27,7 @@ class Settings(BaseSettings):
 
 
 class Encoder(BaseEncoder):
-    """(batch, 1, coefficients, frames) -> (batch, 2 * coefficients): means, then deviations over time."""
+    """Means of the MFCCs over time, then their standard deviations."""
 
     def __init__(self, settings: Settings) -> None:
         """Declares the front end."""
@@ -36,5 +36,5 @@ class Encoder(BaseEncoder):
         self.width = 2 * settings.coefficients
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(batch, 1, coefficients, frames) -> (batch, 2 * coefficients)."""
+        """Computes embeddings: (batch, 1, coefficients, frames) -> (batch, 2 * coefficients)."""
         return torch.cat([inputs.mean(dim=(1, 3)), inputs[:, 0].std(dim=2)], dim=1)

@@ -1,4 +1,4 @@
-"""ResNet with attention pooling on log-mels, 2.80 M parameters: the backbone of the ICASSP 2024 comparison.
+"""ResNet with attention pooling on log-mels, 2.80 M parameters, of the ICASSP 2024 comparison.
 
 Meseguer-Brocal, Desblancs, Hennequin, "An experimental comparison of multi-view self-supervised
 methods for music tagging", ICASSP 2024 (arXiv 2404.09177). It is CLIP's modified ResNet (Radford et
@@ -6,9 +6,9 @@ al., ICML 2021, arXiv 2103.00020, section 2.4) on one channel: a stem of three c
 bottleneck stages (3, 4, 6, 3) at width 16, average pooling before every strided convolution, and
 query-key-value attention pooling to 1024 numbers.
 
-The front end is theirs as well, with its oddities: f_max lies above the Nyquist frequency of 16 kHz
-audio, which leaves the top 11 mel bands without energy, and the bands, though on Slaney's scale,
-are not divided by their widths.
+The front end is the authors' as well, with its peculiarities: f_max lies above the Nyquist
+frequency of 16 kHz audio, which leaves the top 11 mel bands without energy, and the bands, though
+on Slaney's scale, are not divided by their widths.
 """
 
 from collections import OrderedDict
@@ -34,11 +34,11 @@ class Settings(BaseSettings):
 
     Attributes:
         seconds: length of a view.
-        width: channels after the stem; the stages have 4, 8, 16 and 32 times as many.
-        blocks: bottleneck blocks of the stages.
-        heads: of the attention pooling.
+        width: number of channels after the stem; the stages have 4, 8, 16 and 32 times as many.
+        blocks: number of bottleneck blocks in each stage.
+        heads: number of heads of the attention pooling.
         embedding: size of the output.
-        mels: mel bands.
+        mels: number of mel bands.
         f_max: upper edge of the highest band, in Hz.
         area_norm: whether each band is divided by its width.
         offset_db: added to the decibels before the first convolution.
@@ -62,7 +62,8 @@ class Settings(BaseSettings):
     def _fits(self) -> Self:
         if min(self.map_size) < 1:
             raise ValueError(
-                f"{self.seconds:g} s and {self.mels} mels leave no place after {len(self.blocks)} stages"
+                f"{self.seconds:g} s and {self.mels} mels leave no place "
+                f"after {len(self.blocks)} stages"
             )
         if self.channels % self.heads:
             raise ValueError(
@@ -72,12 +73,12 @@ class Settings(BaseSettings):
 
     @property
     def channels(self) -> int:
-        """Channels after the last stage."""
+        """Number of channels after the last stage."""
         return int(4 * self.width * 2 ** (len(self.blocks) - 1))
 
     @property
     def log_mel(self) -> LogMelSpec:
-        """The front end."""
+        """Settings of the front end."""
         return LogMelSpec(
             sample_rate=SAMPLE_RATE,
             mels=self.mels,
@@ -89,20 +90,29 @@ class Settings(BaseSettings):
 
     @property
     def map_size(self) -> tuple[int, int]:
-        """Bands and frames after the last stage: the stem divides by 4, every further stage by 2."""
+        """Bands and frames after the last stage.
+
+        The stem divides both by 4, every stage but the first by 2.
+        """
         stages = 2 ** (len(self.blocks) - 1)
         frames = self.log_mel.frames(self.seconds)
         return -(-self.mels // 2) // 2 // stages, -(-frames // 2) // 2 // stages
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions around a shortcut.
+    """A residual block of 1x1, 3x3 and 1x1 convolutions.
 
-    Strides are average pooling, so that nothing aliases.
+    Its stride is average pooling in place of a strided convolution, which avoids aliasing.
     """
 
     def __init__(self, channels: int, planes: int, stride: int) -> None:
-        """From `channels` to `4 * planes` channels."""
+        """Builds the block.
+
+        Args:
+            channels: number of input channels.
+            planes: number of channels between the convolutions; the output has four times as many.
+            stride: factor by which bands and frames are reduced.
+        """
         super().__init__()
         pool: nn.Module = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
         self.body = nn.Sequential(
@@ -126,30 +136,44 @@ class Bottleneck(nn.Module):
             )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(batch, channels, bands, frames) -> (batch, 4 * planes, bands / stride, frames / stride)."""
+        """Applies the block.
+
+        Args:
+            inputs: (batch, channels, bands, frames).
+
+        Returns:
+            (batch, 4 * planes, bands / stride, frames / stride).
+        """
         return F.relu(self.body(inputs) + self.shortcut(inputs), inplace=True)
 
 
 class AttentionPool(nn.Module):
-    """Attention from the mean of all places to every place, as in CLIP."""
+    """Attention pooling as in CLIP: the query is the mean of all places of a map."""
 
     def __init__(self, places: int, channels: int, heads: int, embedding: int) -> None:
-        """One learned position for each place and one for the mean."""
+        """Builds the pooling, with one learned position for each place and one for the mean.
+
+        Args:
+            places: number of places of a map, bands times frames.
+            channels: number of channels of a map.
+            heads: number of attention heads.
+            embedding: size of the output.
+        """
         super().__init__()
         self.positions = nn.Parameter(torch.randn(places + 1, channels) / channels**0.5)
         self.attention = nn.MultiheadAttention(channels, heads, batch_first=True)
-        # MultiheadAttention's own output layer keeps the width; ours goes to the embedding.
+        # MultiheadAttention's own output layer keeps the number of channels; this one maps them to
+        # the embedding.
         self.attention.out_proj = nn.modules.linear.NonDynamicallyQuantizableLinear(
             channels, embedding
         )
         nn.init.zeros_(self.attention.out_proj.bias)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(batch, channels, bands, frames) -> (batch, embedding)."""
+        """Pools maps: (batch, channels, bands, frames) -> (batch, embedding)."""
         tokens = maps.flatten(2).transpose(1, 2)
-        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1) + self.positions.to(
-            tokens.dtype
-        )
+        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+        tokens = tokens + self.positions.to(tokens.dtype)
         attention = self.attention
         pooled, _ = F.multi_head_attention_forward(
             tokens[:, :1].transpose(0, 1),
@@ -171,10 +195,10 @@ class AttentionPool(nn.Module):
 
 
 class Encoder(BaseEncoder):
-    """The network. See the module's docstring."""
+    """The ResNet; see the module's docstring."""
 
     def __init__(self, settings: Settings) -> None:
-        """Builds it for views of `settings.seconds`: the learned positions fix the length of the input."""
+        """Builds the network for views of `settings.seconds`, which the learned positions fix."""
         super().__init__(settings)
         self.frontend = settings.log_mel
         self.width = settings.embedding
@@ -197,12 +221,13 @@ class Encoder(BaseEncoder):
         self.pool = AttentionPool(bands * frames, channels, settings.heads, settings.embedding)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(batch, 1, mels, frames) log-mel in dB -> (batch, embedding)."""
+        """Computes embeddings of log-mels in dB: (batch, 1, mels, frames) -> (batch, embedding)."""
         maps = self.stages(self.stem(inputs.contiguous(memory_format=torch.channels_last)))
         pooled: Tensor = self.pool(maps)
         return pooled
 
 
 def _convolution(channels: int, out: int, stride: int = 1) -> list[nn.Module]:
+    """Builds the layers of a 3x3 convolution with BatchNorm and ReLU."""
     convolution = nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False)
     return [convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]

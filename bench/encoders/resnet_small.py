@@ -1,8 +1,8 @@
-"""The paper's ResNet made small for two CPU cores: 64 mel bands, 3 s, one block a stage.
+"""A small version of the paper's ResNet for two CPU cores: 64 mel bands, 3 s, one block a stage.
 
-Same parts as `resnet`. Decibels are shifted and scaled to about unit size: the few hundred steps
-that a laptop has are not enough to unlearn that convolutions pad with 0 dB, which is the loudest
-value there is.
+It has the same parts as `resnet`. Decibels are shifted and scaled to about unit size: convolutions
+pad with zeros, which in decibels is the loudest value there is, and the few hundred steps that a
+laptop can train are not enough to learn to ignore that.
 """
 
 from typing import Annotated
@@ -19,7 +19,7 @@ INPUT = "log_mel"
 
 
 class Settings(ResNetSettings):
-    """As the paper's network, smaller; see `bench.encoders.resnet.Settings`."""
+    """Size of the small network; for the fields see `bench.encoders.resnet.Settings`."""
 
     seconds: float = Field(3.0, gt=0.3, le=60)
     blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
@@ -34,8 +34,8 @@ class Settings(ResNetSettings):
 
 
 class Encoder(ResNet):
-    """The small network. See the module's docstring."""
+    """The small ResNet; see the module's docstring."""
 
     def __init__(self, settings: Settings) -> None:
-        """Builds it."""
+        """Builds the network."""
         super().__init__(settings)

@@ -1,4 +1,4 @@
-"""SampleCNN on the waveform, 2.37 M parameters: the encoder of CLMR, with filters of three samples all the way down.
+"""SampleCNN on the waveform, 2.37 M parameters: CLMR's encoder, whose filters span three samples.
 
 Spijkervet and Burgoyne, "Contrastive learning of musical representations", ISMIR 2021 (arXiv
 2103.09410), after Lee, Park, Kim and Nam, "Sample-level deep convolutional neural networks for
@@ -7,10 +7,10 @@ music auto-tagging using raw waveforms", SMC 2017 (arXiv 1703.01789). As in the 
 3, nine convolutions each with a maximum over 3 places, and one more convolution; 3^10 = 59 049
 samples become one vector of 512.
 
-Numbers that differ from the papers: none. Two things to know: the text of CLMR's thesis widens to
-512 one block earlier and speaks of Kaiming initialisation, of which the code knows nothing; and the
-authors' dropout of 0.5 before the last layer is there for supervised training alone, so it belongs
-to the classifier here: `--method supervised --method.dropout 0.5`.
+Numbers that differ from the authors' code: none. The text of CLMR's thesis differs from that code:
+it widens to 512 channels one block earlier and mentions Kaiming initialisation. The authors'
+dropout of 0.5 before the last layer is for supervised training alone, so it belongs to the
+classifier here: `--method supervised --method.dropout 0.5`.
 """
 
 from itertools import pairwise
@@ -28,26 +28,14 @@ SAMPLE_RATE = 22_050
 INPUT = "waveform"
 
 _SAMPLES = 3**10
-_CHANNELS = (
-    128,
-    128,
-    128,
-    256,
-    256,
-    256,
-    256,
-    256,
-    256,
-    512,
-    512,
-)  # after each of the eleven blocks
+_CHANNELS = (*(128,) * 3, *(256,) * 6, *(512,) * 2)  # after each of the eleven blocks
 
 
 class Settings(BaseSettings):
     """The length of the input, which the strides fix.
 
     Attributes:
-        seconds: length of a view; 59 049 samples.
+        seconds: length of a view, which must be 59 049 samples.
     """
 
     seconds: float = Field(_SAMPLES / SAMPLE_RATE, gt=0, le=60)
@@ -57,29 +45,29 @@ class Settings(BaseSettings):
         samples = round(self.seconds * SAMPLE_RATE)
         if samples != _SAMPLES:
             raise ValueError(
-                f"{self.seconds:g} s are {samples} samples at {SAMPLE_RATE} Hz; ten divisions by 3 need {_SAMPLES}: "
-                f"leave seconds out, or give {_SAMPLES / SAMPLE_RATE:.5f}"
+                f"{self.seconds:g} s are {samples} samples at {SAMPLE_RATE} Hz; ten divisions by 3 "
+                f"need {_SAMPLES}: leave seconds out, or give {_SAMPLES / SAMPLE_RATE:.5f}"
             )
         return self
 
 
 class Encoder(BaseEncoder):
-    """(batch, 59049) -> (batch, 512). See the module's docstring."""
+    """SampleCNN; see the module's docstring."""
 
     def __init__(self, settings: Settings) -> None:
-        """Builds it."""
+        """Builds the network."""
         super().__init__(settings)
         self.width = _CHANNELS[-1]
         self.blocks = build_blocks()
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(batch, 59049) waveform in [-1, 1] -> (batch, 512)."""
+        """Computes embeddings of waveforms in [-1, 1]: (batch, 59049) -> (batch, 512)."""
         embedded: Tensor = self.blocks(inputs[:, None]).flatten(1)
         return embedded
 
 
 def build_blocks() -> nn.Sequential:
-    """The eleven blocks, (batch, 1, 59049) -> (batch, 512, 1)."""
+    """Builds the eleven blocks, (batch, 1, 59049) -> (batch, 512, 1)."""
     first = nn.Sequential(
         nn.Conv1d(1, _CHANNELS[0], 3, stride=3), nn.BatchNorm1d(_CHANNELS[0]), nn.ReLU(inplace=True)
     )
@@ -93,7 +81,15 @@ def build_blocks() -> nn.Sequential:
 
 
 def convolution(channels: int, out: int) -> nn.Sequential:
-    """(batch, channels, places) -> (batch, out, places): three places wide, normalised, rectified."""
+    """Builds a convolution over three places with BatchNorm and ReLU.
+
+    Args:
+        channels: number of input channels.
+        out: number of output channels.
+
+    Returns:
+        A network (batch, channels, places) -> (batch, out, places).
+    """
     return nn.Sequential(
         nn.Conv1d(channels, out, 3, padding=1), nn.BatchNorm1d(out), nn.ReLU(inplace=True)
     )

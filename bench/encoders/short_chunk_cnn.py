@@ -1,4 +1,4 @@
-"""Short-chunk CNN on log-mels, 3.66 M parameters: seven small convolutions, the field's supervised reference.
+"""Short-chunk CNN on log-mels, 3.66 M parameters: seven blocks, a common supervised reference.
 
 Won, Ferraro, Bogdanov and Serra, "Evaluation of CNN-based automatic music tagging models", SMC 2020
 (arXiv 2006.00751); the authors' code is training/model.py (ShortChunkCNN) of
@@ -37,9 +37,9 @@ class Settings(BaseSettings):
 
     Attributes:
         seconds: length of a view; the authors' 59 049 samples are 3.69 s.
-        channels: of the first two blocks; four blocks have twice as many, the last and the
-            embedding four times.
-        mels: mel bands.
+        channels: number of channels of the first two blocks; the next four have twice as many, the
+            last one and the embedding four times.
+        mels: number of mel bands.
     """
 
     seconds: float = Field(59_049 / SAMPLE_RATE, gt=0, le=60)
@@ -59,7 +59,7 @@ class Settings(BaseSettings):
 
     @property
     def log_mel(self) -> LogMelSpec:
-        """The front end."""
+        """Settings of the front end."""
         return LogMelSpec(
             sample_rate=SAMPLE_RATE,
             n_fft=512,
@@ -71,10 +71,10 @@ class Settings(BaseSettings):
 
 
 class Encoder(BaseEncoder):
-    """(batch, 1, mels, frames) -> (batch, 4 * channels). See the module's docstring."""
+    """The short-chunk CNN; see the module's docstring."""
 
     def __init__(self, settings: Settings) -> None:
-        """Builds it."""
+        """Builds the network."""
         super().__init__(settings)
         self.frontend = settings.log_mel
         self.width = 4 * settings.channels
@@ -95,7 +95,7 @@ class Encoder(BaseEncoder):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(batch, 1, mels, frames) log-mel in dB -> (batch, 4 * channels)."""
+        """Computes embeddings of log-mels in dB: (batch, 1, mels, frames) -> (batch, width)."""
         maps = self.blocks(self.normalisation(inputs))
         embedded: Tensor = self.dense(maps.amax(dim=(2, 3)))
         return embedded

@@ -1,4 +1,4 @@
-"""TUNe on the waveform, 2.10 M parameters: a U-Net over time with a tail that goes on contracting to one vector.
+"""TUNe on the waveform, 2.10 M parameters: a U-Net over time, whose tail contracts to one vector.
 
 Vélez Vásquez and Burgoyne, "Tailed U-Net: Multi-scale music representation learning", ISMIR 2022.
 Blocks and widths are those of the authors' code (models/tune_5_tail.py, models/conv_block.py and
@@ -42,7 +42,8 @@ COST = "2.10 M parameters; a GPU"
 SAMPLE_RATE = 22_050
 INPUT = "waveform"
 
-# poolings of the plain contracting phase; a level is how often a length has been divided by 3
+# Number of poolings of the contracting phase without further blocks. The level of a map is the
+# number of times that its length has been divided by 3.
 _LEVELS = 4
 _OF_THE_U_NET = ("channels", "contraction", "tail", "embedding")
 
@@ -52,11 +53,11 @@ class Settings(BaseSettings):
 
     Attributes:
         seconds: length of a view.
-        channels: of the first block, N.
-        contraction: contracting blocks beyond the five.
-        decoding: decoding blocks; 4 + contraction lead back to the resolution of the samples, 0 is
-            CLMR's encoder.
-        tail: blocks of the tail beyond those that undo the decoding.
+        channels: number of channels of the first block, N.
+        contraction: number of contracting blocks beyond the five.
+        decoding: number of decoding blocks; 4 + contraction lead back to the resolution of the
+            samples, 0 gives CLMR's encoder.
+        tail: number of blocks of the tail beyond those that undo the decoding.
         embedding: size of the output.
     """
 
@@ -75,7 +76,8 @@ class Settings(BaseSettings):
         if not self.contraction <= self.decoding <= _LEVELS + self.contraction:
             raise ValueError(
                 f"decoding {self.decoding} does not fit contraction {self.contraction}: "
-                f"give {max(1, self.contraction)} to {_LEVELS + self.contraction}, or 0 for CLMR's encoder"
+                f"give {max(1, self.contraction)} to {_LEVELS + self.contraction}, "
+                "or 0 for CLMR's encoder"
             )
         if not self.tail_channels:
             raise ValueError("no block is left for the tail: give more decoding or tail")
@@ -83,12 +85,14 @@ class Settings(BaseSettings):
         if samples % step or not samples:
             near = max(1, round(samples / step)) * step
             raise ValueError(
-                f"{self.seconds:g} s are {samples} samples at {SAMPLE_RATE} Hz, which cannot be divided by 3 "
-                f"{self.deepest} times: give a multiple of {step}, such as {near} (seconds {near / SAMPLE_RATE:.5f})"
+                f"{self.seconds:g} s are {samples} samples at {SAMPLE_RATE} Hz, which cannot be "
+                f"divided by 3 {self.deepest} times: give a multiple of {step}, such as {near} "
+                f"(seconds {near / SAMPLE_RATE:.5f})"
             )
         return self
 
     def _require_plain(self) -> None:
+        """Refuses settings that CLMR's encoder does not have."""
         given = [
             name
             for name in _OF_THE_U_NET
@@ -96,7 +100,8 @@ class Settings(BaseSettings):
         ]
         if given:
             raise ValueError(
-                f"decoding 0 is CLMR's encoder, which has no {', '.join(given)}: leave {given[0]} out"
+                f"decoding 0 is CLMR's encoder, which has no {', '.join(given)}: "
+                f"leave {given[0]} out"
             )
         SampleCNNSettings(seconds=self.seconds)
 
@@ -117,7 +122,7 @@ class Settings(BaseSettings):
 
     @property
     def tail_channels(self) -> list[int]:
-        """Channels after each block of the tail."""
+        """Number of channels after each block of the tail."""
         undone = [self.channels * 2**level for level in range(self.reached + 1, _LEVELS + 1)]
         blocks = [*undone, *[32 * self.channels] * self.tail]
         return [*blocks[:-1], self.embedding] if blocks else []
@@ -127,29 +132,37 @@ class Decoding(nn.Module):
     """One step of the decoding phase: three times as many places, and half as many channels."""
 
     def __init__(self, channels: int) -> None:
-        """From `2 * channels` to `channels` channels."""
+        """Builds the step, from `2 * channels` to `channels` channels."""
         super().__init__()
         self.widen = nn.ConvTranspose1d(2 * channels, channels, 3, stride=3)
         self.block = convolution(2 * channels, channels)
 
     def forward(self, deeper: Tensor, beside: Tensor) -> Tensor:
-        """(batch, 2 * channels, places), (batch, channels, 3 * places) -> (batch, channels, 3 * places)."""
+        """Decodes maps with the help of the contracting phase.
+
+        Args:
+            deeper: (batch, 2 * channels, places) maps of the level below.
+            beside: (batch, channels, 3 * places) maps of the contracting phase at this level.
+
+        Returns:
+            (batch, channels, 3 * places).
+        """
         decoded: Tensor = self.block(torch.cat([self.widen(deeper), beside], dim=1))
         return decoded
 
 
 class Encoder(BaseEncoder):
-    """(batch, samples) -> (batch, embedding). See the module's docstring.
+    """The tailed U-Net; see the module's docstring.
 
     Attributes:
-        linked: whether the tail's blocks are given what was decoded at their resolution, as in
-            TUNe+.
+        linked: whether the blocks of the tail are also given the decoded maps of their resolution,
+            as in TUNe+.
     """
 
     linked = False
 
     def __init__(self, settings: Settings) -> None:
-        """Builds it."""
+        """Builds the network."""
         super().__init__(settings)
         self.width = settings.embedding
         if settings.decoding == 0:
@@ -169,18 +182,18 @@ class Encoder(BaseEncoder):
             self.tail.append(convolution(channels + beside, out))
             channels = out
         self.pool = nn.MaxPool1d(3)
+        # As the authors initialise; transposed convolutions keep torch's default.
         for module in self.modules():
-            if isinstance(
-                module, nn.Conv1d
-            ):  # as the authors do; transposed convolutions keep torch's default
+            if isinstance(module, nn.Conv1d):
                 nn.init.kaiming_uniform_(module.weight, mode="fan_in", nonlinearity="relu")
 
     @staticmethod
     def _decoded_levels(settings: Settings) -> range:
+        """Levels of the decoding steps, from the deepest up."""
         return range(settings.level - 1, settings.reached - 1, -1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(batch, samples) waveform in [-1, 1] -> (batch, embedding)."""
+        """Computes embeddings of waveforms in [-1, 1]: (batch, samples) -> (batch, embedding)."""
         settings = self.settings
         assert isinstance(settings, Settings)
         if settings.decoding == 0:
@@ -194,8 +207,8 @@ class Encoder(BaseEncoder):
             places = maps[level] = decode(places, maps[level])
         for level, block in enumerate(self.tail, start=settings.reached + 1):
             pooled = self.pool(places)
-            # The deepest level has no decoded output: its contracting one stands in, as in the
-            # authors' code.
+            # The deepest level is not decoded: as in the authors' code, its contracting maps are
+            # used instead.
             linked = self.linked and level <= _LEVELS
             places = block(torch.cat([pooled, maps[level]], dim=1) if linked else pooled)
         averaged: Tensor = places.mean(dim=2)

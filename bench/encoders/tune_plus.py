@@ -1,9 +1,9 @@
-"""TUNe+ on the waveform, 2.22 M parameters: TUNe whose tail also sees what was decoded at each resolution.
+"""TUNe+ on the waveform, 2.22 M parameters: TUNe whose tail also takes the decoded maps.
 
 Vélez Vásquez and Burgoyne, "Tailed U-Net: Multi-scale music representation learning", ISMIR 2022;
-the authors' code is models/tune_plus.py. Each block of the tail that undoes a decoding step is
-given the decoded maps of its resolution beside the ones before it (the deepest contracting block's
-for the last), so that its input is half as wide again.
+the authors' code is models/tune_plus.py. Each block of the tail that undoes a decoding step takes,
+besides the output of the block before it, the decoded maps of its resolution (the last one those of
+the deepest contracting block).
 """
 
 from pydantic import Field
@@ -18,19 +18,19 @@ INPUT = "waveform"
 
 
 class Settings(TuneSettings):
-    """As TUNe's; see `bench.encoders.tune.Settings`.
+    """Depth and width of the network; for the fields see `bench.encoders.tune.Settings`.
 
-    Without a decoding phase there is nothing to link.
+    There must be a decoding phase, since without it there are no decoded maps.
     """
 
     decoding: int = Field(4, ge=1, le=8)
 
 
 class Encoder(Tune):
-    """The linked network. See the module's docstring."""
+    """TUNe+; see the module's docstring."""
 
     linked = True
 
     def __init__(self, settings: Settings) -> None:
-        """Builds it."""
+        """Builds the network."""
         super().__init__(settings)
