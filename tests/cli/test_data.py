@@ -1,4 +1,4 @@
-"""`bench data`: whole commands on tiny trees of each data set's real layout, and on small real audio."""
+"""`bench data`: whole commands on tiny trees of each data set's real layout."""
 
 import csv
 import hashlib
@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import RATE, TINY, Bench, make_tones, write_csv
+from tests.conftest import RATE, TINY, Bench, make_tones
 from tests.fake_datasets import TREES
 
 Main = Callable[..., tuple[int, str, str]]
+
+
 RUN = ["run", "--method", "simclr", "--steps", "2", *TINY]
 
 
@@ -78,7 +80,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def test_fetch_prepare_and_verify_what_a_server_has(bench: Bench, tmp_path: Path) -> None:
-    """A plug-in's data set, whose archive lies on a real server: downloaded, checked, unpacked, prepared, verified."""
+    """A plug-in's data set on a real server is downloaded, checked, unpacked and prepared."""
     tones = make_tones(tmp_path / "tones")
     served = tmp_path / "served"
     served.mkdir()
@@ -91,13 +93,14 @@ def test_fetch_prepare_and_verify_what_a_server_has(bench: Bench, tmp_path: Path
     threading.Thread(target=server.serve_forever, daemon=True).start()
     plugin = tmp_path / "plugins/datasets/served.py"
     plugin.parent.mkdir(parents=True)
+    url = f"http://127.0.0.1:{server.server_port}/tones.zip"
     plugin.write_text(f'''"""Tones from a server."""
 
 from bench.data.manifest import File, Manifest, Settings, read_table
 
 PUBLISHED = {{"here": {{"train": 20, "valid": 7, "test": 9, "tags": 3}}}}
 PUBLISHED_IN = "this test"
-FILES = (File("tones.zip", "http://127.0.0.1:{server.server_port}/tones.zip", checksum="sha256:{digest}", unpack=True),)
+FILES = (File("tones.zip", "{url}", checksum="sha256:{digest}", unpack=True),)
 
 
 def manifest(root, settings, progress):
@@ -133,69 +136,6 @@ def test_a_folder_serves_pretraining(main: Main, tmp_path: Path) -> None:
     assert status == 0, err
     assert "16 of the tracks pretrained on are valid or test tracks" in err
     assert json.loads(out)["rows"][0]["pretrain_dataset"] == "folder"
-
-
-@pytest.fixture
-def copied(tmp_path: Path) -> tuple[Path, Path]:
-    """Two CSVs of noisy melodies.
-
-    Three of the second's test tracks are re-encoded, trimmed ones of the first.
-    """
-    random = np.random.default_rng(0)
-    rows: dict[str, list[dict[str, object]]] = {"first": [], "second": []}
-    rate = 16_000
-    for number in range(16):
-        notes = 110 * 2 ** (random.integers(0, 36, 24) / 12)
-        time = np.arange(rate // 2) / rate
-        sound = np.concatenate(
-            [
-                sum(np.sin(2 * np.pi * k * note * time) / k for k in range(1, 6))
-                * np.exp(-3 * time)
-                for note in notes
-            ]
-        )
-        sound = 0.1 * sound + 0.01 * random.normal(size=len(sound))
-        path = tmp_path / f"{number}.wav"
-        split = ("train", "train", "valid", "test")[number % 4]
-        row = {"label": "ab"[number // 4 % 2], "split": split, "group": f"artist {number}"}
-        soundfile.write(path, sound, rate)
-        rows["first" if number < 8 else "second"].append(
-            {"path": path.name, **row, "track_id": path.stem}
-        )
-        if number in (0, 1, 2):
-            soundfile.write(tmp_path / f"copy{number}.ogg", sound[rate : -rate // 2], rate)
-            row = {"label": "a", "split": "test", "group": f"copies {number}"}
-            rows["second"].append({"path": f"copy{number}.ogg", **row, "track_id": f"copy{number}"})
-    return write_csv(tmp_path / "first.csv", rows["first"]), write_csv(
-        tmp_path / "second.csv", rows["second"]
-    )
-
-
-def test_leaks_are_found_and_excluded(main: Main, copied: tuple[Path, Path]) -> None:
-    first, second = copied
-    status, out, err = main("data", "leaks", first, second, "--out", "leaks.json", "--json")
-    assert status == 0, err
-    found = json.loads(out)
-    assert sorted(found["excluded"]) == ["0", "1", "2"]
-    assert {(row["first"], row["second"]) for row in found["leaks"] if row["kind"] == "near-duplicate"} == {
-        ("0", "copy0"), ("1", "copy1"), ("2", "copy2"),
-    }  # fmt: skip
-    assert len(list(csv.DictReader(Path("leaks.csv").read_text().splitlines()))) == len(
-        found["leaks"]
-    )
-    run = [*RUN, "--dataset", second, "--pretrain-dataset", first, "--json"]
-    status, out, err = main(*run, "--exclude", "leaks.json", "--views.splits", "all")
-    assert status == 0, err
-    stored = json.loads(Path(json.loads(out)["files"][0]).read_text())
-    assert stored["protocol"]["excluded"] == 3
-    status, out, err = main(*run, "--views.splits", "all")
-    assert json.loads(Path(json.loads(out)["files"][0]).read_text())["cell"] != stored["cell"]
-    status, out, err = main("data", "leaks", first, second)
-    assert status == 0, err
-    assert "3 near-duplicate" in out
-    status, out, err = main(*RUN, "--dataset", second, "--exclude", "leaks.json")
-    assert status == 2
-    assert "made for another data set" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
