@@ -109,8 +109,8 @@ def at_largest_share(results: Sequence[Result]) -> tuple[float, dict[str, list[R
     """
     by_series = series(results)
     largest = max(share_of(cells[0]) for row in by_series.values() for cells in row.values())
-    found = {
+    at_share = {
         name: next((cells for cells in row.values() if share_of(cells[0]) == largest), [])
         for name, row in by_series.items()
     }
-    return largest, {name: cells for name, cells in found.items() if cells}
+    return largest, {name: cells for name, cells in at_share.items() if cells}

@@ -1,1 +1,1 @@
-"""Figures from stored results alone: matplotlib and seaborn, the same bytes for the same numbers."""
+"""Figures from stored results alone, the same bytes for the same numbers."""

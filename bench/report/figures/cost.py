@@ -1,11 +1,13 @@
-"""Quality against what it cost: hours of pretraining, parameters, tracks drawn."""
+"""Scores against their cost: hours of pretraining, parameters, tracks drawn in pretraining."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from bench.report.captions import left_out, protocol
 from bench.report.figures.layout import (
+    error_bars,
     grid,
     legend,
     legend_rows,
@@ -15,9 +17,9 @@ from bench.report.figures.layout import (
     style_handles,
 )
 from bench.report.figures.names import places_by_setting
-from bench.report.figures.paper import bands_csv
+from bench.report.figures.paper import numbers_csv
 from bench.report.figures.save import Drawing, NotDrawnError
-from bench.report.figures.style import PAGE, styles
+from bench.report.figures.style import PAGE, Style, styles
 from bench.report.names import metric_title, ordered, percent
 from bench.report.series import at_largest_share
 from bench.report.setting import Setting, is_trained
@@ -30,12 +32,15 @@ _COSTS = {
     "parameters": "parameters of the encoder (millions)",
     "tracks": "tracks drawn in pretraining (thousands)",
 }
+"""Kind of cost -> label of its axis."""
 
 
 def cost_of(result: Result) -> dict[str, float]:
-    """Hours of pretraining, parameters in millions and tracks drawn in thousands.
+    """What a cell cost; hours and tracks are 0 for what is not trained.
 
-    0 for what is not trained.
+    Returns:
+        "hours" of pretraining, "parameters" of the encoder in millions, and "tracks" drawn in
+        pretraining in thousands.
     """
     trained = is_trained(result)
     drawn = float(result.protocol.get("steps") or 0) * result.spec.train.batch_size
@@ -47,24 +52,25 @@ def cost_of(result: Result) -> dict[str, float]:
 
 
 def draw(stock: Stock) -> Iterator[Drawing]:
-    """A figure a place and setting.
+    """A figure for each place and setting, with one panel for each kind of cost.
 
     Raises:
         NotDrawnError: nothing that was pretrained is stored.
     """
-    drawn = False
-    for own, name, where, setting in places_by_setting("cost", stock):
-        if any(is_trained(result) for result in own):
-            drawn = True
-            yield _figure(stock, own, name, where, setting)
-    if not drawn:
+    any_drawn = False
+    for cells, name, where, setting in places_by_setting("cost", stock):
+        if any(is_trained(result) for result in cells):
+            any_drawn = True
+            yield _drawing(stock, cells, name, where, setting)
+    if not any_drawn:
         raise NotDrawnError("nothing that was pretrained is stored")
 
 
-def _figure(
-    stock: Stock, own: Sequence[Result], name: str, where: str, setting: Setting
+def _drawing(
+    stock: Stock, cells: Sequence[Result], name: str, where: str, setting: Setting
 ) -> Drawing:
-    share, by_series = at_largest_share(own)
+    """The figure of one place and setting, with its caption and numbers."""
+    share, by_series = at_largest_share(cells)
     series = ordered(list(by_series))
     look = styles(series)
     handles, labels = style_handles(look, series, line=False)
@@ -74,47 +80,64 @@ def _figure(
     rows = []
     for (kind, label), (axis,) in zip(_COSTS.items(), axes, strict=True):
         axis.set_xlabel(label)
-        costs = {
-            one: float(np.mean([cost_of(cell)[kind] for cell in by_series[one]])) for one in series
-        }
-        positive = [cost for cost in costs.values() if cost > 0]
-        for one in series:
-            score = stock.score(by_series[one], _METRIC)
-            if score is None:
-                continue
-            rows.append([one, kind, costs[one], score.value, score.low, score.high])
-            if costs[one] <= 0:  # no place on a logarithmic axis: a level that costs nothing
-                axis.axhline(
-                    score.value, color=look[one].colour, linewidth=0.7, linestyle=":", zorder=1
-                )
-                continue
-            error = (
-                None
-                if np.isnan(score.low)
-                else [[score.value - score.low], [score.high - score.value]]
-            )
-            drawn = axis.errorbar(
-                [costs[one]], [score.value], yerr=error, color=look[one].colour, marker=look[one].marker,
-                markersize=look[one].size(4), linestyle="none", elinewidth=0.7, markeredgewidth=0,
-            )  # fmt: skip
-            drawn[0].set_gid(slug("cost", kind, one))
-        if not positive:
-            note_nothing(axis, "not known")
-        elif max(positive) > 5 * min(positive):
-            logarithmic(axis.xaxis)
-        else:
-            axis.set_xlim(0.8 * min(positive), 1.2 * max(positive))
-        axis.locator_params(axis="y", nbins=5)
+        rows += _draw_panel(
+            axis, kind, stock, {method: by_series[method] for method in series}, look
+        )
     axes[0][0].set_ylabel(metric_title(_METRIC))
     legend(figure, handles, labels)
-    results = [cell for cells in by_series.values() for cell in cells]
+    results = [cell for at_share in by_series.values() for cell in at_share]
     devices = ", ".join(sorted({result.device for result in results}))
+    several = ", and of different devices cannot be compared" if "," in devices else ""
     caption = [
-        f"Quality against cost: {where} at {percent(share)} of the labels; {setting.words}. Bars are 95 % intervals "
-        f"over the choice of test tracks; dotted lines are methods to which a cost does not apply. Hours are "
-        f"of {devices}"
-        f"{', and of different devices cannot be compared' if ',' in devices else ''}; parameters are those of "
-        "the encoder, without heads.",
+        f"Quality against cost: {where} at {percent(share)} of the labels; {setting.words}. Bars "
+        "are 95 % intervals over the choice of test tracks; dotted lines are methods to which a "
+        f"cost does not apply. Hours are of {devices}{several}; parameters are those of the "
+        "encoder, without heads.",
+        *protocol(results),
+        *left_out(stock),
     ]
-    files = {"numbers.csv": bands_csv(rows, ["series", "cost", "amount", "score", "low", "high"])}
-    return Drawing(name, figure, [*caption, *protocol(results), *left_out(stock)], files)
+    files = {"numbers.csv": numbers_csv(rows, ["series", "cost", "amount", "score", "low", "high"])}
+    return Drawing(name, figure, caption, files)
+
+
+def _draw_panel(
+    axis: Any, kind: str, stock: Stock, cells: dict[str, list[Result]], look: dict[str, Style]
+) -> list[list[Any]]:
+    """Draws the scores against one kind of cost, and returns the numbers.
+
+    Args:
+        axis: the panel.
+        kind: one of `_COSTS`.
+        stock: the stored cells.
+        cells: series -> its cells.
+        look: how each series is drawn.
+    """
+    rows: list[list[Any]] = []
+    costs = {
+        name: float(np.mean([cost_of(cell)[kind] for cell in results]))
+        for name, results in cells.items()
+    }
+    for name, results in cells.items():
+        score = stock.score(results, _METRIC)
+        if score is None:
+            continue
+        rows.append([name, kind, costs[name], score.value, score.low, score.high])
+        style = look[name]
+        if costs[name] <= 0:  # no place on a logarithmic axis: a level that costs nothing
+            axis.axhline(score.value, color=style.colour, linewidth=0.7, linestyle=":", zorder=1)
+            continue
+        drawn = axis.errorbar(
+            [costs[name]], [score.value], yerr=error_bars(score), color=style.colour,
+            marker=style.marker, markersize=style.size(4), linestyle="none", elinewidth=0.7,
+            markeredgewidth=0,
+        )  # fmt: skip
+        drawn[0].set_gid(slug("cost", kind, name))
+    positive = [cost for cost in costs.values() if cost > 0]
+    if not positive:
+        note_nothing(axis, "not known")
+    elif max(positive) > 5 * min(positive):
+        logarithmic(axis.xaxis)
+    else:
+        axis.set_xlim(0.8 * min(positive), 1.2 * max(positive))
+    axis.locator_params(axis="y", nbins=5)
+    return rows

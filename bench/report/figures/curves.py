@@ -1,6 +1,6 @@
-"""Limited-data curves: scores against the share of labels, the form of the ICASSP poster's Fig.
+"""Limited-data curves: scores against the share of the labels.
 
-2 and CLMR's figure.
+This is the form of Fig. 2 of the ICASSP poster and of CLMR's figure of limited labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,24 +10,20 @@ from typing import Any
 from bench.report.agreement import KEY, SIGNS, Mark
 from bench.report.figures.layout import (
     SHARE_LABEL,
-    columns_of,
-    grid,
-    handle,
-    legend,
-    legend_rows,
+    handles_of_both,
+    metric_grid,
     note_nothing,
-    set_title,
     share_axis,
     slug,
-    style_handles,
 )
-from bench.report.figures.style import COLUMN, PAGE, Style
-from bench.report.names import metric_title
+from bench.report.figures.style import Style
+from bench.report.series import share_of
 from bench.report.stock import Stock
 from bench.results import Result
 
 ACROSS = 4
-"""Panels in a row."""
+"""The most panels in a row."""
+_HEIGHT = 1.35  # inches of an axes without marks
 _SIGN_ROW = 0.075  # inches of a row of marks
 
 
@@ -36,12 +32,12 @@ class Point:
     """A score at one share of the labels.
 
     Attributes:
-        share: of the labels.
+        share: share of the labels.
         value: mean over draws and seeds.
-        low: least of them; the value itself with one.
-        high: greatest.
-        cells: how many.
-        mark: of a published number, how ours agrees with it; None where nothing is compared.
+        low: the least score of them; the value itself with one cell.
+        high: the greatest score of them.
+        cells: number of cells.
+        mark: how ours agrees with this published number; None where nothing is compared.
     """
 
     share: float
@@ -54,13 +50,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Curves:
-    """One data set: metric -> series -> points, ours and published.
+    """The curves of one data set and split.
 
     Attributes:
-        title: above it.
+        title: title of the panel.
         ours: metric -> series -> points.
         published: metric -> series -> points.
-        note: what is said where nothing is drawn.
+        note: what is written where nothing is drawn.
     """
 
     title: str
@@ -69,22 +65,26 @@ class Curves:
     note: str = "no stored cell"
 
 
-def share_of(result: Result) -> float:
-    """The share of the labels that a cell used, also where it was given as a number of tracks."""
-    fraction = result.spec.fraction
-    train = result.data.get("train_tracks") or 0
-    return fraction if fraction <= 1 or not train else min(1.0, fraction / float(train))
+def names_of(panels: Sequence[Curves]) -> list[str]:
+    """Every series of every panel and metric, ours and published."""
+    return [
+        name
+        for panel in panels
+        for side in (panel.ours, panel.published)
+        for row in side.values()
+        for name in row
+    ]
 
 
 def points(stock: Stock, by_fraction: Mapping[float, Sequence[Result]], metric: str) -> list[Point]:
-    """Mean and range over draws and seeds, at each share."""
-    found = []
+    """Mean and range over draws and seeds at each share, by ascending share."""
+    curve = []
     for cells in by_fraction.values():
         values = [cell.metrics[metric].value for cell in cells if metric in cell.metrics]
         if values:
             mean = sum(values) / len(values)
-            found.append(Point(share_of(cells[0]), mean, min(values), max(values), len(values)))
-    return sorted(found, key=lambda point: point.share)
+            curve.append(Point(share_of(cells[0]), mean, min(values), max(values), len(values)))
+    return sorted(curve, key=lambda point: point.share)
 
 
 def draw_curves(
@@ -93,32 +93,32 @@ def draw_curves(
     names: Sequence[str],
     styles: Mapping[str, Style],
 ) -> Any:
-    """A figure with a panel a data set, one metric above the other, one curve a series."""
-    drawn = [curve for panel in panels for curve in (panel.ours, panel.published)]
-    ours = any(row for curve in drawn[0::2] for row in curve.values())
-    published = any(row for curve in drawn[1::2] for row in curve.values())
-    both = ours and published
-    handles, labels = style_handles(styles, names, line=True, hollow=not ours)
-    if both:
-        grey = Style("#555555", "o")
-        handles += [handle(grey), handle(Style("#555555", "o", "--"), hollow=True)]
-        labels += ["ours", "published"]
-    width = COLUMN if len(panels) <= 2 else PAGE
+    """A figure with one panel for each data set, one metric above the other.
+
+    Args:
+        panels: what is drawn.
+        metrics: names of the metrics, from the top down.
+        names: the series, in the order of the legend.
+        styles: how each series is drawn.
+    """
+    ours = any(row for panel in panels for row in panel.ours.values())
+    published = any(row for panel in panels for row in panel.published.values())
     signs = max((_sign_rows(panel) for panel in panels), default=0)
-    height = 1.35 + _SIGN_ROW * signs
-    in_legend = legend_rows(labels, width) + bool(signs)
-    figure, axes = grid(
-        len(panels), len(metrics), across=ACROSS, height=height, legend_rows=in_legend
+    handles, labels = handles_of_both(styles, names, line=True, ours=ours, published=published)
+    figure, axes = metric_grid(
+        [panel.title for panel in panels],
+        metrics,
+        handles,
+        labels,
+        across=ACROSS,
+        height=_HEIGHT + _SIGN_ROW * signs,
+        key=KEY if signs else None,
     )
-    columns = columns_of(len(panels), ACROSS)
-    for number, (panel, column) in enumerate(zip(panels, axes, strict=True)):
-        set_title(column[0], panel.title)
-        for metric, one in zip(metrics, column, strict=True):
-            _draw_panel(one, panel, metric, names, styles, both=both)
-            if number % columns == 0:
-                one.set_ylabel(metric_title(metric))
+    both = ours and published
+    for panel, column in zip(panels, axes, strict=True):
+        for metric, axis in zip(metrics, column, strict=True):
+            _draw_panel(axis, panel, metric, names, styles, both=both)
         column[-1].set_xlabel(SHARE_LABEL)
-    legend(figure, handles, labels, key=KEY if signs else None)
     return figure
 
 
@@ -131,6 +131,7 @@ def _draw_panel(
     *,
     both: bool,
 ) -> None:
+    """Draws the curves of one metric; with `both`, lines of published numbers are broken."""
     ours, published = panel.ours.get(metric, {}), panel.published.get(metric, {})
     shares = [point.share for curve in (*ours.values(), *published.values()) for point in curve]
     if not shares:
@@ -141,20 +142,15 @@ def _draw_panel(
     for name in names:
         style, gid = styles[name], slug(panel.title, metric, name)
         if name in published:
-            _line(
-                axes,
-                published[name],
-                style,
-                f"published-{gid}",
-                hollow=True,
-                line="--" if both else style.line,
-            )
+            line = "--" if both else style.line
+            _line(axes, published[name], style, f"published-{gid}", hollow=True, line=line)
         if name in ours:
             curve = ours[name]
             if any(point.cells > 1 for point in curve):
                 axes.fill_between(
-                    [point.share for point in curve], [point.low for point in curve], [point.high for point in curve],
-                    color=style.colour, alpha=0.18, linewidth=0, zorder=1,
+                    [point.share for point in curve], [point.low for point in curve],
+                    [point.high for point in curve], color=style.colour, alpha=0.18, linewidth=0,
+                    zorder=1,
                 )  # fmt: skip
             _line(axes, curve, style, f"ours-{gid}", hollow=False, line=style.line)
     if both and not ours:
@@ -173,9 +169,9 @@ def _draw_panel(
 
 
 def _sign_rows(panel: Curves) -> int:
-    """How many series of a panel have marks below it.
+    """How many series of a panel have marks below its curves.
 
-    None where one line says that all are missing.
+    None where no cell of ours is there: one line then says that all are missing.
     """
     if not any(panel.ours.values()):
         return 0
@@ -193,19 +189,25 @@ def _signs(
     styles: Mapping[str, Style],
     rows: int,
 ) -> None:
-    """Below the curves the marks, one row a series in its colour, each under its share of the labels."""
+    """Writes the marks below the curves.
+
+    Each series has a row in its colour, each mark stands under its share of the labels.
+    """
     if not rows:
         return
-    inches = 1.35 + _SIGN_ROW * rows
+    # The axis is lengthened downwards, so that the curves keep their size and the rows stand
+    # below them.
+    inches = _HEIGHT + _SIGN_ROW * rows
     low, high = axes.get_ylim()
-    axes.set_ylim(high - (high - low) * inches / 1.35, high)
+    axes.set_ylim(high - (high - low) * inches / _HEIGHT, high)
     marked = [name for name in names if any(point.mark for point in published.get(name, ()))]
     for row, name in enumerate(marked):
         for point in published[name]:
             if point.mark is not None:
                 axes.text(
                     point.share, (rows - row - 0.5) * _SIGN_ROW / inches, SIGNS[point.mark],
-                    color=styles[name].colour, transform=axes.get_xaxis_transform(), ha="center", va="center", fontsize=5.5,
+                    color=styles[name].colour, transform=axes.get_xaxis_transform(), ha="center",
+                    va="center", fontsize=5.5,
                 )  # fmt: skip
 
 
@@ -213,15 +215,16 @@ def _line(
     axes: Any, curve: Sequence[Point], style: Style, gid: str, *, hollow: bool, line: str
 ) -> None:
     axes.plot(
-        [point.share for point in curve], [point.value for point in curve], color=style.colour, marker=style.marker,
-        linestyle=line, markerfacecolor="white" if hollow else style.colour, markeredgewidth=0.8,
-        markersize=style.size(3.4), linewidth=0.8 if hollow else 1.1, zorder=2 if hollow else 3,
-        gid=gid,
+        [point.share for point in curve], [point.value for point in curve], color=style.colour,
+        marker=style.marker, linestyle=line, markerfacecolor="white" if hollow else style.colour,
+        markeredgewidth=0.8, markersize=style.size(3.4), linewidth=0.8 if hollow else 1.1,
+        zorder=2 if hollow else 3, gid=gid,
     )  # fmt: skip
 
 
 HOW = (
-    "Markers are means over draws and seeds, the band reaches from the least to the greatest of them; a point with one "
-    "cell has no band. Marks of agreement stand below the curves, one row a method in its colour."
+    "Markers are means over draws and seeds, the band reaches from the least to the greatest of "
+    "them; a point with one cell has no band. Marks of agreement stand below the curves, one row "
+    "a method in its colour."
 )
-"""As captions say it."""
+"""How curves are read, as captions print it."""

@@ -1,4 +1,4 @@
-"""All figures by kind, and drawing them: what stored results allow is drawn, the rest is named with the reason."""
+"""All kinds of figures: draws what stored results allow, and names the rest with the reason."""
 
 import multiprocessing
 import os
@@ -31,8 +31,9 @@ from bench.report.figures.save import Drawing, NotDrawnError, check_formats, dra
 from bench.report.stock import Stock, read_stock
 
 _MANY = 200  # cells, from which on several processes draw
-_WORKERS = 4
+_WORKERS = 4  # processes, at most
 MODES: tuple[Mode, ...] = get_args(Mode)
+"""The modes of papers' figures."""
 
 KINDS: dict[str, str] = {
     "scores": "scores at all labels: strips of bootstrap dots, a panel a data set",
@@ -44,9 +45,11 @@ KINDS: dict[str, str] = {
     "variance": "shares of variance: pretraining seed, label draw, probe seed, test sample",
     "label-efficiency": "labels that a method needs to match another with all of them",
     "embeddings": "map of embeddings; they lie in home, so that --home is needed",
-    "robustness": "scores under noise, pitch shift, mp3 and lower sample rates, of `bench robustness`",
+    "robustness": (
+        "scores under noise, pitch shift, mp3 and lower sample rates, of `bench robustness`"
+    ),
 }
-"""Kinds of figures, and what each shows."""
+"""Kind of figure -> what it shows."""
 
 PAPERS: dict[str, str] = {
     "icassp2024": "Fig. 1 (all labels) and Fig. 2 (limited labels) of the ICASSP comparison",
@@ -54,7 +57,7 @@ PAPERS: dict[str, str] = {
     "tune": "tables of TUNe",
     "vicreg-thesis": "table of the VICReg thesis",
 }
-"""Papers whose figures and tables can be drawn."""
+"""Short name of a paper -> which of its figures and tables can be drawn."""
 
 
 @dataclass
@@ -62,9 +65,9 @@ class Drawn:
     """What a call of `draw` did.
 
     Attributes:
-        files: that were written.
-        skipped: figures that were not drawn, with the reason.
-        notes: files of results that were not used.
+        files: paths of the written files.
+        skipped: a line for each figure that was not drawn, with the reason.
+        notes: a line for each file of results that was not used.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -85,16 +88,16 @@ def draw(
     """Draws figures into a folder.
 
     Args:
-        results: results folder.
-        out: where the files go; those of the same name are replaced.
+        results: the results folder.
+        out: the folder for the files; files of the same name are replaced.
         kinds: keys of `KINDS`.
         papers: keys of `PAPERS`.
-        modes: for papers: published numbers alone, ours alone, both.
-        formats: of `bench.report.figures.save.FORMATS`.
+        modes: what papers' figures show; of `MODES`.
+        formats: endings of the files; of `bench.report.figures.save.FORMATS`.
         home: where embeddings lie; None to leave their map out.
 
     Raises:
-        InputError: an unknown kind, paper or format.
+        InputError: there is no such kind, paper or format.
     """
     for name in kinds:
         if name not in KINDS:
@@ -128,22 +131,22 @@ def draw(
 
 
 def _followed(parts: Iterator[Drawn], total: int) -> list[Drawn]:
-    """The parts, with progress on standard error as they come."""
-    found = []
+    """Waits for all parts, and shows progress on standard error as they come."""
+    done = []
     with progress("draw figures", "groups") as report:
         for part in parts:
-            found.append(part)
-            report(len(found), total, "")
-    return found
+            done.append(part)
+            report(len(done), total, "")
+    return done
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one process draws.
+    """A group of figures that one process draws.
 
     Attributes:
-        name: of a paper or a kind.
-        mode: of a paper; None for a kind.
+        name: a key of `PAPERS` or `KINDS`.
+        mode: mode of the paper's figures; None for a kind.
     """
 
     name: str
@@ -151,6 +154,7 @@ class Task:
 
 
 def _draw(stock: Stock, out: Path, formats: Sequence[str], home: Path | None, task: Task) -> Drawn:
+    """Draws and saves the figures of one task."""
     done = Drawn()
     names: set[str] = set()
     name = task.name if task.mode is None else f"{task.name}, {task.mode}"
@@ -165,9 +169,8 @@ def _draw(stock: Stock, out: Path, formats: Sequence[str], home: Path | None, ta
                 if isinstance(drawing, NotDrawnError):
                     done.skipped.append(str(drawing))
                 else:
-                    if (
-                        drawing.name in names
-                    ):  # of data sets whose names differ in odd letters alone
+                    # Names of data sets may differ only in letters that no file name has.
+                    if drawing.name in names:
                         drawing.name = f"{drawing.name}-{len(names) + 1}"
                     names.add(drawing.name)
                     done.files += save(drawing, out, formats)
@@ -178,6 +181,7 @@ def _draw(stock: Stock, out: Path, formats: Sequence[str], home: Path | None, ta
 
 
 def _paper(stock: Stock, name: str, mode: Mode) -> Iterator[Drawing | NotDrawnError]:
+    """The figures of a paper, or reasons why one is not drawn."""
     if name == "icassp2024":
         yield from paper_icassp2024.draw(stock, mode)
     elif name == "clmr":
@@ -187,15 +191,13 @@ def _paper(stock: Stock, name: str, mode: Mode) -> Iterator[Drawing | NotDrawnEr
 
 
 def _kind(stock: Stock, name: str, home: Path | None) -> Iterator[Drawing | NotDrawnError]:
+    """The figures of a kind, or reasons why one is not drawn."""
     if not stock.results:
         raise NotDrawnError(f"no results in {stock.folder}")
     if name == "embeddings":
         yield from embeddings.draw(stock, home)
         return
-    if name == "robustness":
-        yield from robustness.draw(stock)
-        return
-    functions: dict[str, Callable[[Stock], Iterator[Drawing]]] = {
+    functions: dict[str, Callable[[Stock], Iterator[Drawing | NotDrawnError]]] = {
         "scores": overview.draw_scores,
         "fractions": overview.draw_fractions,
         "training": training.draw,
@@ -204,5 +206,6 @@ def _kind(stock: Stock, name: str, home: Path | None) -> Iterator[Drawing | NotD
         "cost": cost.draw,
         "variance": variance.draw,
         "label-efficiency": label_efficiency.draw,
+        "robustness": robustness.draw,
     }
     yield from functions[name](stock)

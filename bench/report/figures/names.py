@@ -1,41 +1,41 @@
-"""Names of files: the kind of figure, the data set and split, and the protocol, as short as they stay apart."""
+"""Names of figures' files: the kind of figure, data set and split, and the setting."""
 
 from collections import Counter
 from collections.abc import Iterator
 
 from bench.report.figures.layout import slug
-from bench.report.places import Place, place_names, places
-from bench.report.setting import Setting, fits
+from bench.report.places import Place
+from bench.report.setting import Setting
 from bench.report.stock import Stock
 from bench.results import Result
 
 
 def places_by_setting(kind: str, stock: Stock) -> Iterator[tuple[list[Result], str, str, Setting]]:
-    """What figures of one place and setting are drawn from: (cells, the figure's name, the place in words, setting).
+    """What the figures of a kind are drawn from, one figure for each place and setting.
 
     Args:
-        kind: of the figures.
-        stock: all that is drawn.
+        kind: kind of the figures.
+        stock: the stored cells.
+
+    Yields:
+        (cells, name of the figure, title of the place, setting).
     """
-    names = place_names(stock.places)
     for setting in stock.settings:
-        for place, own in places(
-            result for result in stock.results if fits(result, setting)
-        ).items():
-            yield own, file_name(kind, stock, setting, place), names[place], setting
+        for place, cells in stock.fitting(setting).items():
+            yield cells, file_name(kind, stock, setting, place), stock.titles[place], setting
 
 
 def file_name(kind: str, stock: Stock, setting: Setting, place: Place | None = None) -> str:
-    """Such as `tags-midiband-artist-resnet-small-quick-linear`.
+    """A name such as `tags-midiband-artist-resnet-small-quick-linear`.
 
-    The hash of the tracks stands in it only where two data sets have the same name and split in
-    such letters, and the convention of scoring only where several are stored; the name does not
-    depend on anything else.
+    The name holds no more than tells files apart: the hash of the tracks only where two data sets
+    have the same name and split after `slug`, the convention of scoring only where several are
+    stored.
 
     Args:
-        kind: of the figure.
-        stock: all that is drawn.
-        setting: of the figure's cells.
+        kind: kind of the figure.
+        stock: the stored cells.
+        setting: setting of the figure's cells.
         place: where they were scored; None for a figure of several places.
     """
     parts = [kind]
@@ -49,11 +49,11 @@ def file_name(kind: str, stock: Stock, setting: Setting, place: Place | None = N
         setting.pretrain and f"from-{setting.pretrain}",
         setting.probe,
     ]
-    found = stock.settings
-    parts += [setting.convention] if len({other.convention for other in found}) > 1 else []
+    conventions = {other.convention for other in stock.settings}
+    parts += [setting.convention] if len(conventions) > 1 else []
     name = slug(*(part for part in parts if part))
-    # Names that differ in nothing but signs that no file name should have.
-    alike = [other for other in found if _plain(other) == _plain(setting)]
+    # Settings whose names differ only in signs that no file name should have are numbered.
+    alike = [other for other in stock.settings if _plain(other) == _plain(setting)]
     return name if len(alike) == 1 else f"{name}-{alike.index(setting) + 1}"
 
 

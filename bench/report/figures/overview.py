@@ -14,9 +14,7 @@ from bench.report.figures.own import (
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import styles
 from bench.report.names import ordered
-from bench.report.places import place_names, places
 from bench.report.series import share_of
-from bench.report.setting import fits
 from bench.report.stock import Stock
 from bench.results import Result
 
@@ -24,16 +22,13 @@ METRICS = ("map_macro", "roc_auc_macro")
 
 
 def draw_scores(stock: Stock) -> Iterator[Drawing]:
-    """A figure a setting: a panel a data set, mAP above ROC-AUC, one strip of bootstrap dots a method."""
-    titles = place_names(stock.places)
+    """Strips at the largest share of the labels: a figure a setting, a panel a data set."""
     for setting in stock.settings:
         panels, used, notes = [], [], []
-        for place, own in places(
-            result for result in stock.results if fits(result, setting)
-        ).items():
-            panel, cells, more = panel_at_all_labels(stock, own, METRICS, titles[place])
+        for place, cells in stock.fitting(setting).items():
+            panel, drawn, more = panel_at_all_labels(stock, cells, METRICS, stock.titles[place])
             panels.append(panel)
-            used += cells
+            used += drawn
             notes += more
         names = ordered([name for panel in panels for row in panel.strips.values() for name in row])
         figure = strips.draw_strips(panels, METRICS, names, styles(names))
@@ -50,26 +45,23 @@ def draw_scores(stock: Stock) -> Iterator[Drawing]:
 
 
 def draw_fractions(stock: Stock) -> Iterator[Drawing]:
-    """A figure a setting: a panel a data set, mAP above ROC-AUC, one curve a method over the shares of the labels.
+    """Curves over the shares of the labels: a figure a setting, a panel a data set.
 
     Raises:
         NotDrawnError: no data set has cells at two shares.
     """
-    drawn = False
-    titles = place_names(stock.places)
+    any_drawn = False
     for setting in stock.settings:
         panels: list[curves.Curves] = []
         used: list[Result] = []
-        for place, own in places(
-            result for result in stock.results if fits(result, setting)
-        ).items():
-            if len({share_of(result) for result in own}) > 1:
-                panels.append(panel_of_curves(stock, own, METRICS, titles[place]))
-                used += own
+        for place, cells in stock.fitting(setting).items():
+            if len({share_of(result) for result in cells}) > 1:
+                panels.append(panel_of_curves(stock, cells, METRICS, stock.titles[place]))
+                used += cells
         if not panels:
             continue
-        drawn = True
-        names = ordered([name for panel in panels for row in panel.ours.values() for name in row])
+        any_drawn = True
+        names = ordered(curves.names_of(panels))
         figure = curves.draw_curves(panels, METRICS, names, styles(names))
         caption = [
             f"Scores against the share of the labels: {setting.words}.",
@@ -80,5 +72,5 @@ def draw_fractions(stock: Stock) -> Iterator[Drawing]:
         yield Drawing(
             file_name("fractions", stock, setting), figure, [*caption, *left_out(stock)], files
         )
-    if not drawn:
+    if not any_drawn:
         raise NotDrawnError("no data set has cells at two shares of the labels")

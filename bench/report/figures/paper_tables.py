@@ -1,4 +1,4 @@
-"""The tables of TUNe (ISMIR 2022) and of the VICReg thesis, with ours beside them: text, LaTeX and a picture."""
+"""Tables of TUNe (ISMIR 2022) and of the VICReg thesis, with ours beside the published numbers."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,17 +12,23 @@ from bench.report.names import metric_title
 from bench.report.reference import Published, of_paper, read_papers
 from bench.report.stock import Stock
 from bench.report.table_formats import as_latex, as_markdown
-from bench.report.tables import ScoreTable, score_tables
-from bench.results import Result
+from bench.report.tables import Number, ScoreTable, score_tables
 
 _METRICS = ("roc_auc_macro", "map_macro")
 
 
 def draw(stock: Stock, mode: Mode, paper: str) -> Iterator[Drawing]:
-    """The numbers of a paper as tables, one an exhibit; ours alone as score tables of its methods.
+    """The numbers of a paper as tables, one for each exhibit: text, LaTeX and a picture.
+
+    Ours alone are drawn as tables of scores of the paper's methods.
+
+    Args:
+        stock: the stored cells.
+        mode: what the tables show.
+        paper: short name of the paper.
 
     Raises:
-        NotDrawnError: ours alone, where nothing fits.
+        NotDrawnError: ours alone are asked for, and no stored cell fits.
     """
     rows = of_paper(paper)
     if mode == "ours":
@@ -33,60 +39,63 @@ def draw(stock: Stock, mode: Mode, paper: str) -> Iterator[Drawing]:
 
 
 def _exhibit(stock: Stock, mode: Mode, paper: str, rows: Sequence[Published]) -> Drawing:
+    """The table of one exhibit, with its caption."""
     matches = agree(rows, stock) if mode == "both" else []
     about = read_papers()[paper]
-    groups: dict[tuple[str, ...], dict[str, Published]] = {}
-    for row in rows:
-        key = (row.published_as, row.pretrain_as, row.probe or row.probe_as)
-        groups.setdefault(key, {})[row.metric] = row
-    columns = ["as published", "pretrained on", "probe"]
-    for metric in _METRICS:
-        columns += [metric_title(metric)] + (["ours"] if mode == "both" else [])
-    body = []
-    for row_key, by_metric in groups.items():
-        line = list(row_key)
-        for metric in _METRICS:
-            number = by_metric.get(metric)
-            line.append(
-                "-"
-                if number is None
-                else f"{number.value:.{4 if number.tolerance < 0.0005 else 3}f}"
-            )
-            if mode == "both":
-                line.append(
-                    _beside(next((one for one in matches if one.published is number), None))
-                )
-        body.append(line)
     where = ", ".join(
         dict.fromkeys(f"{row.evaluated_on}, split {row.split or 'not stated'}" for row in rows)
     )
     caption = [
-        f"{about.authors}: {about.title} ({about.venue}), {rows[0].exhibit}; all labels of {where}."
+        f"{about.authors}: {about.title} ({about.venue}), {rows[0].exhibit}; all labels of "
+        f"{where}.",
+        sources_words(rows),
     ]
-    caption.append(sources_words(rows))
-    used: list[Result] = []
     if mode == "both":
         used = list({cell.cell: cell for match in matches for cell in match.cells}.values())
         caption += [*marks_words(matches), *protocol(used), *left_out(stock)]
-    table = ScoreTable(
-        f"{about.title}, {rows[0].exhibit}",
-        columns,
-        [list(line) for line in body],
-        caption,
-        words=3,
-    )
+    columns, body = _table(rows, matches, ours=mode == "both")
+    table = ScoreTable(f"{about.title}, {rows[0].exhibit}", columns, body, caption, words=3)
     name = f"{paper}-{rows[0].exhibit.lower().replace('. ', '-').replace(' ', '-')}-{mode}"
-    files = {"tex": as_latex([table]), "md": as_markdown([table])}
-    files |= (
+    numbers = (
         {"marks.csv": marks_csv(matches)}
         if mode == "both"
         else {"published.csv": published_csv(rows)}
     )
+    files = {"tex": as_latex([table]), "md": as_markdown([table]), **numbers}
     return Drawing(name, picture_of_table(table), caption, files)
 
 
+def _table(
+    rows: Sequence[Published], matches: Sequence[Match], *, ours: bool
+) -> tuple[list[str], list[list[str | Number]]]:
+    """Columns and rows of an exhibit: each row has all metrics of one published method."""
+    by_method: dict[tuple[str, ...], dict[str, Published]] = {}
+    for row in rows:
+        key = (row.published_as, row.pretrain_as, row.probe or row.probe_as)
+        by_method.setdefault(key, {})[row.metric] = row
+    columns = ["as published", "pretrained on", "probe"]
+    for metric in _METRICS:
+        columns += [metric_title(metric)] + (["ours"] if ours else [])
+    body: list[list[str | Number]] = []
+    for words, by_metric in by_method.items():
+        line: list[str | Number] = list(words)
+        for metric in _METRICS:
+            number = by_metric.get(metric)
+            line.append("-" if number is None else _published(number))
+            if ours:
+                match = next((match for match in matches if match.published is number), None)
+                line.append(_beside(match))
+        body.append(line)
+    return columns, body
+
+
+def _published(row: Published) -> str:
+    """A number with as many digits as the work gives."""
+    return f"{row.value:.{4 if row.tolerance < 0.0005 else 3}f}"
+
+
 def _beside(match: Match | None) -> str:
-    """Our score with its interval and mark."""
+    """Our score with its interval and the sign of its mark."""
     if match is None:
         return "-"
     if match.ours is None:
@@ -100,19 +109,19 @@ def _beside(match: Match | None) -> str:
 
 
 def _ours(stock: Stock, paper: str, rows: Sequence[Published]) -> Iterator[Drawing]:
+    """Tables of our scores with the paper's methods and encoders."""
     methods = {row.method for row in rows} - {""}
     encoders = {row.encoder for row in rows} - {""}
     fitting = [
-        r
-        for r in stock.results
-        if r.spec.method.name in methods and r.spec.encoder.name in encoders
+        result
+        for result in stock.results
+        if result.spec.method.name in methods and result.spec.encoder.name in encoders
     ]
     if not fitting:
         wanted = f"{' or '.join(sorted(methods))} on {' or '.join(sorted(encoders))}"
         raise NotDrawnError(f"{paper}-ours: no stored cell of {wanted}")
-    own = Stock(stock.folder, tuple(fitting), stock.left_out)
     try:
-        tables = score_tables(own)
+        tables = score_tables(Stock(stock.folder, tuple(fitting), stock.left_out))
     except InputError as error:
         raise NotDrawnError(str(error)) from error
     for number, table in enumerate(tables, 1):

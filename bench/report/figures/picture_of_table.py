@@ -1,4 +1,4 @@
-"""A table as a picture, set as LaTeX's booktabs sets one: for slides and pages that take no LaTeX."""
+"""A table as a picture in the look of LaTeX's booktabs, for pages that take no LaTeX."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,17 +6,18 @@ from typing import Any
 from bench.report.figures.style import COLUMN, PAGE
 from bench.report.tables import Number, ScoreTable
 
-_ROW = 0.155  # inches
-_LETTER = 0.056  # inches, of 6.5 points
+_ROW = 0.155  # height of a row, in inches
+_LETTER = 0.056  # mean width of a letter of 6.5 points, in inches
 _LONGEST = 40  # letters of a cell; the table's files have all of them
-_SHORTEST = 14  # to which cells are cut at most where the table is wider than a page
+_SHORTEST = 14  # letters to which cells are cut where the table is wider than a page
 
 
 def picture_of_table(table: ScoreTable) -> Any:
-    """The table as a figure of a column's width, or wider where its columns need that.
+    """The table as a figure.
 
-    A page's at most. Cells of a wider table are cut; where short cells are too many for a page, the
-    picture is wider than one.
+    It is as wide as a column, or up to a page where its columns need that. Cells of a wider table
+    are cut; only where there are too many columns even for short cells is the picture wider than a
+    page.
     """
     import matplotlib.pyplot as plt
 
@@ -66,6 +67,7 @@ def picture_of_table(table: ScoreTable) -> Any:
 
 
 def _text(cell: str | Number, longest: int) -> str:
+    """A cell as text; words are cut to `longest` letters, numbers are not."""
     text = cell if isinstance(cell, str) else cell.text
     text = " ".join(text.split())
     return text if not isinstance(cell, str) or len(text) <= longest else text[: longest - 1] + "…"
@@ -75,6 +77,7 @@ def _write(
     axes: Any, text: str, place: int, table: ScoreTable, edges: Sequence[float], y: float, *,
     weight: str, gid: str | None = None,
 ) -> Any:  # fmt: skip
+    """Writes the text of a column: words to its left edge, numbers to its right."""
     words = place < table.words
     x = edges[place] + 0.05 if words else edges[place + 1] - 0.05
     align = "left" if words else "right"

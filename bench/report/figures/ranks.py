@@ -1,6 +1,7 @@
-"""Critical-difference diagrams: average ranks over data sets, and methods that do not differ (Demsar, JMLR 7, 2006)."""
+"""Critical-difference diagrams: average ranks of methods over data sets (Demsar, JMLR 7, 2006)."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,126 +9,170 @@ import numpy as np
 from bench.report.captions import left_out, protocol
 from bench.report.figures.layout import slug
 from bench.report.figures.names import file_name
-from bench.report.figures.paper import bands_csv
+from bench.report.figures.paper import numbers_csv
 from bench.report.figures.save import Drawing, NotDrawnError
 from bench.report.figures.style import COLUMN, styles, title
 from bench.report.names import metric_title, ordered, percent, shortened
-from bench.report.places import Place, place_names, places
+from bench.report.places import Place
 from bench.report.series import at_largest_share
-from bench.report.setting import Setting, fits
+from bench.report.setting import Setting
 from bench.report.stock import Stock
 from bench.results import Result
 from bench.statistics.ranks import Friedman, friedman
 
 _METRIC = "map_macro"
-_LINE = 0.15  # inches
+# Measures of the diagram, in inches from its upper edge.
+_LINE = 0.15  # a line of names
+_BAR = 0.09  # a bar of methods that do not differ
+_TOP = 0.42  # the axis of ranks
+_MARGIN = 0.28  # share of the width on either side, for names
 
 
 def draw(stock: Stock) -> Iterator[Drawing]:
-    """A diagram a setting, over the data sets on which all its methods have a score.
+    """A diagram for each setting, over the data sets on which all its methods have a score.
 
     Raises:
         NotDrawnError: no setting has two methods on two data sets.
     """
     reasons = []
-    drawn = False
+    any_drawn = False
     for setting in stock.settings:
-        found = _diagram(stock, setting)
-        if isinstance(found, str):
-            reasons.append(found)
+        ranked = _ranked(stock, setting)
+        if isinstance(ranked, str):
+            reasons.append(ranked)
         else:
-            drawn = True
-            yield found
-    if not drawn:
+            any_drawn = True
+            yield _diagram(stock, setting, ranked)
+    if not any_drawn:
         raise NotDrawnError("; ".join(dict.fromkeys(reasons)))
 
 
-def _diagram(stock: Stock, setting: Setting) -> Drawing | str:
-    """The diagram of a setting, or why there is none."""
-    by_place = places(result for result in stock.results if fits(result, setting))
-    titles = place_names(stock.places)
-    # Splits of one data set are not independent: one of each, that with most cells.
+@dataclass(frozen=True)
+class _Ranked:
+    """What a diagram is drawn from.
+
+    Attributes:
+        share: share of the labels.
+        cells: place -> series -> its cells.
+        methods: series with a score on every place.
+        absent: series without a score on some place.
+        unused: places that are not used.
+    """
+
+    share: float
+    cells: dict[Place, dict[str, list[Result]]]
+    methods: list[str]
+    absent: list[str]
+    unused: list[Place]
+
+
+def _ranked(stock: Stock, setting: Setting) -> _Ranked | str:
+    """The methods and data sets of a setting that can be ranked, or why there are too few."""
+    by_place = stock.fitting(setting)
+    # Splits of one data set are not independent: the one with most cells stands for it.
     chosen: dict[str, Place] = {}
-    for place, own in by_place.items():
-        if place.dataset not in chosen or len(own) > len(by_place[chosen[place.dataset]]):
+    for place, cells in by_place.items():
+        if place.dataset not in chosen or len(cells) > len(by_place[chosen[place.dataset]]):
             chosen[place.dataset] = place
     if len(chosen) < 2:
-        return f"ranks need two data sets; there is {'one' if chosen else 'none'} (splits of one do not count)"
-    at = {place: at_largest_share(by_place[place]) for place in chosen.values()}
-    share = min(found[0] for found in at.values())
+        number = "one" if chosen else "none"
+        return f"ranks need two data sets; there is {number} (splits of one do not count)"
+    largest = {place: at_largest_share(by_place[place]) for place in chosen.values()}
+    share = min(share for share, _ in largest.values())
     used = {
         place: {
             name: cells
             for name, cells in by_series.items()
             if all(_METRIC in cell.metrics for cell in cells)
         }
-        for place, (own_share, by_series) in at.items()
-        if own_share == share
+        for place, (its_share, by_series) in largest.items()
+        if its_share == share
     }
-    methods = ordered([name for by_series in used.values() for name in by_series])
-    everywhere = [name for name in methods if all(name in by_series for by_series in used.values())]
-    if len(everywhere) < 2 or len(used) < 2:
-        return f"ranks need two methods with cells on each of two data sets at {percent(share)} of the labels"
-    scores = np.array(
-        [
+    names = ordered([name for by_series in used.values() for name in by_series])
+    methods = [name for name in names if all(name in by_series for by_series in used.values())]
+    if len(methods) < 2 or len(used) < 2:
+        return (
+            "ranks need two methods with cells on each of two data sets at "
+            f"{percent(share)} of the labels"
+        )
+    absent = [name for name in names if name not in methods]
+    return _Ranked(share, used, methods, absent, [place for place in by_place if place not in used])
+
+
+def _diagram(stock: Stock, setting: Setting, ranked: _Ranked) -> Drawing:
+    """Ranks the methods, and draws the diagram with its caption."""
+    test = friedman(
+        np.array(
             [
-                np.mean([cell.metrics[_METRIC].value for cell in by_series[name]])
-                for name in everywhere
+                [
+                    np.mean([cell.metrics[_METRIC].value for cell in by_series[name]])
+                    for name in ranked.methods
+                ]
+                for by_series in ranked.cells.values()
             ]
-            for by_series in used.values()
-        ]
+        )
     )
-    test = friedman(scores)
-    figure = _draw(test, everywhere)
-    absent = [name for name in methods if name not in everywhere]
-    left = [titles[place] for place in by_place if place not in used]
-    datasets = ", ".join(titles[place] for place in used)
+    used = ", ".join(stock.titles[place] for place in ranked.cells)
+    absent, unused = (
+        ", ".join(ranked.absent),
+        ", ".join(stock.titles[place] for place in ranked.unused),
+    )
+    results = [
+        cell for row in ranked.cells.values() for name in ranked.methods for cell in row[name]
+    ]
     caption = [
-        f"Critical-difference diagram of {metric_title(_METRIC)} at {percent(share)} of the labels over {len(used)} "
-        f"data sets ({datasets}): {setting.words}. Methods stand at their average rank, 1 is best; a bar joins methods "
-        f"that do not differ at {test.alpha:g} (Nemenyi, critical difference {test.critical_difference:.2f}). Friedman "
+        f"Critical-difference diagram of {metric_title(_METRIC)} at {percent(ranked.share)} of the "
+        f"labels over {len(ranked.cells)} data sets ({used}): {setting.words}. Methods stand at "
+        "their average rank, 1 is best; a bar joins methods that do not differ at "
+        f"{test.alpha:g} (Nemenyi, critical difference {test.critical_difference:.2f}). Friedman "
         f"p {test.p_value:.3g}, Iman-Davenport p {test.f_p_value:.3g}. {test.weak}",
-        f"Not ranked, since cells are missing on some data set: {', '.join(absent)}."
-        if absent
+        f"Not ranked, since cells are missing on some data set: {absent}." if absent else "",
+        f"Not used, since one split of a data set is, or for want of cells: {unused}."
+        if unused
         else "",
-        f"Not used, since one split of a data set is, or for want of cells: {', '.join(left)}."
-        if left
-        else "",
+        *protocol(results),
+        *left_out(stock),
     ]
-    results: list[Result] = [
-        cell for row in used.values() for name in everywhere for cell in row[name]
-    ]
-    rows = [
-        [name, rank] for name, rank in zip(everywhere, test.average_ranks.tolist(), strict=True)
-    ]
-    files = {"numbers.csv": bands_csv(rows, ["series", "average_rank"])}
+    rows = list(zip(ranked.methods, test.average_ranks.tolist(), strict=True))
+    files = {"numbers.csv": numbers_csv(rows, ["series", "average_rank"])}
     name = file_name("ranks", stock, setting)
-    return Drawing(name, figure, [*caption, *protocol(results), *left_out(stock)], files)
+    return Drawing(name, _draw(test, ranked.methods), caption, files)
 
 
 def _draw(test: Friedman, names: Sequence[str]) -> Any:
-    """The diagram: names left and right below an axis of ranks, bars of groups between."""
+    """The diagram: an axis of ranks, bars of groups below it, and names left and right."""
     import matplotlib.pyplot as plt
 
-    look = styles(names)
-    ranks = test.average_ranks
     count = len(names)
-    order = sorted(range(count), key=lambda place: (ranks[place], place))
-    half = (count + 1) // 2
-    bars = 0.09 * max(1, len(test.groups))
-    height = 0.5 + bars + _LINE * half + 0.05
+    bars = _BAR * max(1, len(test.groups))
+    height = 0.5 + bars + _LINE * ((count + 1) // 2) + 0.05
     figure = plt.figure(figsize=(COLUMN, height), layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_ylim(height, 0)
-    margin = 0.28
-    span = (count - 1) / (1 - 2 * margin) if count > 1 else 1.0
-    axes.set_xlim(1 - margin * span, 1 + (1 - margin) * span)
-    top = 0.42
-    axes.plot([1, count], [top, top], color="black", linewidth=0.8)
+    span = (count - 1) / (1 - 2 * _MARGIN) if count > 1 else 1.0  # ranks over the whole width
+    axes.set_xlim(1 - _MARGIN * span, 1 + (1 - _MARGIN) * span)
+    _draw_axis(axes, test, count)
+    for number, group in enumerate(test.groups):
+        y = _TOP + 0.07 + _BAR * number
+        ends = [test.average_ranks[member] for member in group]
+        axes.plot(
+            [min(ends) - 0.03, max(ends) + 0.03],
+            [y, y],
+            color="black",
+            linewidth=2,
+            solid_capstyle="butt",
+        )
+    _draw_methods(axes, test, names, _TOP + 0.08 + bars, span)
+    return figure
+
+
+def _draw_axis(axes: Any, test: Friedman, count: int) -> None:
+    """Draws the axis of ranks, and above it a bar as long as the critical difference."""
+    axes.plot([1, count], [_TOP, _TOP], color="black", linewidth=0.8)
     for rank in range(1, count + 1):
-        axes.plot([rank, rank], [top - 0.05, top], color="black", linewidth=0.8)
-        axes.text(rank, top - 0.07, str(rank), ha="center", va="bottom", fontsize=6)
+        axes.plot([rank, rank], [_TOP - 0.05, _TOP], color="black", linewidth=0.8)
+        axes.text(rank, _TOP - 0.07, str(rank), ha="center", va="bottom", fontsize=6)
     wide = min(test.critical_difference, count - 1)
     axes.plot([1, 1 + wide], [0.12, 0.12], color="black", linewidth=1.2)
     more = "" if wide == test.critical_difference else " (wider than the axis)"
@@ -139,25 +184,37 @@ def _draw(test: Friedman, names: Sequence[str]) -> Any:
         va="bottom",
         fontsize=6,
     )
-    for number, group in enumerate(test.groups):
-        y = top + 0.07 + 0.09 * number
-        ends = [ranks[member] for member in group]
-        axes.plot(
-            [min(ends) - 0.03, max(ends) + 0.03],
-            [y, y],
-            color="black",
-            linewidth=2,
-            solid_capstyle="butt",
-        )
+
+
+def _draw_methods(
+    axes: Any, test: Friedman, names: Sequence[str], below: float, span: float
+) -> None:
+    """Joins each method's rank with its name: the better half on the left, the others right.
+
+    Args:
+        axes: the diagram.
+        test: the test of the ranks.
+        names: the methods.
+        below: where the lines of names begin.
+        span: width of the diagram, in ranks.
+    """
+    look = styles(names)
+    ranks, count = test.average_ranks, len(names)
+    order = sorted(range(count), key=lambda place: (ranks[place], place))
+    half = (count + 1) // 2
     for number, place in enumerate(order):
         left = number < half
         row = number if left else count - 1 - number
-        y = top + 0.08 + bars + _LINE * (row + 0.5)
+        y = below + _LINE * (row + 0.5)
         edge = 1 - 0.02 * span if left else count + 0.02 * span
-        colour = look[names[place]].colour
-        axes.plot([ranks[place], ranks[place], edge], [top, y, y], color=colour, linewidth=0.7)
-        axes.plot([ranks[place]], [top], color=colour, marker=look[names[place]].marker, markersize=4, zorder=5,
-                  gid=f"rank-{slug(names[place])}")  # fmt: skip
+        style = look[names[place]]
+        axes.plot(
+            [ranks[place], ranks[place], edge], [_TOP, y, y], color=style.colour, linewidth=0.7
+        )
+        axes.plot(
+            [ranks[place]], [_TOP], color=style.colour, marker=style.marker, markersize=4,
+            zorder=5, gid=f"rank-{slug(names[place])}",
+        )  # fmt: skip
         text = f"{shortened(title(names[place]), 18)} {ranks[place]:.2f}"
         axes.text(
             edge,
@@ -167,4 +224,3 @@ def _draw(test: Friedman, names: Sequence[str]) -> Any:
             va="center",
             fontsize=6,
         )
-    return figure

@@ -1,6 +1,6 @@
-"""Writing figures: PDF, SVG and PNG beside a caption and the numbers that were drawn.
+"""Writing figures as PDF, SVG and PNG, beside a caption and the numbers that were drawn.
 
-The same bytes every time.
+The same figure gives the same bytes every time.
 """
 
 import warnings
@@ -16,7 +16,7 @@ from bench.core.store import write_atomically
 from bench.report.figures.style import RC
 
 FORMATS = ("pdf", "svg", "png")
-# Dates and version strings out of the files: they would differ where the picture does not.
+# Leaves dates and version strings out of the files, which would differ where the picture does not.
 _METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
     "svg": {"Date": None, "Creator": None},
@@ -25,7 +25,7 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 
 class NotDrawnError(Exception):
-    """A figure that cannot be drawn from what is stored; says why."""
+    """Says why a figure cannot be drawn from what is stored."""
 
 
 @dataclass
@@ -33,10 +33,10 @@ class Drawing:
     """A figure that is ready to be written.
 
     Attributes:
-        name: of its files, without ending.
-        figure: matplotlib's figure; None for a table that is written as text alone.
-        caption: one paragraph each.
-        files: further files beside it: ending -> content.
+        name: name of its files, without the ending.
+        figure: the figure of matplotlib; None for a table that is written as text alone.
+        caption: paragraphs of the caption; empty ones are dropped.
+        files: ending -> content of further files beside the figure.
     """
 
     name: str
@@ -47,7 +47,10 @@ class Drawing:
 
 @contextmanager
 def drawing_settings() -> Iterator[None]:
-    """Matplotlib without a screen and with this project's settings, whatever the user's own are."""
+    """Sets matplotlib to draw without a screen and with this project's settings alone.
+
+    The user's own settings come back afterwards.
+    """
     import matplotlib
 
     matplotlib.use("agg")
@@ -55,11 +58,10 @@ def drawing_settings() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.use("agg")
         matplotlib.rcParams.update(cast(Any, RC))
+        # The picture of a table has axes of a fixed place, which the layout engine warns of.
+        warnings.filterwarnings("ignore", message="There are no gridspecs with layoutgrids")
         # A name may hold letters that the font lacks: they are drawn as boxes, and stand in the
         # caption as they are.
-        warnings.filterwarnings(
-            "ignore", message="There are no gridspecs with layoutgrids"
-        )  # of a table's picture
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
@@ -68,7 +70,7 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
     """The formats, each once.
 
     Raises:
-        InputError: an unknown one, or none.
+        InputError: there is no such format, or none is given.
     """
     for name in formats:
         if name not in FORMATS:
@@ -79,16 +81,25 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
 
 
 def save(drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Writes a drawing and its caption; returns the paths, and frees the figure's memory."""
+    """Writes a drawing with its caption and further files, and frees the figure's memory.
+
+    Args:
+        drawing: what is written.
+        folder: where the files go; it is made where it is missing.
+        formats: formats of the figure.
+
+    Returns:
+        Paths of the written files.
+    """
     import matplotlib
     import matplotlib.pyplot as plt
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     if drawing.figure is not None:
-        # Panels are laid out once, not once for every format. "none" would leave an engine that
-        # does nothing, for whose sake every file is drawn twice; None takes it away, where the
-        # settings ask for no other.
+        # Panels are laid out once, not once for every format. The layout engine "none" would do
+        # nothing but still make matplotlib draw every file twice; None removes the engine, provided
+        # that the settings ask for no other.
         drawing.figure.draw_without_rendering()
         with matplotlib.rc_context(
             {"figure.constrained_layout.use": False, "figure.autolayout": False}

@@ -1,4 +1,4 @@
-"""Strips of bootstrap dots, a method each: the form of the ICASSP poster's Fig. 1."""
+"""Strips of bootstrap dots, one for each method: the form of Fig. 1 of the ICASSP poster."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,37 +9,33 @@ from numpy.typing import NDArray
 
 from bench.report.agreement import KEY, SIGNS, Mark
 from bench.report.figures.layout import (
-    columns_of,
-    grid,
-    handle,
-    legend,
-    legend_rows,
+    error_bars,
+    handles_of_both,
+    metric_grid,
     note_nothing,
-    set_title,
+    sign_below,
     slug,
-    style_handles,
 )
-from bench.report.figures.style import COLUMN, PAGE, Style
-from bench.report.names import metric_title
+from bench.report.figures.style import Style
 from bench.report.stock import Score
 
 DOTS = 100
-"""Resamples that are drawn; the first of those stored."""
+"""Resamples that are drawn: the first of those stored."""
 ACROSS = 5
-"""Panels in a row."""
+"""The most panels in a row."""
 _FRACTIONAL = 0.6180339887498949  # golden ratio: spreads dots evenly without random numbers
 
 
 @dataclass(frozen=True)
 class Strip:
-    """What is drawn for one method in one panel.
+    """What is drawn of one method in one panel.
 
     Attributes:
-        dots: (resamples,) of ours; empty for none.
-        score: ours; None where it is missing.
-        published: the published number; None for none.
-        sd: its standard deviation over resamples; None where it is not known.
-        mark: of the agreement; None where nothing is compared.
+        dots: (resamples,) our score in each resample; empty for none.
+        score: our score; None where it is missing.
+        published: the published number; None where there is none.
+        sd: standard deviation of the published number over resamples; None where it is not known.
+        mark: how ours agrees with the published number; None where nothing is compared.
     """
 
     dots: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
@@ -51,12 +47,12 @@ class Strip:
 
 @dataclass(frozen=True)
 class Panel:
-    """One data set: metric -> series -> what is drawn.
+    """One data set and split.
 
     Attributes:
-        title: above it.
+        title: title of the panel.
         strips: metric -> series -> strip.
-        note: what is said where nothing is drawn.
+        note: what is written where nothing is drawn.
     """
 
     title: str
@@ -70,30 +66,31 @@ def draw_strips(
     names: Sequence[str],
     styles: Mapping[str, Style],
 ) -> Any:
-    """A figure with a panel a data set, one metric above the other, one strip a series."""
+    """A figure with one panel for each data set, one metric above the other.
+
+    Args:
+        panels: what is drawn.
+        metrics: names of the metrics, from the top down.
+        names: the series, from left to right.
+        styles: how each series is drawn.
+    """
     strips = [strip for panel in panels for row in panel.strips.values() for strip in row.values()]
-    both = any(strip.score for strip in strips) and any(
-        strip.published is not None for strip in strips
-    )
     ours = any(strip.score for strip in strips)
-    handles, labels = style_handles(styles, names, line=False, hollow=not ours)
-    grey = Style("#555555", "o")
-    if both:
-        handles += [handle(grey, line=False), handle(grey, line=False, hollow=True)]
-        labels += ["ours", "published"]
-    width = COLUMN if len(panels) <= 2 else PAGE
+    published = any(strip.published is not None for strip in strips)
     marked = any(strip.mark for strip in strips)
-    figure, axes = grid(
-        len(panels), len(metrics), across=ACROSS, legend_rows=legend_rows(labels, width) + marked
+    handles, labels = handles_of_both(styles, names, line=False, ours=ours, published=published)
+    figure, axes = metric_grid(
+        [panel.title for panel in panels],
+        metrics,
+        handles,
+        labels,
+        across=ACROSS,
+        key=KEY if marked else None,
     )
-    columns = columns_of(len(panels), ACROSS)
-    for number, (panel, column) in enumerate(zip(panels, axes, strict=True)):
-        set_title(column[0], panel.title)
-        for metric, one in zip(metrics, column, strict=True):
-            _draw_panel(one, panel, metric, names, styles, both=both)
-            if number % columns == 0:
-                one.set_ylabel(metric_title(metric))
-    legend(figure, handles, labels, key=KEY if marked else None)
+    both = ours and published
+    for panel, column in zip(panels, axes, strict=True):
+        for metric, axis in zip(metrics, column, strict=True):
+            _draw_panel(axis, panel, metric, names, styles, both=both)
     return figure
 
 
@@ -106,6 +103,7 @@ def _draw_panel(
     *,
     both: bool,
 ) -> None:
+    """Draws the strips of one metric; with `both`, published numbers stand left of ours."""
     row = panel.strips.get(metric, {})
     axes.set_xticks([])
     axes.set_xlim(-0.7, max(len(names), 3) - 0.3)
@@ -114,7 +112,7 @@ def _draw_panel(
         strip = row.get(name)
         if strip is None or (strip.score is None and strip.published is None):
             if any(other.score for other in row.values()):
-                _sign(axes, place, SIGNS["missing"])
+                sign_below(axes, place, SIGNS["missing"])
             continue
         drawn = True
         gid = slug(panel.title, metric, name)
@@ -125,7 +123,7 @@ def _draw_panel(
         if strip.score is not None:
             _ours(axes, place, strip, strip.score, styles[name], gid, shift=0.06 if both else 0.0)
         if strip.mark is not None:
-            _sign(axes, place, SIGNS[strip.mark])
+            sign_below(axes, place, SIGNS[strip.mark])
     if not drawn:
         axes.set_yticks([])
         note_nothing(axes, panel.note)
@@ -136,22 +134,12 @@ def _draw_panel(
     axes.locator_params(axis="y", nbins=5)
 
 
-def _sign(axes: Any, place: float, sign: str) -> None:
-    axes.text(
-        place,
-        0.01,
-        sign,
-        transform=axes.get_xaxis_transform(),
-        ha="center",
-        va="bottom",
-        fontsize=6,
-    )
-
-
 def _published(axes: Any, place: float, strip: Strip, style: Style, gid: str) -> None:
+    """A hollow marker at the published number, with a bar of one standard deviation."""
     drawn = axes.errorbar(
-        [place], [strip.published], yerr=None if strip.sd is None else [strip.sd], color=style.colour,
-        marker=style.marker, markerfacecolor="white", markeredgewidth=0.9, elinewidth=0.8, capsize=1.5, zorder=3,
+        [place], [strip.published], yerr=None if strip.sd is None else [strip.sd],
+        color=style.colour, marker=style.marker, markerfacecolor="white", markeredgewidth=0.9,
+        elinewidth=0.8, capsize=1.5, zorder=3,
     )  # fmt: skip
     drawn[0].set_gid(f"published-{gid}")
 
@@ -159,12 +147,13 @@ def _published(axes: Any, place: float, strip: Strip, style: Style, gid: str) ->
 def _ours(
     axes: Any, place: float, strip: Strip, score: Score, style: Style, gid: str, shift: float
 ) -> None:
+    """Dots of resamples with a line at their mean, and a filled marker with the interval."""
     dots = strip.dots[:DOTS]
     if len(dots):
         spread = 0.3 * ((np.arange(len(dots)) * _FRACTIONAL) % 1 - 0.5)
         axes.plot(
-            place - 0.12 + shift + spread, dots, linestyle="none", marker=".", markersize=1.6, markeredgewidth=0,
-            color=style.colour, alpha=0.45, zorder=1,
+            place - 0.12 + shift + spread, dots, linestyle="none", marker=".", markersize=1.6,
+            markeredgewidth=0, color=style.colour, alpha=0.45, zorder=1,
         )  # fmt: skip
         middle = float(np.nanmean(strip.dots))
         axes.plot(
@@ -174,25 +163,25 @@ def _ours(
             linewidth=0.8,
             zorder=2,
         )
-    known = not np.isnan(score.low)
-    error = [[score.value - score.low], [score.high - score.value]] if known else None
     drawn = axes.errorbar(
-        [place + 0.24 + shift], [score.value], yerr=error, color=style.colour, marker=style.marker,
-        markersize=style.size(3.6), markeredgewidth=0.3, markeredgecolor="white", elinewidth=0.8, capsize=0, zorder=4,
+        [place + 0.24 + shift], [score.value], yerr=error_bars(score), color=style.colour,
+        marker=style.marker, markersize=style.size(3.6), markeredgewidth=0.3,
+        markeredgecolor="white", elinewidth=0.8, capsize=0, zorder=4,
     )  # fmt: skip
     drawn[0].set_gid(f"ours-{gid}")
 
 
 HOW = (
-    "Each filled marker is our score, its bar the 95 % interval over the choice of test tracks, bias taken off. Beside "
-    f"it the first {DOTS} stored bootstrap resamples as dots, as they are, and a line at the mean of all of them: "
-    "where tags are rare, resampling raises macro mAP, and the line lies above the marker by what the interval "
-    "takes off."
+    "Each filled marker is our score, its bar the 95 % interval over the choice of test tracks, "
+    f"bias taken off. Beside it the first {DOTS} stored bootstrap resamples as dots, as they are, "
+    "and a line at the mean of all of them: where tags are rare, resampling raises macro mAP, and "
+    "the line lies above the marker by what the interval takes off."
 )
-"""As captions say it."""
+"""How strips of ours are read, as captions print it."""
 
 HOW_PUBLISHED = (
-    "Each hollow marker is the published mean, its bar one standard deviation over the paper's bootstrap resamples. "
-    "The paper draws 50 dots a method; their values are not published one by one, so none are drawn here."
+    "Each hollow marker is the published mean, its bar one standard deviation over the paper's "
+    "bootstrap resamples. The paper draws 50 dots a method; their values are not published one by "
+    "one, so none are drawn here."
 )
-"""As captions say it."""
+"""How published numbers are read, as captions print it."""

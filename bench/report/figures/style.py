@@ -1,4 +1,4 @@
-"""How figures look: one colour and one marker a method everywhere, sizes of paper columns, fonts that are embedded.
+"""How figures look: one colour and marker for each method, sizes of paper columns, embedded fonts.
 
 Colours are those of Okabe and Ito, "Color universal design", 2008 (jfly.uni-koeln.de/color), which
 stay apart for readers who see no red or no green (its yellow is left out, since white paper
@@ -28,8 +28,8 @@ _BLACK, _ORANGE, _SKY, _GREEN, _BLUE, _RED, _PURPLE = (
     "#CC79A7",
 )
 _GREY = "#7F7F7F"
-# Of methods that this file does not know: the muted scheme of Paul Tol, "Colour schemes", SRON
-# technical note, 2021.
+# Colours of methods that this file does not know: the muted scheme of Paul Tol, "Colour schemes",
+# SRON technical note, 2021.
 _FURTHER = ("#332288", "#882255", "#44AA99", "#999933", "#AA4499", "#117733")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
 
@@ -60,9 +60,9 @@ class Style:
     """How a series is drawn.
 
     Attributes:
-        colour: of its marks and lines.
-        marker: matplotlib's name of the mark.
-        line: matplotlib's line style.
+        colour: colour of its markers and lines.
+        marker: marker in matplotlib's notation.
+        line: line style in matplotlib's notation.
     """
 
     colour: str
@@ -70,22 +70,22 @@ class Style:
     line: str = "-"
 
     def size(self, points: float) -> float:
-        """The marker's size, in points: a star has less ink than other marks of one size."""
+        """The size of the marker, in points; larger for a star, which has less ink than others."""
         return 1.4 * points if self.marker == "*" else points
 
 
 def title(name: str) -> str:
-    """A series' name as figures show it; whatever it may hold, it is drawn as it stands."""
+    """The title of a series in figures: that of its method, with what tells it from others."""
     method = method_of(name)
     return " ".join((_TITLES.get(method, method) + name[len(method) :]).split())
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
-    """The style of each series: that of its method, with another line for each further series of that method.
+    """The style of each series: colour and marker of its method, and a line of its own.
 
-    Methods that this file does not know get a colour and marker by a hash of their name, the same
-    in every figure unless two of them meet; then the later in the alphabet takes the next that is
-    free.
+    Methods that this file does not know get a colour and marker by a hash of their name. These are
+    the same in every figure, unless two such methods meet on one pair; then the later in the
+    alphabet takes the next pair that is free.
     """
     names = sorted(set(names))
     methods = sorted({method_of(name) for name in names})
@@ -95,13 +95,13 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
         if method not in taken:
             start = int(hashlib.sha256(method.encode()).hexdigest(), 16) % len(free)
             order = [*free[start:], *free[:start]]
-            # More new methods than there are pairs: pairs are used again.
+            # With more new methods than there are pairs, pairs are used again.
             taken[method] = next((pair for pair in order if pair not in taken.values()), order[0])
-    found = {}
+    looks = {}
     for method in methods:
-        for number, name in enumerate(one for one in names if method_of(one) == method):
-            found[name] = Style(*taken[method], ("-", "--", ":", "-.")[number % 4])
-    return found
+        for number, name in enumerate(name for name in names if method_of(name) == method):
+            looks[name] = Style(*taken[method], ("-", "--", ":", "-.")[number % 4])
+    return looks
 
 
 def published_series(row: Published) -> str:
@@ -141,10 +141,10 @@ RC: dict[str, Any] = {
     "pdf.fonttype": 42,  # TrueType, embedded
     "ps.fonttype": 42,
     "svg.fonttype": "path",  # outlines: the same everywhere
-    "svg.hashsalt": "bench",
+    "svg.hashsalt": "bench",  # ids in the file are the same every time
     "path.simplify": True,
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
 }
-"""matplotlib's settings for every figure."""
+"""Settings of matplotlib for every figure."""

@@ -1,1 +1,1 @@
-"""The report: one static folder of pages that opens from disk, from stored results alone."""
+"""The HTML report: a folder of static pages that opens from disk, from stored results alone."""

@@ -1,4 +1,4 @@
-"""The leaderboard and the list of runs, as their templates want them: numbers, drawings and marks side by side."""
+"""The leaderboard and the list of runs: rows of numbers with their drawings and marks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from bench.results import dataset_name
 from bench.settings.specs import RunSpec
 
 SHOWN = ("map_macro", "roc_auc_macro", "accuracy", "f1_macro")
-"""Metrics of the leaderboard, where a run has them."""
+"""Metrics of the leaderboard, where any run has them."""
 BEST, TIED = "best", "tied"
+"""Marks of a score: the best of its stratum, or not told from the best by the paired test."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class Number:
 
     Attributes:
         value: the number.
-        ends: of the interval.
-        bar: the interval drawn, as `Markup`.
-        mark: `BEST` of its stratum, `TIED` with the best by the paired test, or nothing.
+        ends: lower and upper end of the interval.
+        bar: drawing of the interval, as `Markup`.
+        mark: `BEST`, `TIED` or nothing.
     """
 
     value: float | None
@@ -38,11 +39,11 @@ class Row:
     """One configuration in the leaderboard.
 
     Attributes:
-        stratum: where it may be compared.
-        configuration: what it is.
-        numbers: in the order of the board's metrics.
-        above: what it adds to the untrained encoder.
-        place: its number on the board, from 1.
+        stratum: the stratum that it stands in.
+        configuration: the configuration.
+        numbers: its scores, in the order of the board's metrics.
+        above: difference of its mAP to that of the untrained encoder.
+        place: number of the row on the board, from 1.
     """
 
     stratum: Stratum
@@ -53,12 +54,12 @@ class Row:
 
     @property
     def spec(self) -> RunSpec:
-        """Of its first run: the settings that all its runs share."""
+        """The spec of its first run, for the settings that all its runs share."""
         return self.configuration.runs[0].result.spec
 
     @property
     def pretrained_on(self) -> str:
-        """Where its encoder comes from, in words."""
+        """What its encoder was pretrained on, in words."""
         return pretrained_on(self.configuration.runs[0])
 
     @property
@@ -72,11 +73,11 @@ class Board:
     """The leaderboard.
 
     Attributes:
-        metrics: of its columns.
+        metrics: names of the metrics that are columns.
         above: whether any row has a difference to the untrained encoder.
         groups: the rows of each arena, best first in each stratum; scores of two arenas never share
             a group.
-        scales: (arena, metric) -> what the drawings of that column span; "above" for the
+        scales: (arena, metric) -> scale of the drawings in that column; "above" for the
             differences.
     """
 
@@ -87,40 +88,31 @@ class Board:
 
 
 def board(strata: Sequence[Stratum], compared: Sequence[Compared]) -> Board:
-    """Puts the configurations of every stratum into one board."""
-    metrics = tuple(
-        name for name in SHOWN if any(name in row.scores for one in strata for row in one.rows)
-    )
-    marks = {(id(one.stratum), one.metric): _marks(one) for one in compared}
+    """Puts the configurations of every stratum into one leaderboard.
+
+    Args:
+        strata: every stratum.
+        compared: the comparisons in each stratum, for the marks.
+    """
+    rows = [(stratum, row) for stratum in strata for row in stratum.rows]
+    metrics = tuple(name for name in SHOWN if any(name in row.scores for _, row in rows))
+    marks = {(id(each.stratum), each.metric): _marks(each) for each in compared}
+    scales = _scales(strata, metrics)
     groups: dict[Arena, list[Row]] = {}
-    scales, place = _scales(strata, metrics), 0
-    for stratum in strata:
+    for place, (stratum, row) in enumerate(rows, 1):
         arena = stratum.arena
-        for row in stratum.rows:
-            numbers = [
-                _number(
-                    row, metric, scales.get((arena, metric)), marks.get((id(stratum), metric), {})
-                )
-                for metric in metrics
-            ]
-            place += 1
-            made = Row(
-                stratum, row, tuple(numbers), _above(row, scales.get((arena, "above"))), place
-            )
-            groups.setdefault(arena, []).append(made)
-    return Board(
-        metrics,
-        any(row.above.value is not None for rows in groups.values() for row in rows),
-        groups,
-        scales,
-    )
+        numbers = tuple(
+            _number(row, metric, scales.get((arena, metric)), marks.get((id(stratum), metric), {}))
+            for metric in metrics
+        )
+        above = _above(row, scales.get((arena, "above")))
+        groups.setdefault(arena, []).append(Row(stratum, row, numbers, above, place))
+    any_above = any(row.above.value is not None for group in groups.values() for row in group)
+    return Board(metrics, any_above, groups, scales)
 
 
 def _marks(compared: Compared) -> dict[str, str]:
-    """The best of a stratum, and those that the paired test does not tell from it.
-
-    Nothing where nothing competes.
-    """
+    """Name of a configuration -> `BEST` or `TIED`; empty with fewer than two configurations."""
     rows = [row for row in compared.stratum.rows if compared.metric in row.scores]
     if len(rows) < 2:
         return {}
@@ -134,6 +126,7 @@ def _marks(compared: Compared) -> dict[str, str]:
 
 
 def _scales(strata: Sequence[Stratum], metrics: Sequence[str]) -> dict[tuple[Arena, str], Scale]:
+    """(arena, metric or "above") -> the scale that holds all its values and intervals."""
     ends: dict[tuple[Arena, str], list[float | None]] = {}
     for stratum in strata:
         for row in stratum.rows:
@@ -158,15 +151,15 @@ def _number(row: Configuration, metric: str, on: Scale | None, marks: dict[str, 
 
 
 def _above(row: Configuration, on: Scale | None) -> Number:
-    found = row.above
-    if found is None or on is None:
+    above = row.above
+    if above is None or on is None:
         return Number(None)
-    bar = interval(found.difference, found.low, found.high, on, zero=True)
-    return Number(found.difference, (found.low, found.high), bar)
+    bar = interval(above.difference, above.low, above.high, on, zero=True)
+    return Number(above.difference, (above.low, above.high), bar)
 
 
 def pretrained_on(run: Run) -> str:
-    """Where a run's encoder comes from, in words."""
+    """What a run's encoder was pretrained on, in words."""
     spec = run.result.spec
     if not run.result.protocol["steps"]:
         return "nothing"
@@ -175,7 +168,7 @@ def pretrained_on(run: Run) -> str:
 
 
 def place_in_words(run: Run) -> str:
-    """What tells a run from the others of its configuration."""
+    """Draw, seeds and imported subset of a run, which tell it from others of its configuration."""
     spec = run.result.spec
     words = [f"draw {spec.draw}", f"seed {spec.seed}"] + (
         [f"probe seed {spec.probe_seed}"] if spec.probe_seed else []
@@ -189,9 +182,8 @@ class Listed:
 
     Attributes:
         run: the run.
-        title: of its arena.
-        numbers: metric -> number.
-        state: "counted", "other scoring", and "warning" behind either.
+        numbers: its scores, in the order of the leaderboard's metrics.
+        state: "counted" or "other scoring", followed by "warning" where there is one.
         pretraining_seconds: time that pretraining took; None where it is not stored.
     """
 
@@ -202,8 +194,13 @@ class Listed:
 
 
 def listed(runs: Sequence[Run], metrics: Sequence[str]) -> list[Listed]:
-    """Every run, in the order of data set, split, method, fraction, draw and seeds."""
-    found = []
+    """Every run, sorted by data set, split, method, probe, fraction, draw and seeds.
+
+    Args:
+        runs: all runs.
+        metrics: names of the metrics that are columns.
+    """
+    rows = []
     for run in sorted(runs, key=_order):
         metrics_of = run.result.metrics
         numbers = tuple(
@@ -215,8 +212,8 @@ def listed(runs: Sequence[Run], metrics: Sequence[str]) -> list[Listed]:
         state = ("counted" if run.counted else "other scoring") + (
             ", warning" if warnings(run) else ""
         )
-        found.append(Listed(run, numbers, state, run.result.seconds.get("pretrain")))
-    return found
+        rows.append(Listed(run, numbers, state, run.result.seconds.get("pretrain")))
+    return rows
 
 
 def _order(run: Run) -> tuple[object, ...]:

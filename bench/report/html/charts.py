@@ -1,7 +1,8 @@
 """Small drawings as inline SVG: intervals beside numbers, and curves of a training.
 
-Whole numbers for coordinates and styles from the sheet alone keep a page of some fifty of them
-small. A drawing repeats what is written beside it, so that it is hidden from screen readers.
+A page holds some fifty of them, and is kept small: coordinates are whole numbers, and styles stand
+in the style sheet alone. A drawing repeats what is written beside it, so that it is hidden from
+screen readers.
 """
 
 import math
@@ -12,29 +13,29 @@ from itertools import pairwise
 from markupsafe import Markup
 
 BAR = 110
-"""Width of an interval's drawing, in pixels; the style sheet's `svg` has it too."""
+"""Width of an interval's drawing, in pixels; it stands in the style sheet as well."""
 _EDGE = 3  # pixels that the mark of a value may reach beyond the scale
 MOST_POINTS = 60
-"""Vertices of a curve; a panel is not wide enough for more."""
+"""The most vertices of a curve; a panel is not wide enough for more."""
 _PANEL = (0, 10, 300, 110)  # left, top, right, bottom of the plot, in units of the drawing
 _LOGARITHMIC = 30.0  # a curve that spans more than this factor is drawn on a logarithmic scale
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Where a column of intervals begins and ends."""
+    """The values between which a column of intervals is drawn."""
 
     low: float
     high: float
 
     def at(self, value: float) -> int:
-        """The pixel of a value; values outside are put on the edge."""
+        """The pixel of a value from the left; values outside are put on the edge."""
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return _EDGE + round(min(1.0, max(0.0, share)) * (BAR - 2 * _EDGE))
 
 
 def scale(values: Sequence[float | None], zero: bool = False) -> Scale:
-    """A scale of round ends around values and interval ends; with `zero` it holds zero too."""
+    """A scale with round ends that holds all values, and with `zero` zero as well."""
     known = [value for value in values if value is not None and math.isfinite(value)] + (
         [0.0] if zero else []
     )
@@ -48,9 +49,14 @@ def scale(values: Sequence[float | None], zero: bool = False) -> Scale:
 def interval(
     value: float | None, low: float | None, high: float | None, on: Scale, zero: bool = False
 ) -> Markup:
-    """A line from the lower to the upper end, and an upright tick at the value.
+    """An interval: a line from end to end, and an upright tick at the value.
 
-    With `zero` a faint one there.
+    Args:
+        value: the value; nothing is drawn without one.
+        low: lower end; no line is drawn without one.
+        high: upper end.
+        on: the scale of the column.
+        zero: whether zero has a faint tick.
     """
     if value is None or not math.isfinite(value):
         return Markup("")
@@ -70,9 +76,9 @@ class Curve:
     """One series of a training.
 
     Attributes:
-        name: what is drawn.
+        name: name of the series.
         picture: the drawing.
-        words: first, last and extreme values, for those who do not see it.
+        words: first, last and extreme values, for those who do not see the drawing.
     """
 
     name: str
@@ -84,9 +90,9 @@ def curve(name: str, points: Sequence[tuple[float, float]], most: int = MOST_POI
     """Draws a series against the training step.
 
     Args:
-        name: of the series.
-        points: (step, value), in order; values that are not finite are left out and counted.
-        most: vertices of the drawing.
+        name: name of the series.
+        points: (step, value) by ascending step; values that are not finite are counted, not drawn.
+        most: the most vertices of the drawing.
     """
     known = [
         (step, value) for step, value in points if math.isfinite(step) and math.isfinite(value)
@@ -106,6 +112,7 @@ def curve(name: str, points: Sequence[tuple[float, float]], most: int = MOST_POI
 
 
 def _panel(points: Sequence[tuple[float, float]], logarithmic: bool) -> Markup:
+    """A curve in its frame, with the greatest and least value and the last step as labels."""
     left, top, right, bottom = _PANEL
     last = max(step for step, _ in points) or 1.0
     heights = [math.log10(value) if logarithmic else value for _, value in points]
@@ -121,15 +128,13 @@ def _panel(points: Sequence[tuple[float, float]], logarithmic: bool) -> Markup:
     x, y = places[0]
     drawn = f"M{max(0, x - 3)} {y}h3"  # a single point is a dash
     if len(places) > 1:
-        drawn = f"M{x} {y}l" + " ".join(
-            f"{x - a} {y - b}" for (a, b), (x, y) in pairwise(places)
-        ).replace(" -", "-")
-    high_text, low_text = (
-        short(max(value for _, value in points)),
-        short(min(value for _, value in points)),
-    )
+        steps = [f"{to_x - x} {to_y - y}" for (x, y), (to_x, to_y) in pairwise(places)]
+        drawn = f"M{x} {y}l" + " ".join(steps).replace(" -", "-")
+    high_text = short(max(value for _, value in points))
+    low_text = short(min(value for _, value in points))
     return Markup(
-        '<svg class="c" viewBox="-2 0 360 132" aria-hidden="true"><path class="g" d="M0 {}H{}M0 {}H{}"/>'
+        '<svg class="c" viewBox="-2 0 360 132" aria-hidden="true">'
+        '<path class="g" d="M0 {}H{}M0 {}H{}"/>'
         '<path class="l" d="{}"/><text x="306" y="{}">{}</text><text x="306" y="{}">{}</text>'
         '<text x="0" y="128">0</text><text x="300" y="128" class="e">{}</text></svg>'
     ).format(
@@ -138,24 +143,24 @@ def _panel(points: Sequence[tuple[float, float]], logarithmic: bool) -> Markup:
 
 
 def _thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
-    """At most so many points as can be told apart, evenly over the series, the last among them."""
+    """At most `most` points, evenly over the series, and the extreme ones."""
     if len(points) <= most:
         return list(points)
     kept = {round(place * (len(points) - 1) / (most - 1)) for place in range(most)}
-    # Of what is left out, spikes are what a reader looks for.
+    # Spikes are what a reader looks for: the extreme points are always drawn.
     values = [value for _, value in points]
     kept |= {values.index(min(values)), values.index(max(values))}
     return [points[place] for place in sorted(kept)]
 
 
 def _round_step(step: float) -> float:
-    """The next of 1, 2 and 5 times a power of ten."""
+    """The least of 1, 2 and 5 times a power of ten that is no smaller than a step."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(size * power for size in (1.0, 2.0, 5.0, 10.0) if size * power >= step * (1 - 1e-9))
 
 
 def short(value: float) -> str:
-    """A number in three or four figures."""
+    """A number with three significant digits, or with all of them before the point."""
     value = float(f"{value:.9g}") or 0.0  # no minus zero, no tail of a step that is not exact
     text = (
         f"{value:.3g}"

@@ -1,6 +1,7 @@
-"""What a results folder holds, as the report needs it: runs that can be shown, and files that cannot, with the reason.
+"""Reads a results folder for the report: runs that can be shown, and files that cannot.
 
-Nothing is dropped: every JSON under `runs/` becomes a run or a line of what was left out.
+Nothing is dropped: every JSON under `runs/` becomes a run, or a file that was left out with the
+reason.
 """
 
 import re
@@ -14,6 +15,7 @@ from bench.core.errors import InputError
 from bench.core.progress import Report
 from bench.report.degraded import METRIC, cell_of, changes
 from bench.report.degraded import read as read_degraded
+from bench.report.groups import grouped
 from bench.results import Result, Values, file_stem, path_of, preferred, read_all, read_values
 from bench.settings.specs import digest
 
@@ -26,8 +28,8 @@ _NEEDED: dict[str, dict[str, type]] = {
         "tracks_hash": str,
         "left_out": list,
         "notes": list,
-    }
-    | {"test_tracks": int},
+        "test_tracks": int,
+    },
     "counts": dict.fromkeys(
         (
             "test_tracks",
@@ -41,7 +43,7 @@ _NEEDED: dict[str, dict[str, type]] = {
     ),
     "probe": {"subset": str},
 }
-"""What pages and comparisons read of the free parts of a result."""
+"""Part of a result -> the entries that pages and comparisons need, with their types."""
 _LONGEST_PAGE = 100  # characters of a page's name before its key
 
 
@@ -50,12 +52,12 @@ class Run:
     """One stored cell.
 
     Attributes:
-        result: its JSON.
-        path: where that lies.
+        result: the result.
+        path: path of its JSON.
         page: name of its page, without folder and ending; letters, digits, dots, dashes and
             underscores alone.
-        counted: whether it stands for its cell; false for another scoring of a cell that a
-            preferred one stands for.
+        counted: whether it stands on the leaderboard; false for another scoring of a cell whose
+            usual scoring does.
     """
 
     result: Result
@@ -66,10 +68,10 @@ class Run:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that is no run.
+    """A file that cannot be shown as a run.
 
     Attributes:
-        file: its name, relative to the results folder.
+        file: path relative to the results folder.
         reason: why it was left out, as a sentence.
     """
 
@@ -83,11 +85,11 @@ class Arena:
 
     Attributes:
         dataset: name of the data set.
-        split: its split.
-        tracks: hash of its tracks, splits and tags.
+        split: name of the split.
+        tracks: hash of tracks, splits and tags.
         convention: name of the convention of scoring.
         by: what was resampled, "track" or "group".
-        seed: of the resamples.
+        seed: seed of the resamples.
         page: name of its comparison page, without folder and ending.
         title: in words that no other arena of the report has.
     """
@@ -104,13 +106,13 @@ class Arena:
 
 @dataclass(frozen=True)
 class Collected:
-    """A results folder.
+    """What was read from a results folder.
 
     Attributes:
-        runs: in the order of their files' names.
+        runs: the runs, in the order of their files' names.
         left_out: files that are no runs, in the same order.
         files: number of JSON files found.
-        degraded: what `same_score` says of a cell -> its scores on degraded audio, as rows of
+        degraded: key of a cell by `same_score` -> its scores on degraded audio, as rows of
             `bench.report.degraded.changes`.
     """
 
@@ -121,11 +123,13 @@ class Collected:
 
 
 def collect(folder: Path, report: Report) -> Collected:
-    """Reads every result of a folder, with its arrays: a damaged one is found before anything is drawn.
+    """Reads every result of a folder.
+
+    The arrays are read as well, so that damaged ones are found before anything is drawn.
 
     Args:
         folder: the results folder.
-        report: is told how many arrays have been read.
+        report: called with the number of results read so far, and of all results.
     """
     stored, lines = read_all(folder)
     left_out = [_named(line, folder) for line in lines]
@@ -150,26 +154,26 @@ def collect(folder: Path, report: Report) -> Collected:
 
 
 def _degraded(folder: Path) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
-    """What is stored of degraded audio, by cell, and a line for what cannot be shown of it."""
+    """The scores on degraded audio by cell, and a line for each that cannot be shown."""
     stored, lines = read_degraded(folder)
-    found = {}
+    by_cell = {}
     for _, group in groupby(stored, key=cell_of):
         scored = list(group)
         try:
-            found[same_score(scored[0])] = changes(folder, scored, METRIC)
+            by_cell[same_score(scored[0])] = changes(folder, scored, METRIC)
         except InputError as error:
             lines.append(str(error))
-    return found, lines
+    return by_cell, lines
 
 
 def same_score(result: Result) -> str:
-    """Tells cells apart by what was asked for and what it scored, whatever code computed it."""
+    """A key of a cell by its spec, tracks and score, the same whatever code computed it."""
     metric = result.metrics.get(METRIC)
     return digest([result.spec, result.data.get("tracks_hash"), metric.value if metric else None])
 
 
 def _named(line: str, folder: Path) -> LeftOut:
-    """A line of `read_all`, without the folder, as file and reason."""
+    """Takes a line of `read_all` apart into file and reason."""
     text = line.replace(f"{folder}/", "")
     file, ending, reason = text.partition(".json ")
     return LeftOut(file + ending.rstrip(), reason) if ending else LeftOut("", text)
@@ -194,6 +198,7 @@ def _fault(result: Result, path: Path) -> str:
 
 
 def _array_fault(result: Result, values: Values) -> str:
+    """Why the arrays of a result cannot be used; empty where they can."""
     name = "the arrays beside it"
     missing = [metric for metric in result.metrics if metric not in values.resampled]
     if missing:
@@ -201,20 +206,22 @@ def _array_fault(result: Result, values: Values) -> str:
     for part in (values.influence, values.jackknife):
         for metric, column in part.items():
             if column.shape != values.groups.shape:
-                return f"{name} hold {column.size} values of {metric} for {values.groups.size} test tracks"
+                return (
+                    f"{name} hold {column.size} values of {metric} for {values.groups.size} test "
+                    "tracks"
+                )
     return ""
 
 
 def page_name(result: Result) -> str:
-    """A safe name for a run's page: that of its file, or where that has other signs, without them and with a hash."""
-    stem = file_stem(result.spec, result.cell)
-    return slug(stem)
+    """The name of a run's page: that of its file, made safe by `slug`."""
+    return slug(file_stem(result.spec, result.cell))
 
 
 def slug(text: str) -> str:
-    """Letters, digits, dots, dashes and underscores of a text.
+    """A text as a safe name: letters, digits, dots, dashes and underscores alone.
 
-    A hash of it behind them where anything else is lost.
+    Where anything of the text is lost, a hash of it follows, so that names stay apart.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:_LONGEST_PAGE].lstrip(".")
     return safe if safe == text else f"{safe}-{digest([text], 8)}"
@@ -222,15 +229,16 @@ def slug(text: str) -> str:
 
 def arenas(runs: Sequence[Run]) -> dict[Arena, list[Run]]:
     """The counted runs of each arena, by data set and split."""
-    found: dict[tuple[str, str, str, str, str, int], list[Run]] = {}
-    for run in runs:
-        if run.counted:
-            found.setdefault(_place(run.result), []).append(run)
-    places = sorted(found)
-    return {Arena(*place, *_title(place, places)): found[place] for place in places}
+    counted = grouped((run for run in runs if run.counted), lambda run: _fields(run.result))
+    every = sorted(counted)
+    return {Arena(*fields, *_title(fields, every)): counted[fields] for fields in every}
 
 
-def _place(result: Result) -> tuple[str, str, str, str, str, int]:
+_Fields = tuple[str, str, str, str, str, int]
+"""The first fields of an `Arena`: data set, split, tracks, convention, by, seed."""
+
+
+def _fields(result: Result) -> _Fields:
     score = result.spec.score
     return (
         result.dataset,
@@ -242,24 +250,28 @@ def _place(result: Result) -> tuple[str, str, str, str, str, int]:
     )
 
 
-def _title(
-    place: tuple[str, str, str, str, str, int],
-    places: Sequence[tuple[str, str, str, str, str, int]],
-) -> tuple[str, str]:
-    """Page and title of an arena: data set and split, and what else tells it from the others of that split."""
-    dataset, split, tracks, convention, by, seed = place
-    alike = [other for other in places if other[:2] == place[:2]]
-    words = [f"{dataset}, split {split}"]
+def _title(fields: _Fields, every: Sequence[_Fields]) -> tuple[str, str]:
+    """Name of the page and title of an arena.
+
+    The title has data set and split, and what else tells the arena from others of that split.
+
+    Args:
+        fields: fields of the arena.
+        every: fields of all arenas.
+    """
+    dataset, split, tracks, convention, by, seed = fields
+    alike = [other for other in every if other[:2] == fields[:2]]
     details = (f"tracks {tracks[:8]}", convention, f"resamples of {by}s", f"resampling seed {seed}")
+    words = [f"{dataset}, split {split}"]
     words += [
-        words_
-        for index, words_ in enumerate(details, 2)
+        detail
+        for index, detail in enumerate(details, 2)
         if len({other[index] for other in alike}) > 1
     ]
-    return slug("-".join([dataset, split, digest(list(place), 8)])), ", ".join(words)
+    return slug("-".join([dataset, split, digest(list(fields), 8)])), ", ".join(words)
 
 
 def values_of(runs: Sequence[Run]) -> Iterator[tuple[Run, Values]]:
-    """The arrays of runs, one after the other."""
+    """Runs with their arrays, which are read one after the other."""
     for run in runs:
         yield run, read_values(run.path)

@@ -1,4 +1,4 @@
-"""The paired comparisons of every stratum, and ranks over data sets, by the functions of `bench compare`."""
+"""Paired comparisons of every stratum and ranks over data sets, as `bench compare` makes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +16,12 @@ from bench.report.pairs import among_all
 from bench.statistics.ranks import friedman
 
 METRICS = ("map_macro", "roc_auc_macro")
+"""Metrics that are compared."""
 ALPHA = 0.05
+"""Level of the tests, after Holm's adjustment."""
 _WORK = 1e10
-"""Tracks times permutations times pairs that a report may take; some 20 s on one core."""
-_FEWEST = 1000
+"""The most tracks times permutations times pairs of a report; some 20 s on one core."""
+_FEWEST = 1000  # permutations of a test
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,12 @@ class Compared:
     """The pairs of one stratum for one metric; Holm's adjustment is over these.
 
     Attributes:
-        stratum: what is compared.
-        metric: of what.
-        pairs: every pair that could be compared.
-        notes: what a reader must know, and pairs that could not be compared with the reason.
-        found: as `bench compare` would have it, with the sources of variance; None without a pair.
+        stratum: the stratum.
+        metric: name of the metric.
+        pairs: every pair of configurations that could be compared.
+        notes: what a reader must know, and pairs that could not be compared, with the reason.
+        found: the comparison as `bench compare` makes it, with the sources of variance; None
+            without a pair.
     """
 
     stratum: Stratum
@@ -41,7 +44,12 @@ class Compared:
     found: Comparison | None
 
     def between(self, first: str, second: str) -> tuple[Pair, float] | None:
-        """The pair of two names in either order, and the sign that turns its difference to first minus second."""
+        """The pair of two configurations, in either order.
+
+        Returns:
+            (pair, 1 or -1: the sign that makes its difference first minus second); None where they
+            were not compared.
+        """
         for pair in self.pairs:
             if (pair.first, pair.second) == (first, second):
                 return pair, 1.0
@@ -51,9 +59,10 @@ class Compared:
 
 
 def permutations_for(strata: Sequence[Stratum], most: int) -> int:
-    """How many permutations each test gets: as many as asked for, fewer where there are very many pairs.
+    """How many permutations each test gets: `most`, or fewer where there are very many pairs.
 
-    A function of the results alone, so that a report of the same results is the same.
+    It depends on the results alone and not on the time taken, so that a report of the same results
+    is the same.
     """
     work = sum(
         len(stratum.rows)
@@ -66,9 +75,10 @@ def permutations_for(strata: Sequence[Stratum], most: int) -> int:
 
 
 def compare_stratum(stratum: Stratum, metric: str, permutations: int) -> Compared:
-    """Compares every pair of configurations.
+    """Compares every pair of configurations of a stratum.
 
-    What cannot be compared is said, and does not keep the others from it.
+    A pair that cannot be compared is named in the notes, and does not keep others from being
+    compared.
     """
     entries = [_entry(row) for row in stratum.rows if metric in row.scores]
     if len(entries) < 2:
@@ -89,6 +99,7 @@ def _entry(row: Configuration) -> Entry:
 def _one_by_one(
     stratum: Stratum, entries: Sequence[Entry], metric: str, permutations: int
 ) -> Compared:
+    """Compares each pair on its own, where not all can be compared with each other."""
     comparisons, notes = [], []
     for first, second in combinations(entries, 2):
         try:
@@ -106,44 +117,55 @@ def _one_by_one(
 
 
 def ranks(strata: Sequence[Stratum], metric: str) -> list[tuple[Stratum, Table]]:
-    """Average ranks over data sets, one table a fraction, kind of labels and probe that two data sets or more have.
+    """Average ranks over data sets, one table for each fraction, kind of labels and probe.
 
-    Each with one of its strata, which says these.
+    There is none where fewer than two data sets share two configurations. Splits of one data set
+    are not independent: the one with most configurations stands for it.
 
-    Splits of one data set are not independent: the one with most configurations stands for it.
+    Args:
+        strata: every stratum.
+        metric: name of the metric.
+
+    Returns:
+        (a stratum that says fraction, labels and probe, the table).
     """
-    by_place: dict[tuple[float, str, str], dict[str, Stratum]] = {}
+    by_kind: dict[tuple[float, str, str], dict[str, Stratum]] = {}
     for stratum in strata:
-        chosen = by_place.setdefault((stratum.fraction, stratum.labels, stratum.probe), {})
+        chosen = by_kind.setdefault((stratum.fraction, stratum.labels, stratum.probe), {})
         known = chosen.get(stratum.arena.dataset)
         if known is None or len(stratum.rows) > len(known.rows):
             chosen[stratum.arena.dataset] = stratum
     tables = []
-    for (fraction, labels, probe), chosen in by_place.items():
-        scored = {
-            stratum.arena.title: {row.key: row for row in stratum.rows if metric in row.scores}
-            for stratum in chosen.values()
-        }
-        shared = [
-            key
-            for key in next(iter(scored.values()))
-            if all(key in rows for rows in scored.values())
-        ]
-        if len(scored) < 2 or len(shared) < 2:
-            continue
-        names = [next(iter(scored.values()))[key].name for key in shared]
-        means = np.array(
-            [[rows[key].scores[metric].value for key in shared] for rows in scored.values()]
-        )
-        test = friedman(means, alpha=ALPHA)
-        made = Comparison(metric, [], {}, {(fraction, probe): (list(scored), names, test)}, [])
-        for table in ranks_tables(made):
-            others = max(len(rows) for rows in scored.values()) - len(shared)
-            left = (
-                [f"{others} configurations that some of the data sets lack are left out"]
-                if others
-                else []
-            )
-            notes = [*table.notes, f"labels {labels}", *left]
-            tables.append((next(iter(chosen.values())), replace(table, notes=notes)))
+    for chosen in by_kind.values():
+        table = _ranks_table(list(chosen.values()), metric)
+        if table is not None:
+            tables.append((next(iter(chosen.values())), table))
     return tables
+
+
+def _ranks_table(strata: Sequence[Stratum], metric: str) -> Table | None:
+    """Average ranks over strata of one kind, one for each data set; None with too little in common.
+
+    Args:
+        strata: strata of one fraction, kind of labels and probe, of different data sets.
+        metric: name of the metric.
+    """
+    scored = {
+        stratum.arena.title: {row.key: row for row in stratum.rows if metric in row.scores}
+        for stratum in strata
+    }
+    first = next(iter(scored.values()))
+    shared = [key for key in first if all(key in rows for rows in scored.values())]
+    if len(scored) < 2 or len(shared) < 2:
+        return None
+    names = [first[key].name for key in shared]
+    means = np.array(
+        [[rows[key].scores[metric].value for key in shared] for rows in scored.values()]
+    )
+    test = friedman(means, alpha=ALPHA)
+    ranked = {(strata[0].fraction, strata[0].probe): (list(scored), names, test)}
+    (table,) = ranks_tables(Comparison(metric, [], {}, ranked, []))
+    others = max(len(rows) for rows in scored.values()) - len(shared)
+    left_out = f"{others} configurations that some of the data sets lack are left out"
+    notes = [*table.notes, f"labels {strata[0].labels}", *([left_out] if others else [])]
+    return replace(table, notes=notes)

@@ -1,4 +1,4 @@
-"""What stands on the comparison page of one arena."""
+"""The content of a comparison page: all pairs of one arena, stratum by stratum."""
 
 import math
 from collections.abc import Sequence
@@ -9,18 +9,19 @@ from markupsafe import Markup
 from bench.core.table import Table
 from bench.report.compare_tables import variance_table
 from bench.report.comparison import Pair
+from bench.report.groups import grouped
 from bench.report.html.charts import Scale, interval, scale
 from bench.report.html.collect import slug
 from bench.report.html.comparing import ALPHA, Compared
 from bench.report.html.render import share, signed
 from bench.report.html.strata import Stratum
 
-_WIDEST_MATRIX = 14  # configurations
+_WIDEST_MATRIX = 14  # configurations, at most
 
 
 @dataclass(frozen=True)
 class PairRow:
-    """One pair, with its interval drawn and what it says in words."""
+    """One pair, with the drawing of its interval and its reading in words."""
 
     pair: Pair
     bar: Markup
@@ -32,13 +33,13 @@ class MetricPart:
     """The pairs of a stratum for one metric.
 
     Attributes:
-        metric: which.
-        names: columns of the matrix, best first.
-        matrix: (name, cells as (text, whether the difference is sure)); empty where there are too
-            many or too few.
+        metric: name of the metric.
+        names: configurations, which are columns of the matrix, best first.
+        matrix: (configuration, cells as (text, whether the difference is sure)); empty where there
+            are too many or too few of them.
         rows: every pair.
-        scale: of the drawings.
-        variance: sources of variance of single scores.
+        scale: scale of the drawings.
+        variance: sources of variance of single scores; None without a pair.
         notes: what a reader must know.
     """
 
@@ -56,10 +57,10 @@ class Part:
     """One stratum on the page.
 
     Attributes:
-        anchor: its id on the page.
-        title: in words.
-        metrics: what is compared.
-        alone: why nothing is; empty where something is.
+        anchor: id of the stratum on the page.
+        title: the stratum in words.
+        metrics: the comparisons, one for each metric.
+        alone: why nothing is compared; empty where something is.
     """
 
     anchor: str
@@ -69,23 +70,26 @@ class Part:
 
     @property
     def pairs(self) -> int:
-        """Number of pairs compared."""
+        """Number of pairs that are compared."""
         return max((len(part.rows) for part in self.metrics), default=0)
 
 
 def parts(compared: Sequence[Compared]) -> list[Part]:
-    """The strata of one arena, in their order."""
-    found: dict[int, list[Compared]] = {}
-    for one in compared:
-        found.setdefault(id(one.stratum), []).append(one)
-    labels = {one.stratum.labels for one in compared}
-    return [_part(several, len(labels) > 1) for several in found.values()]
+    """The strata of one arena, in the order in which they were compared.
+
+    Args:
+        compared: the comparisons of the arena, for every stratum and metric.
+    """
+    by_stratum = grouped(compared, lambda each: id(each.stratum))
+    labels = {each.stratum.labels for each in compared}
+    return [_part(several, len(labels) > 1) for several in by_stratum.values()]
 
 
 def _part(several: Sequence[Compared], name_labels: bool) -> Part:
+    """One stratum; with `name_labels` its title says how the labelled tracks were drawn."""
     stratum = several[0].stratum
     title = stratum_title(stratum) + (f", labels {stratum.labels}" if name_labels else "")
-    made = tuple(_metric_part(one) for one in several if one.pairs or one.notes)
+    made = tuple(_metric_part(each) for each in several if each.pairs or each.notes)
     alone = "" if made else _alone(stratum)
     return Part(
         slug(f"f{stratum.fraction:.12g}-{stratum.probe}-{stratum.labels}".replace(" ", "-")),
@@ -96,7 +100,7 @@ def _part(several: Sequence[Compared], name_labels: bool) -> Part:
 
 
 def stratum_title(stratum: Stratum) -> str:
-    """Fraction and probe in words."""
+    """Fraction and probe of a stratum in words."""
     labels = (
         f"{share(stratum.fraction)} of the labels"
         if stratum.fraction <= 1
@@ -106,6 +110,7 @@ def stratum_title(stratum: Stratum) -> str:
 
 
 def _alone(stratum: Stratum) -> str:
+    """Why nothing is compared in a stratum."""
     names = ", ".join(row.name for row in stratum.rows)
     return (
         f"There is nothing to compare {names} with here."
@@ -114,11 +119,12 @@ def _alone(stratum: Stratum) -> str:
     )
 
 
-def _metric_part(one: Compared) -> MetricPart:
+def _metric_part(compared: Compared) -> MetricPart:
+    """The pairs of one stratum and metric, as a matrix and as rows."""
     on = scale(
         [
             end
-            for pair in one.pairs
+            for pair in compared.pairs
             for end in (pair.found.difference, pair.found.low, pair.found.high)
         ],
         zero=True,
@@ -129,22 +135,25 @@ def _metric_part(one: Compared) -> MetricPart:
             interval(pair.found.difference, pair.found.low, pair.found.high, on, zero=True),
             _reading(pair),
         )
-        for pair in one.pairs
+        for pair in compared.pairs
     ]
-    names = tuple(row.name for row in one.stratum.rows if one.metric in row.scores)
-    fits = 2 < len(names) <= _WIDEST_MATRIX and bool(one.pairs)
+    names = tuple(row.name for row in compared.stratum.rows if compared.metric in row.scores)
+    fitting = 2 < len(names) <= _WIDEST_MATRIX and bool(compared.pairs)
     matrix = (
-        [(name, [_cell(one, name, other) for other in names]) for name in names] if fits else []
+        [(name, [_cell(compared, name, other) for other in names]) for name in names]
+        if fitting
+        else []
     )
-    variance = variance_table(one.found) if one.found and one.pairs else None
-    return MetricPart(one.metric, names, matrix, rows, on, variance, one.notes)
+    variance = variance_table(compared.found) if compared.found and compared.pairs else None
+    return MetricPart(compared.metric, names, matrix, rows, on, variance, compared.notes)
 
 
-def _cell(one: Compared, first: str, second: str) -> tuple[str, bool]:
-    found = one.between(first, second)
-    if found is None:
+def _cell(compared: Compared, first: str, second: str) -> tuple[str, bool]:
+    """The difference of two configurations, and whether it is sure."""
+    compared_pair = compared.between(first, second)
+    if compared_pair is None:
         return "", False
-    pair, sign = found
+    pair, sign = compared_pair
     sure = pair.adjusted < ALPHA
     return signed(sign * pair.found.difference) + ("*" if sure else ""), sure
 

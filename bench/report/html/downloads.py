@@ -1,4 +1,4 @@
-"""Files for further use: CSV of the leaderboard, the runs and the comparisons, JSON of each run."""
+"""Files for further use: the leaderboard, runs and comparisons as CSV, and each run as JSON."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from bench.results import Result
 
 
 def leaderboard_csv(board: Board) -> bytes:
-    """One row a configuration and stratum."""
+    """The leaderboard, one row for each configuration and stratum."""
     rows = []
     for arena, group in board.groups.items():
         for row in group:
@@ -45,7 +45,10 @@ def leaderboard_csv(board: Board) -> bytes:
 
 
 def runs_csv(runs: Sequence[Run]) -> bytes:
-    """One row a run, with every metric under the convention that was asked for, in the form of `bench run --json`."""
+    """Every run in one row, with all metrics under the convention that was asked for.
+
+    Columns are named as in `bench run --json`.
+    """
     rows = []
     for run in runs:
         line: dict[str, Any] = {}
@@ -60,20 +63,21 @@ def runs_csv(runs: Sequence[Run]) -> bytes:
 
 
 _OF_METRIC = ("metric", "value", "low", "high", "percentile", "bca", "bias")
+"""Columns of `Result.rows` that differ between the metrics of a run."""
 
 
 def comparisons_csv(compared: Iterable[Compared]) -> bytes:
-    """One row a pair, stratum and metric."""
+    """Every comparison, one row for each pair, stratum and metric."""
     return _csv(
         [
             {
-                "metric": one.metric,
-                "dataset": one.stratum.arena.dataset,
-                "split": one.stratum.arena.split,
-                "tracks_hash": one.stratum.arena.tracks,
-                "fraction": one.stratum.fraction,
-                "labels": one.stratum.labels,
-                "probe": one.stratum.probe,
+                "metric": each.metric,
+                "dataset": each.stratum.arena.dataset,
+                "split": each.stratum.arena.split,
+                "tracks_hash": each.stratum.arena.tracks,
+                "fraction": each.stratum.fraction,
+                "labels": each.stratum.labels,
+                "probe": each.stratum.probe,
                 "first": pair.first,
                 "second": pair.second,
                 "cells": pair.cells,
@@ -84,8 +88,8 @@ def comparisons_csv(compared: Iterable[Compared]) -> bytes:
                 "p_holm": pair.adjusted,
                 "smallest_detectable": pair.detectable,
             }
-            for one in compared
-            for pair in one.pairs
+            for each in compared
+            for pair in each.pairs
         ]
     )
 
@@ -107,12 +111,12 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
 
 
 def _field(value: Any) -> Any:
-    """Nothing where there is no number."""
+    """A value as CSV holds it; nothing where there is no number."""
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
 
 
 def small_json(result: Result) -> bytes:
-    """A result without what there is one of for each tag, step or grid point; compact."""
+    """A result as compact JSON, without what there is for each tag, step or grid point."""
     content = result.model_dump(mode="json")
     left = []
     for part, names in _ARRAYS.items():
@@ -125,3 +129,4 @@ def small_json(result: Result) -> bytes:
 
 
 _ARRAYS = {"training": ("curve", "diagnostics"), "probe": ("sweep",), "data": ("tags", "left_out")}
+"""Part of a result -> what `small_json` leaves out of it."""

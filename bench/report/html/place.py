@@ -1,4 +1,4 @@
-"""Where a report is written: never over anything but an earlier report, and all of it or nothing."""
+"""The folder of a report: replaces nothing but an earlier report, and is written whole or not."""
 
 import os
 import shutil
@@ -10,25 +10,32 @@ from bench.core.progress import progress
 from bench.core.store import explain
 
 _MARK = ".pretext-bench-report"
-"""A file that every report has: what is in a folder with it may be replaced."""
+"""A file that every report has; a folder that holds it may be replaced."""
 _OWN = {
-    *(_MARK, "assets", "runs", "comparisons"),
-    *(
-        "index.html",
-        "runs.html",
-        "comparisons.html",
-        "leaderboard.csv",
-        "runs.csv",
-        "comparisons.csv",
-    ),
+    _MARK,
+    "assets",
+    "runs",
+    "comparisons",
+    "index.html",
+    "runs.html",
+    "comparisons.html",
+    "leaderboard.csv",
+    "runs.csv",
+    "comparisons.csv",
 }
+"""Files and folders that a report may hold."""
 
 
 def require_place(results: Path, out: Path) -> None:
-    """Says what is wrong with the folders before anything is read.
+    """Checks the folders before anything is read.
+
+    Args:
+        results: the results folder.
+        out: the folder of the report.
 
     Raises:
-        InputError: no results folder, or a target that holds anything but an earlier report.
+        InputError: there is no results folder, or the folder of the report holds anything but an
+            earlier report.
     """
     if not results.is_dir():
         raise InputError(
@@ -53,12 +60,19 @@ def require_place(results: Path, out: Path) -> None:
     foreign = sorted(held - _OWN)
     if foreign:
         raise InputError(
-            f"--out {out} holds {foreign[0]}, which is no part of a report: take it out of there first"
+            f"--out {out} holds {foreign[0]}, which is no part of a report: "
+            "take it out of there first"
         )
 
 
 def write_folder(out: Path, files: Mapping[str, bytes]) -> None:
-    """Writes files under a temporary name beside the target, which then takes the target's place.
+    """Writes the files of a report; an earlier report is replaced.
+
+    They are written into a folder beside the target, which then takes the target's place.
+
+    Args:
+        out: the target.
+        files: name in the folder -> content.
 
     Raises:
         InputError: the file system refuses.

@@ -1,4 +1,4 @@
-"""Templates to text. Everything that is put into a page is escaped, unless this package drew it."""
+"""Fills in templates of pages. Everything is escaped but the drawings of this package."""
 
 import math
 from functools import cache
@@ -18,12 +18,12 @@ TITLES = {
     "roc_auc_micro": "Micro ROC-AUC",
 }
 NONE = "\N{EN DASH}"
-"""Stands where there is no number."""
+"""What stands where there is no number."""
 
 
 @cache
 def environment() -> Environment:
-    """The templates of this package, with the filters that they use."""
+    """The templates of this package, with the functions that they use as filters."""
     made = Environment(
         loader=PackageLoader("bench.report.html", "templates"),
         autoescape=True,
@@ -49,26 +49,36 @@ def environment() -> Environment:
 
 
 def page(template: str, **content: Any) -> bytes:
-    """One page, as bytes of UTF-8."""
+    """One page in UTF-8.
+
+    Args:
+        template: name of the template.
+        content: what the template names.
+    """
     text = environment().get_template(template).render(**content)
     # A lone surrogate, which a file name may bring, is no text that can be written.
     return (text.strip() + "\n").encode("utf-8", errors="replace")
 
 
 def score(value: float | None) -> str:
-    """Three decimals."""
+    """A score with three decimals."""
     return NONE if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def signed(value: float | None) -> str:
-    """Three decimals and a sign, a minus as wide as a plus."""
+    """A difference with three decimals and a sign, with a minus as wide as a plus."""
     if value is None or math.isnan(value):
         return NONE
     return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def limits(ends: tuple[float | None, float | None], sign: bool = False) -> str:
-    """Both ends of an interval in brackets; nothing where there is none."""
+    """Both ends of an interval in brackets; nothing where there is no interval.
+
+    Args:
+        ends: lower and upper end.
+        sign: whether both have a sign.
+    """
     low, high = ends
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return ""
@@ -82,28 +92,28 @@ def count(number: float) -> str:
 
 
 def share(fraction: float) -> str:
-    """A fraction of the labels in words: per cent, or tracks above 1."""
+    """A fraction of the labels in per cent; above 1 it is a number of tracks."""
     if fraction > 1:
         return f"{count(fraction)} tracks"
     return f"{fraction * 100:.6g}\N{NO-BREAK SPACE}%"
 
 
 def p_value(value: float) -> str:
-    """Four decimals; a question mark where there is none."""
+    """A p-value with four decimals; a question mark where there is none."""
     if math.isnan(value):
         return "?"
     return "<\N{NO-BREAK SPACE}0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def metric_title(name: str) -> str:
-    """A metric as a heading."""
+    """A metric's title; its own name where it has none."""
     if name.startswith("recall_at_"):
         return f"Recall at {name.removeprefix('recall_at_')}"
     return TITLES.get(name, name)
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes or hours."""
+    """A time in seconds, minutes or hours, whichever fits."""
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
@@ -111,5 +121,5 @@ def duration(seconds: float) -> str:
 
 
 def exact(value: float | None) -> str:
-    """A number to sort by; nothing where there is none."""
+    """A number that the browser sorts by; nothing where there is none."""
     return "" if value is None or math.isnan(value) else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""What stands on the page of one run."""
+"""The content of the page of one run."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,21 @@ from bench.report.html.tags import Tag, tags
 from bench.results import dataset_name
 from bench.settings.command import Command, command_for
 
-_WIDE_SWEEP = 40  # grid points that are listed
+_WIDE_SWEEP = 40  # points of the probe's grid that are listed
 _LEAN_POINTS = 24  # vertices of a curve on a lean page
 
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One metric of a run: its name, the interval of tables, the percentile and BCa intervals, and the bias."""
+    """One metric of a run with all its intervals.
+
+    Attributes:
+        metric: name of the metric.
+        number: the score with the interval that tables show.
+        percentile: ends of the percentile interval.
+        bca: ends of the bias-corrected and accelerated interval.
+        bias: the bootstrap's estimate of the bias.
+    """
 
     metric: str
     number: Number
@@ -36,25 +44,24 @@ class RunPage:
     """The content of a run's page; texts are not escaped yet.
 
     Attributes:
-        run: which run.
-        pretrained_on: where its encoder comes from, in words.
+        run: the run.
+        pretrained_on: what its encoder was pretrained on, in words.
         warnings: what to know before believing its scores.
         scores: every metric.
-        conventions: convention -> metric -> number, the metrics of `convention_metrics`.
-        convention_metrics: that some other convention has.
-        degraded: what was done to the test tracks, the score on them, and its change, where that
-            was computed.
-        command: that makes it again.
-        curves: of the training.
-        facts: of the training: (what, value).
-        notes: of training and data.
-        sweep: column names and rows of the probe's grid.
-        grid_points: of the whole grid.
-        chosen: hyper-parameters of the probe, in words.
-        tags: rows of the table of tags.
-        spec: (section, its settings in words).
+        conventions: convention of scoring -> scores, in the order of `convention_metrics`.
+        convention_metrics: the metrics that any other convention has.
+        degraded: (how the test tracks were degraded, score, its change), where that was computed.
+        command: the command that makes the run again.
+        curves: curves of the training.
+        facts: (name, value) of what else is stored of the training.
+        notes: notes on training and data.
+        sweep: names of the columns, and rows, of the probe's grid.
+        grid_points: number of points of the whole grid.
+        chosen: chosen hyper-parameters of the probe, in words.
+        tags: rows of the table of tags, as HTML.
+        spec: (section of the spec, its settings in words).
         cost: (stage, seconds).
-        made: (what, value): code, versions, device, keys.
+        made: (name, value) of code, versions, device and keys.
     """
 
     run: Run
@@ -80,18 +87,23 @@ class RunPage:
 def run_page(run: Run, lean: bool = False, degraded: Sequence[dict[str, Any]] = ()) -> RunPage:
     """Collects the content of a run's page.
 
-    A lean one has coarser curves, and of the probe's grid the choice alone.
+    Args:
+        run: the run.
+        lean: whether the page is kept small, with coarser curves and without the probe's grid.
+        degraded: its scores on degraded audio, as rows of `bench.report.degraded.changes`.
     """
     result, training = run.result, run.result.training
-    metrics = list(dict.fromkeys(name for found in result.conventions.values() for name in found))
+    metrics = list(
+        dict.fromkeys(name for metrics_of in result.conventions.values() for name in metrics_of)
+    )
     return RunPage(
         run=run,
         pretrained_on=pretrained_on(run),
         warnings=warnings(run),
         scores=_scores(run),
         conventions={
-            name: [_plain(found, metric) for metric in metrics]
-            for name, found in result.conventions.items()
+            name: [_plain(metrics_of, metric) for metric in metrics]
+            for name, metrics_of in result.conventions.items()
         },
         convention_metrics=metrics,
         degraded=[_degraded(row) for row in degraded],
@@ -112,25 +124,30 @@ def run_page(run: Run, lean: bool = False, degraded: Sequence[dict[str, Any]] = 
 
 
 def _degraded(row: dict[str, Any]) -> tuple[str, Number, Number]:
+    """How the test tracks were degraded, the score on them, and its change."""
     change = Number(row["change"], (row["change_low"], row["change_high"]))
     return row["audio"], Number(row["value"], (row["low"], row["high"])), change
 
 
 def _scores(run: Run) -> list[ScoreRow]:
     metrics = run.result.metrics
-    # One scale for all: macro and micro averages of both kinds lie between 0 and 1.
+    # One scale serves all metrics, since all lie between 0 and 1.
     on = scale(
         [end for metric in metrics.values() for end in (metric.value, metric.low, metric.high)]
     )
     return [
         ScoreRow(
             name,
-            Number(one.value, (one.low, one.high), interval(one.value, one.low, one.high, on)),
-            one.percentile,
-            one.bca,
-            one.bias,
+            Number(
+                metric.value,
+                (metric.low, metric.high),
+                interval(metric.value, metric.low, metric.high, on),
+            ),
+            metric.percentile,
+            metric.bca,
+            metric.bias,
         )
-        for name, one in metrics.items()
+        for name, metric in metrics.items()
     ]
 
 
@@ -143,15 +160,17 @@ def _plain(metrics: dict[str, Any], name: str) -> Number:
 
 
 def _list(value: Any) -> list[Any]:
+    """A list of a result's free parts; empty where something else is stored."""
     return value if isinstance(value, list) else []
 
 
 def _table(value: Any) -> dict[str, Any]:
+    """A dictionary of a result's free parts; empty where something else is stored."""
     return value if isinstance(value, dict) else {}
 
 
 def _curves(training: dict[str, Any], most: int) -> Iterator[Curve]:
-    """A drawing of every series of numbers in the loss curve and the diagnostics."""
+    """A curve of every series of numbers in the loss curve and the diagnostics."""
     for part in ("curve", "diagnostics"):
         rows = [
             row
@@ -172,18 +191,18 @@ def _as_number(value: Any) -> float:
 
 
 def _facts(training: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What else is stored of the training, as it is."""
+    """Everything else that is stored of the training: (name, value)."""
     for name, value in training.items():
         if name in ("curve", "diagnostics", "notes", "warning") or value in ({}, [], None):
             continue
         if isinstance(value, dict):
-            yield name, ", ".join(f"{key} {_text(one)}" for key, one in value.items())
+            yield name, ", ".join(f"{key} {_text(entry)}" for key, entry in value.items())
         else:
             yield name, _text(value)
 
 
 def _text(value: Any) -> str:
-    """A setting or a number as a reader wants it."""
+    """A value as text; numbers are shortened."""
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.6g}"
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -192,6 +211,7 @@ def _text(value: Any) -> str:
 
 
 def _sweep(probe: dict[str, Any], most: int) -> tuple[list[str], list[list[str]]]:
+    """Names of the columns, and at most `most` rows, of the probe's grid."""
     rows = [row for row in _list(probe.get("sweep")) if isinstance(row, dict)]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return columns, [
@@ -200,23 +220,23 @@ def _sweep(probe: dict[str, Any], most: int) -> tuple[list[str], list[list[str]]
 
 
 def _tag_rows(run: Run) -> Markup:
-    """The rows of the table of tags; as short as can be, since they are most of a page."""
+    """The rows of the table of tags.
+
+    Their HTML is as short as can be, since they are the largest part of a page.
+    """
     return Markup("\n".join(_tag_row(tag) for tag in tags(run.result)))
 
 
 def _tag_row(tag: Tag) -> str:
-    # Joined by hand: there are a hundred thousand of them, and only the name needs escaping.
+    # Not by a template: a report has a hundred thousand rows, and only the name needs escaping.
     cells = [NONE if tag.positives is None else str(tag.positives)]
-    for one in (tag.precision, tag.roc_auc):
-        cells += [score(one.value), limits((one.low, one.high))]
+    for tag_score in (tag.precision, tag.roc_auc):
+        cells += [score(tag_score.value), limits((tag_score.low, tag_score.high))]
     return f"<tr><th scope=row>{escape(tag.name)}<td>{'<td>'.join(cells)}"
 
 
 def _spec(run: Run) -> list[tuple[str, str]]:
-    """Every setting of a run by section, plug-ins with their defaults filled in.
-
-    Walks the spec, whatever it holds.
-    """
+    """Every setting of a run by section, with the defaults of plug-ins filled in."""
     loose, sections = {}, []
     for name, value in run.result.spec.model_dump(mode="json").items():
         if isinstance(value, dict):
@@ -227,7 +247,7 @@ def _spec(run: Run) -> list[tuple[str, str]]:
 
 
 def _in_words(settings: dict[str, Any], prefix: str = "") -> str:
-    """Settings with their values; of what is never done the name alone."""
+    """Settings with their values; an augmentation of probability 0 is only said to be off."""
     words = []
     for name, value in settings.items():
         if isinstance(value, dict) and value.get("probability") == 0:
@@ -240,11 +260,12 @@ def _in_words(settings: dict[str, Any], prefix: str = "") -> str:
 
 
 def _shown(value: Any) -> str:
-    """A setting as it would be typed; a dash for an empty text."""
+    """A setting as it is typed; a dash for an empty text."""
     return (value or NONE) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _made(run: Run) -> Iterator[tuple[str, str]]:
+    """What the run was made with and from: (name, value)."""
     result, code = run.result, run.result.code
     yield "cell", result.cell
     yield "made", result.created
@@ -258,7 +279,8 @@ def _made(run: Run) -> Iterator[tuple[str, str]]:
     yield "versions", ", ".join(f"{name} {number}" for name, number in result.versions.items())
     yield (
         "data",
-        f"{dataset_name(result.spec.dataset.name)} {result.data.get('hash', '')}, tracks {result.data['tracks_hash']}",
+        f"{dataset_name(result.spec.dataset.name)} {result.data.get('hash', '')}, "
+        f"tracks {result.data['tracks_hash']}",
     )
     yield "labelled tracks", f"{result.counts['labelled_tracks']}, hash {result.probe['subset']}"
     yield "products", ", ".join(f"{stage} {key}" for stage, key in result.products.items())

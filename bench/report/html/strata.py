@@ -1,11 +1,16 @@
-"""Runs put together: a configuration is what differs in draws and seeds alone, a stratum what may be compared."""
+"""Runs put together: configurations of runs that differ in draws and seeds alone, and strata.
 
+A stratum holds the configurations that may be compared with each other.
+"""
+
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from bench.core.errors import InputError
+from bench.report.groups import Slot, grouped, labels_of, slot_of
 from bench.report.html.collect import Arena, Run, values_of
 from bench.report.summary import Cell, difference, mean_interval
 from bench.results import Values, dataset_name
@@ -14,17 +19,20 @@ from bench.settings.specs import canonical
 from bench.settings.traits import traits
 from bench.statistics.paired import Paired
 
-_PLACE = ("fraction", "draw", "seed", "probe_seed", "score")
+_PLACE = ("fraction", "draw", "seed", "probe_seed", "score")  # parts of a spec
 _SHOWN = 3  # settings that a name says before it ends in a count
 BASELINE = "random_init"
-"""What every method is held against: the encoder before any training."""
+"""The method that every other is compared with: the encoder before any training."""
 
 
 @dataclass(frozen=True)
-class Score:
-    """A mean over runs, with the interval over the choice of test tracks.
+class Mean:
+    """A mean over runs, with its interval over the choice of test tracks.
 
-    None without resamples.
+    Attributes:
+        value: the mean.
+        low: lower end of the interval; None without resamples.
+        high: upper end of the interval.
     """
 
     value: float
@@ -37,12 +45,13 @@ class Configuration:
     """The runs of one method with the same settings, on one arena, fraction and probe.
 
     Attributes:
-        name: of the method, and what tells it from the others of that method in the stratum; no
-            other has it there.
+        name: the method, and the settings that tell it from others of that method; unique in its
+            stratum.
         method: name of the method.
-        variant: what stands behind the method in `name`; may be empty.
-        key: of everything but data set, fraction, draw and seeds: the same in every stratum.
-        runs: its runs.
+        variant: the settings that stand behind the method in `name`; may be empty.
+        key: everything in the spec but data set, fraction, draw and seeds; the same in every
+            stratum.
+        runs: the runs.
         scores: metric -> mean over the runs.
         above: paired difference of mAP to the untrained encoder's runs of the same draws and seeds;
             None without them.
@@ -53,7 +62,7 @@ class Configuration:
     variant: str
     key: str
     runs: tuple[Run, ...]
-    scores: dict[str, Score]
+    scores: dict[str, Mean]
     above: Paired | None
 
 
@@ -62,11 +71,11 @@ class Stratum:
     """Configurations that may be compared with each other.
 
     Attributes:
-        arena: their test tracks.
-        fraction: of the labels.
+        arena: the arena, with the same test tracks.
+        fraction: fraction of the labels.
         labels: how the labelled tracks were drawn.
         probe: kind of the probe.
-        rows: the configurations, best mAP first.
+        rows: the configurations, the highest mAP first.
     """
 
     arena: Arena
@@ -78,25 +87,26 @@ class Stratum:
 
 def strata(arena: Arena, runs: Sequence[Run]) -> Iterator[Stratum]:
     """The strata of an arena, the largest fraction first."""
-    found: dict[tuple[float, str, str], list[Run]] = {}
-    for run in runs:
+
+    def kind(run: Run) -> tuple[float, str, str]:
         spec = run.result.spec
-        labels = "imported" if spec.labels.subset else str(run.result.protocol["labels"])
-        found.setdefault((spec.fraction, labels, spec.probe.kind), []).append(run)
-    for fraction, labels, probe in sorted(found, key=lambda key: (-key[0], *key[1:])):
-        rows = _configurations(found[fraction, labels, probe])
+        return spec.fraction, labels_of(run.result), spec.probe.kind
+
+    by_kind = grouped(runs, kind)
+    for fraction, labels, probe in sorted(by_kind, key=lambda key: (-key[0], *key[1:])):
+        rows = _configurations(by_kind[fraction, labels, probe])
         yield Stratum(arena, fraction, labels, probe, tuple(rows))
 
 
 def _configurations(runs: Sequence[Run]) -> list[Configuration]:
-    by_key: dict[str, list[Run]] = {}
-    for run in runs:
-        by_key.setdefault(_key(run), []).append(run)
+    """The configurations of one stratum, the highest mAP first."""
+    by_key = grouped(runs, _key)
     variants = _variants({key: several[0] for key, several in by_key.items()})
     cells = {key: _cells(several) for key, several in by_key.items()}
     rows = []
     for key, several in by_key.items():
         method, variant = several[0].result.spec.method.name, variants[key]
+        baselines = [cells[other] for other in by_key if _is_baseline(by_key[other][0], several[0])]
         rows.append(
             Configuration(
                 f"{method} ({variant})" if variant else method,
@@ -105,14 +115,7 @@ def _configurations(runs: Sequence[Run]) -> list[Configuration]:
                 key,
                 tuple(several),
                 _scores(cells[key]),
-                _above(
-                    cells[key],
-                    [
-                        cells[other]
-                        for other in by_key
-                        if _is_baseline(by_key[other][0], several[0])
-                    ],
-                ),
+                _above(cells[key], baselines),
             )
         )
     return sorted(
@@ -125,9 +128,9 @@ def _configurations(runs: Sequence[Run]) -> list[Configuration]:
 
 
 def _key(run: Run) -> str:
-    """Everything in a spec but data set, fraction, draw and seeds.
+    """Everything in a run's spec but data set, fraction, draw and seeds, as text.
 
-    Pretraining on the probed data set is one word.
+    Pretraining on the probed data set is one word, the same for every data set.
     """
     spec = run.result.spec
     kept = spec.model_dump(mode="json", exclude={*_PLACE, "dataset"})
@@ -140,42 +143,54 @@ def _key(run: Run) -> str:
 def _variants(first: dict[str, Run]) -> dict[str, str]:
     """The settings that tell each configuration from the others of its method.
 
-    Empty where it is the only one.
+    Args:
+        first: key of a configuration -> its first run.
+
+    Returns:
+        Key of a configuration -> its settings in words; "" for the only one of a method.
     """
     hidden = {*_PLACE, "dataset"}
-    given = {
+    settings = {
         key: flat(run.result.spec.model_dump(mode="json", exclude=hidden))
         for key, run in first.items()
     }
-    methods: dict[str, list[str]] = {}
-    for key, run in first.items():
-        methods.setdefault(run.result.spec.method.name, []).append(key)
-    found = dict.fromkeys(first, "")
-    for keys in methods.values():
-        differing = [
-            name
-            for name in sorted({name for key in keys for name in given[key]})
-            if name != "labels.subset"
-            and len({canonical(given[key].get(name)) for key in keys}) > 1
-        ]
-        # Another encoder or data set brings other settings: its name says enough.
-        named = [name.removesuffix("name") for name in differing if name.endswith(".name")]
-        told = [
-            name
-            for name in differing
-            if name.endswith(".name") or not name.startswith(tuple(named))
-        ]
-        for names in (told, differing):
-            texts = {key: _told(given[key], names) for key in keys}
-            if len(set(texts.values())) == len(keys):
-                break
-        for number, key in enumerate(keys):
-            alone = list(texts.values()).count(texts[key]) == 1
-            found[key] = texts[key] if alone else f"{texts[key]}, variant {number + 1}"
-    return found
+    variants: dict[str, str] = {}
+    for keys in grouped(first, lambda key: first[key].result.spec.method.name).values():
+        variants |= _words({key: settings[key] for key in keys})
+    return variants
 
 
-def _told(settings: dict[str, Any], names: Sequence[str]) -> str:
+def _words(settings: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """The variants of one method in words that tell them apart.
+
+    Args:
+        settings: key of a configuration -> its settings by dotted name.
+    """
+    differing = [
+        name
+        for name in sorted({name for values in settings.values() for name in values})
+        if name != "labels.subset"
+        and len({canonical(values.get(name)) for values in settings.values()}) > 1
+    ]
+    # Another encoder or data set brings other settings: its name says enough.
+    sections = tuple(name.removesuffix("name") for name in differing if name.endswith(".name"))
+    shorter = [
+        name for name in differing if name.endswith(".name") or not name.startswith(sections)
+    ]
+    texts: dict[str, str] = {}
+    for names in (shorter, differing):
+        texts = {key: _listed(values, names) for key, values in settings.items()}
+        if len(set(texts.values())) == len(texts):
+            break
+    count = Counter(texts.values())
+    return {
+        key: text if count[text] == 1 else f"{text}, variant {number}"
+        for number, (key, text) in enumerate(texts.items(), 1)
+    }
+
+
+def _listed(settings: dict[str, Any], names: Sequence[str]) -> str:
+    """Some settings with their values; of many the first, and how many more there are."""
     words = [
         f"{name.removesuffix('.name')}={_word(settings.get(name, 'default'))}" for name in names
     ]
@@ -184,23 +199,16 @@ def _told(settings: dict[str, Any], names: Sequence[str]) -> str:
 
 
 def _word(value: Any) -> str:
+    """A value as a name shows it."""
     return dataset_name(value) if isinstance(value, str) else canonical(value)
 
 
-def _cells(runs: Sequence[Run]) -> dict[tuple[str, int, int, int], Cell]:
-    """Runs with their arrays, by draw and seeds.
-
-    Where some have more resamples, the first that all have.
-    """
-    loaded = [(run, values) for run, values in values_of(runs)]
+def _cells(runs: Sequence[Run]) -> dict[Slot, Cell]:
+    """Runs with their arrays by slot, all cut to the number of resamples that every run has."""
+    loaded = list(values_of(runs))
     counts = [len(column) for _, values in loaded for column in values.resampled.values()]
     shared = min(counts, default=0)
-    found = {}
-    for run, values in loaded:
-        spec = run.result.spec
-        place = (spec.labels.subset, spec.draw, spec.seed, spec.probe_seed)
-        found[place] = Cell(run.result, _cut(values, shared))
-    return found
+    return {slot_of(run.result): Cell(run.result, _cut(values, shared)) for run, values in loaded}
 
 
 def _cut(values: Values, resamples: int) -> Values:
@@ -209,16 +217,16 @@ def _cut(values: Values, resamples: int) -> Values:
     )
 
 
-def _scores(cells: dict[tuple[str, int, int, int], Cell]) -> dict[str, Score]:
+def _scores(cells: dict[Slot, Cell]) -> dict[str, Mean]:
     """Means of the metrics that every run has."""
     group = list(cells.values())
-    found = {}
+    means = {}
     for metric in group[0].result.metrics:
         if all(metric in cell.result.metrics for cell in group):
             low, high = (_known(end) for end in mean_interval(group, metric))
             value = sum(cell.result.metrics[metric].value for cell in group) / len(group)
-            found[metric] = Score(value, low, high)
-    return found
+            means[metric] = Mean(value, low, high)
+    return means
 
 
 def _known(value: float) -> float | None:
@@ -226,9 +234,9 @@ def _known(value: float) -> float | None:
 
 
 def _is_baseline(run: Run, of: Run) -> bool:
-    """Whether a run is of the untrained encoder of another.
+    """Whether a run is that of another's untrained encoder, with the same probe.
 
-    A method that is its own encoder has the usual one.
+    A method that is its own encoder is compared with any untrained encoder.
     """
     spec, other = run.result.spec, of.result.spec
     if spec.method.name != BASELINE or other.method.name == BASELINE:
@@ -240,21 +248,23 @@ def _is_baseline(run: Run, of: Run) -> bool:
 
 @cache
 def _own_encoder(method: str) -> bool:
+    """Whether a method is its own encoder."""
     try:
         return traits(method).encoder is not None
     except InputError:  # a plug-in that is not here
         return False
 
 
-def _above(
-    mine: dict[tuple[str, int, int, int], Cell],
-    baselines: Sequence[dict[tuple[str, int, int, int], Cell]],
-) -> Paired | None:
-    """The difference to the one untrained encoder that has every draw and seed of a configuration."""
+def _above(mine: dict[Slot, Cell], baselines: Sequence[dict[Slot, Cell]]) -> Paired | None:
+    """The difference of mAP to the untrained encoder.
+
+    None unless exactly one of the baselines has every draw and seed of a configuration, with the
+    same labelled tracks.
+    """
     complete = [cells for cells in baselines if set(mine) <= set(cells)]
     if len(complete) != 1:
         return None
-    pairs = [(cell, complete[0][place]) for place, cell in mine.items()]
+    pairs = [(cell, complete[0][slot]) for slot, cell in mine.items()]
     if any(cell.result.probe["subset"] != other.result.probe["subset"] for cell, other in pairs):
         return None
     if any("map_macro" not in cell.result.metrics for pair in pairs for cell in pair):

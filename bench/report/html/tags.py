@@ -1,8 +1,8 @@
-"""Intervals of the scores of single tags, from what a result stores of them: the score and the number of positives.
+"""Scores of single tags with intervals, from a tag's score and its number of positive tracks.
 
-The resamples of a cell are of its averages over tags. For one tag the textbook intervals are given,
-on the logit scale so that they stay within 0 and 1; they take tracks as independent, and say
-nothing where a tag has no score or where the score is 0 or 1.
+The resamples that are stored of a cell are of averages over tags. For a single tag the textbook
+intervals are given, on the logit scale so that they stay within 0 and 1. They take tracks as
+independent, and are missing where a tag has no score or where the score is 0 or 1.
 """
 
 import math
@@ -15,13 +15,13 @@ _METRICS = ("average_precision", "roc_auc")
 
 
 @dataclass(frozen=True)
-class Score:
-    """A score of one tag; None where it is not defined.
+class TagScore:
+    """A score of one tag with its interval; None where they are not defined.
 
     Attributes:
         value: the score.
         low: lower end of its interval.
-        high: upper end.
+        high: upper end of the interval.
     """
 
     value: float | None
@@ -34,28 +34,28 @@ class Tag:
     """One tag of a cell.
 
     Attributes:
-        name: the tag.
-        positives: test tracks that have it; None where that is not stored.
+        name: name of the tag.
+        positives: number of test tracks with the tag; None where that is not stored.
         precision: average precision.
         roc_auc: area under the ROC curve.
     """
 
     name: str
     positives: int | None
-    precision: Score
-    roc_auc: Score
+    precision: TagScore
+    roc_auc: TagScore
 
 
 def tags(result: Result) -> list[Tag]:
-    """Every tag of a cell, those without a score too."""
+    """Every tag of a cell, with or without a score."""
     confidence, tracks = result.spec.score.confidence, result.counts["test_tracks"]
-    found = []
+    rows = []
     for place, name in enumerate(result.data["tags"]):
         positives, precision, roc_auc = (
             _at(result, column, place) for column in ("test_positives", *_METRICS)
         )
         count = None if positives is None else int(positives)
-        found.append(
+        rows.append(
             Tag(
                 str(name),
                 count,
@@ -63,10 +63,11 @@ def tags(result: Result) -> list[Tag]:
                 _score(roc_auc, roc_auc_error(roc_auc, count, tracks - (count or 0)), confidence),
             )
         )
-    return found
+    return rows
 
 
 def _at(result: Result, column: str, place: int) -> float | None:
+    """The entry of a tag in a column of `per_tag`; None where it is not stored."""
     values = result.per_tag.get(column, [])
     return values[place] if place < len(values) else None
 
@@ -97,14 +98,13 @@ def roc_auc_error(value: float | None, positives: int | None, negatives: int) ->
     return math.sqrt(variance / (positives * negatives)) / (value * (1 - value))
 
 
-def _score(value: float | None, error: float, confidence: float) -> Score:
+def _score(value: float | None, error: float, confidence: float) -> TagScore:
+    """A score with its interval: normal on the logit scale, with the given standard error there."""
     if value is None or math.isnan(error):
-        return Score(value)
-    middle, reach = (
-        math.log(value / (1 - value)),
-        NormalDist().inv_cdf((1 + confidence) / 2) * error,
-    )
-    return Score(value, _logistic(middle - reach), _logistic(middle + reach))
+        return TagScore(value)
+    middle = math.log(value / (1 - value))
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    return TagScore(value, _logistic(middle - reach), _logistic(middle + reach))
 
 
 def _logistic(value: float) -> float:

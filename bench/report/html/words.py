@@ -1,4 +1,4 @@
-"""Sentences and choices of the overview."""
+"""Sentences, filters and downloads of the first page."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ _DOWNLOADS = {
     "comparisons.csv": "every paired comparison",
 }
 Choices = list[tuple[str, str, list[tuple[str, str]]]]
-"""Filters: (name, label, options as (value, text))."""
+"""Filters of a table: (name, label, options as (value, text))."""
 
 
 def heading(runs: Sequence[Run]) -> str:
@@ -20,13 +20,12 @@ def heading(runs: Sequence[Run]) -> str:
     return f"{_number(len(runs), 'run')} of {_number(methods, 'method')}" if runs else "No runs"
 
 
-def lead(found: Collected, arenas: Mapping[Arena, Sequence[Run]]) -> str:
-    """What the report is about, in one paragraph; nothing but what the results themselves say."""
-    if not found.runs:
-        return (
-            f"The results folder holds {_number(found.files, 'file')} and none that can be shown."
-        )
-    results = [run.result for run in found.runs]
+def lead(collected: Collected, arenas: Mapping[Arena, Sequence[Run]]) -> str:
+    """What the report is about, in one paragraph, from what the results themselves say."""
+    if not collected.runs:
+        files = _number(collected.files, "file")
+        return f"The results folder holds {files} and none that can be shown."
+    results = [run.result for run in collected.runs]
     datasets = len({arena.dataset for arena in arenas})
     splits = f" in {len(arenas)} splits or conventions" if len(arenas) > datasets else ""
     created = sorted(result.created for result in results)
@@ -45,8 +44,8 @@ def lead(found: Collected, arenas: Mapping[Arena, Sequence[Run]]) -> str:
         else f"{created[0][:10]} to {created[-1][:10]}"
     )
     return (
-        f"Pretext tasks for music tagging, compared under one protocol on {_number(datasets, 'data set')}{splits}. "
-        f"Results of {when}, made with {made}."
+        "Pretext tasks for music tagging, compared under one protocol on "
+        f"{_number(datasets, 'data set')}{splits}. Results of {when}, made with {made}."
     )
 
 
@@ -55,7 +54,7 @@ def _number(number: int, what: str) -> str:
 
 
 def selects(runs: Sequence[Run]) -> Choices:
-    """Filters over runs, each with the values that occur."""
+    """Filters of a table of runs, each with the values that occur."""
     results = [run.result for run in runs]
     fractions = sorted({result.spec.fraction for result in results})
     named = {
@@ -68,12 +67,18 @@ def selects(runs: Sequence[Run]) -> Choices:
         (name, label, [(value, value) for value in sorted(values)])
         for (name, label), values in named.items()
     ]
-    choices.insert(2, ("fraction", "Labels", [(f"{one:.12g}", share(one)) for one in fractions]))
+    choices.insert(
+        2, ("fraction", "Labels", [(f"{fraction:.12g}", share(fraction)) for fraction in fractions])
+    )
     return choices
 
 
 def downloads_in_words(made: Mapping[str, bytes]) -> list[tuple[str, str, str]]:
-    """Files for further use: (name, size, what it holds)."""
+    """The files for further use: (name, size, what it holds).
+
+    Args:
+        made: name -> content of every file of the report.
+    """
     return [
         (name, _size(len(made[name])), what) for name, what in _DOWNLOADS.items() if name in made
     ]

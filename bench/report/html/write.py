@@ -1,4 +1,4 @@
-"""The report as files in memory, then as a folder."""
+"""Writes the report: all files are made in memory, and then written as one folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,16 +26,19 @@ from bench.report.html.strata import Stratum, strata
 from bench.report.html.words import downloads_in_words, heading, lead, selects
 
 LIMIT = 250
-"""Rows of a long table that are shown at first, the others at a click: a browser takes its time to
-lay them out.
+"""Rows of a long table that are shown at first.
+
+A browser takes its time to lay out many; the others are shown at a click.
 """
 MOST_BYTES = 30_000_000
-"""What a report may take.
+"""The most bytes of a report.
 
-Where it would take more, what the results folder has as well is left out, and said.
+Where it would take more, what the results folder holds as well is left out, and the first page says
+so.
 """
-_ROOM = 500_000  # for the first page, which is made last, since it says how large the others are
+_ROOM = 500_000  # bytes kept for the first page, which is made last: it says how large others are
 Files = dict[str, bytes]
+"""Name in the folder -> content."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,10 @@ class Written:
     """What was written.
 
     Attributes:
-        index: the page to open.
-        runs: pages of runs.
+        index: path of the first page.
+        runs: number of pages of runs.
         left_out: a line for each file of the results folder that could not be shown.
-        size: of the folder, in bytes.
+        size: size of the folder, in bytes.
     """
 
     index: Path
@@ -57,9 +60,17 @@ class Written:
 
 @dataclass(frozen=True)
 class Content:
-    """All that pages are made of."""
+    """Everything that pages are made of.
 
-    found: Collected
+    Attributes:
+        collected: what was read from the results folder.
+        arenas: the counted runs of each arena.
+        strata: every stratum.
+        compared: every comparison, for each stratum and metric.
+        permutations: number of permutations of each test.
+    """
+
+    collected: Collected
     arenas: dict[Arena, list[Run]]
     strata: list[Stratum]
     compared: list[Compared]
@@ -72,26 +83,27 @@ def write_report(results: Path, out: Path, permutations: int = 10_000) -> Writte
     Args:
         results: the results folder.
         out: the folder to write; must be missing, empty, or an earlier report, which is replaced.
-        permutations: of each permutation test, at most.
+        permutations: the most permutations of each test.
 
     Raises:
-        InputError: no such results folder, a target that is no report, or one that cannot be
+        InputError: there is no such results folder, or the target is not a report or cannot be
             written.
     """
     require_place(results, out)
     content = _read(results, permutations)
     made = _files(content)
     write_folder(out, made)
-    left_out = [f"{one.file}: {one.reason}" for one in content.found.left_out]
+    left_out = [f"{file.file}: {file.reason}" for file in content.collected.left_out]
     return Written(
-        out / "index.html", len(content.found.runs), left_out, sum(map(len, made.values()))
+        out / "index.html", len(content.collected.runs), left_out, sum(map(len, made.values()))
     )
 
 
 def _read(results: Path, permutations: int) -> Content:
+    """Reads the results, puts runs together and compares them."""
     with progress("read results", "runs") as report:
-        found = collect(results, report)
-    by_arena = arenas(found.runs)
+        collected = collect(results, report)
+    by_arena = arenas(collected.runs)
     every: list[Stratum] = []
     with progress("put runs together", "data sets and splits") as report:
         for number, (arena, runs) in enumerate(by_arena.items(), 1):
@@ -103,12 +115,12 @@ def _read(results: Path, permutations: int) -> Content:
         for stratum in every:
             compared += [compare_stratum(stratum, metric, several) for metric in METRICS]
             report(len(compared), len(METRICS) * len(every))
-    return Content(found, by_arena, every, compared, several)
+    return Content(collected, by_arena, every, compared, several)
 
 
 def _files(content: Content) -> Files:
     """Every file of the report, by its name in the folder."""
-    runs = content.found.runs
+    runs = content.collected.runs
     leaders = board(content.strata, content.compared)
     made = {f"assets/{name}": _asset(name) for name in ("report.css", "report.js")}
     made["runs.html"] = _runs_page(runs, leaders)
@@ -137,47 +149,58 @@ def _files(content: Content) -> Files:
 
 
 def _size(*several: Files) -> int:
-    """Bytes of files, with room for the first page."""
-    return sum(len(one) for files in several for one in files.values()) + _ROOM
+    """Bytes of all files, with room for the first page."""
+    return sum(len(content) for files in several for content in files.values()) + _ROOM
 
 
 def _without_json(page: bytes) -> bytes:
-    """A run's page without the link to its JSON, which is the only paragraph of that class."""
+    """A run's page without the link to its JSON."""
+    # The link is the only paragraph of its class.
     before, _, rest = page.partition(b'<p class="json">')
     return before + rest.partition(b"</p>")[2].lstrip()
 
 
 def _asset(name: str) -> bytes:
+    """A style sheet or script of this package."""
     return (package_files("bench.report.html") / "assets" / name).read_bytes()
 
 
 def _index(content: Content, leaders: Board, made: Files, left_out: str) -> bytes:
-    found = content.found
+    """The first page.
+
+    Args:
+        content: what pages are made of.
+        leaders: the leaderboard.
+        made: the other files.
+        left_out: what was left out to save room, in words; may be empty.
+    """
+    collected = content.collected
     return render.page(
         "index.html",
         root="",
         here="index",
-        heading_text=heading(found.runs),
-        lead=lead(found, content.arenas),
+        heading_text=heading(collected.runs),
+        lead=lead(collected, content.arenas),
         counts=counts(content.arenas),
-        states=states(found),
+        states=states(collected),
         board=leaders,
         tracks={
             arena: runs[0].result.data["test_tracks"] for arena, runs in content.arenas.items()
         },
-        selects=selects([run for run in found.runs if run.counted]),
+        selects=selects([run for run in collected.runs if run.counted]),
         several_labels=len({stratum.labels for stratum in content.strata}) > 1,
         limit=LIMIT,
         alpha=ALPHA,
         protocols=protocols(content.arenas),
-        left_out=found.left_out,
-        files=found.files,
+        left_out=collected.left_out,
+        files=collected.files,
         downloads=downloads_in_words(made),
-        json_note=_json_note(bool(found.runs), left_out),
+        json_note=_json_note(bool(collected.runs), left_out),
     )
 
 
 def _json_note(any_run: bool, left_out: str) -> str:
+    """Where the JSON of runs is found."""
     if not any_run:
         return ""
     whole = "The whole results are in the results folder."
@@ -187,6 +210,7 @@ def _json_note(any_run: bool, left_out: str) -> str:
 
 
 def _runs_page(runs: Sequence[Run], leaders: Board) -> bytes:
+    """The page with the list of all runs."""
     rows = listed(runs, leaders.metrics)
     states_of = sorted({row.state for row in rows})
     choices = [*selects(runs), ("state", "State", [(state, state) for state in states_of])]
@@ -202,21 +226,22 @@ def _runs_page(runs: Sequence[Run], leaders: Board) -> bytes:
 
 
 def _comparison_pages(content: Content) -> Files:
+    """A page of comparisons for each arena, and the page that lists them."""
     by_arena: dict[Arena, list[Part]] = {}
     for arena in content.arenas:
-        found = [one for one in content.compared if one.stratum.arena == arena]
-        by_arena[arena] = parts(found)
+        comparisons = [compared for compared in content.compared if compared.stratum.arena == arena]
+        by_arena[arena] = parts(comparisons)
     made = {
         f"comparisons/{arena.page}.html": render.page(
             "comparison.html",
             root="../",
             here="comparisons",
             arena=arena,
-            parts=found,
+            parts=comparisons,
             permutations=content.permutations,
             alpha=ALPHA,
         )
-        for arena, found in by_arena.items()
+        for arena, comparisons in by_arena.items()
     }
     tables = [
         (f"{render.metric_title(metric)}, {stratum_title(stratum)}", table)
@@ -230,15 +255,18 @@ def _comparison_pages(content: Content) -> Files:
 
 
 def _run_pages(content: Content, lean: bool) -> Files:
+    """A page for each run; see `bench.report.html.run_page.run_page` for lean ones."""
     arena_of = {run.page: arena for arena, runs in content.arenas.items() for run in runs}
-    runs = content.found.runs
+    runs = content.collected.runs
     made: Files = {}
     with progress("write pages", "pages") as report:
         for number, run in enumerate(runs, 1):
             shared: dict[str, Any] = {"root": "../", "here": "", "names": PROTOCOL}
             made[f"runs/{run.page}.html"] = render.page(
                 "run.html",
-                page=run_page(run, lean, content.found.degraded.get(same_score(run.result), ())),
+                page=run_page(
+                    run, lean, content.collected.degraded.get(same_score(run.result), ())
+                ),
                 arena=arena_of.get(run.page),
                 **shared,
             )
