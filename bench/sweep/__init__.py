@@ -1,4 +1,1 @@
-"""Sweeps: a grid of cells, the jobs that compute them, and what has become of each.
-
-On a cluster or on this machine.
-"""
+"""Sweeps: grids of cells, the jobs that compute them on a cluster or here, and their states."""

@@ -1,1 +1,1 @@
-"""The mirror of stored results into MLflow."""
+"""The mirror of stored results and sweeps into MLflow."""

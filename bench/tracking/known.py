@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Found:
+class StoredRun:
     """A run as the store has it, kept up to date as it is written.
 
     Attributes:
@@ -29,9 +29,9 @@ class Known:
     Attributes:
         id: the experiment's id in MLflow.
         writer: name of the last synchronisation that wrote to it.
-        found: its runs, by their kind and by what is asked for, the oldest first.
+        runs: its runs, by their kind and by what is asked for, the oldest first.
     """
 
     id: str
     writer: str
-    found: dict[tuple[str, str], list[Found]]
+    runs: dict[tuple[str, str], list[StoredRun]]

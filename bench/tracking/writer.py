@@ -1,6 +1,6 @@
 """Writes the runs of one experiment of MLflow, where they differ from what is to be shown.
 
-A run is found again by its tag `cell_id` (or `pretraining_id`), which says what is asked for,
+A run is stored again by its tag `cell_id` (or `pretraining_id`), which says what is asked for,
 whatever the code. So a cell that waits, runs, dies and is put in line again is one run. The scores
 of a run are written once: a result that is made anew (by other code or from other data, and so with
 another key) gets a run of its own, and the earlier run gets the tag `superseded_by`.
@@ -17,7 +17,7 @@ from typing import Any
 from bench.core.errors import InputError
 from bench.core.progress import progress
 from bench.tracking.cells import Experiment
-from bench.tracking.known import Found, Known
+from bench.tracking.known import Known, StoredRun
 from bench.tracking.runs import Run, runs
 
 _PAGE = 1000  # the most runs that one search returns
@@ -73,7 +73,7 @@ class Writer:
         self._new: set[str] = set()
         self._changed: set[str] = set()
         # By kind and by what is asked for: when the latest result was made, and its run.
-        self._latest: dict[tuple[str, str], tuple[str, Found]] = {}
+        self._latest: dict[tuple[str, str], tuple[str, StoredRun]] = {}
         self._touched = False
         id_, writer = self._open()
         self._known = known.get(experiment.name) or Known("", "", {})
@@ -83,15 +83,15 @@ class Writer:
             self._known = known[experiment.name] = Known(id_, writer, {})
             for run in self._search():
                 info, tags, bare = run.info, dict(run.data.tags), not run.data.params
-                self._take_up(Found(info.run_id, info.status, info.start_time, tags, bare))
+                self._take_up(StoredRun(info.run_id, info.status, info.start_time, tags, bare))
 
     @property
     def keys(self) -> set[str]:
         """Keys of the results that the experiment shows."""
         return {
             run.tags["cell"]
-            for found in self._known.found.values()
-            for run in found
+            for candidates in self._known.runs.values()
+            for run in candidates
             if "cell" in run.tags
         }
 
@@ -111,13 +111,13 @@ class Writer:
         ]
         above, below = runs(cells)
         states: Counter[str] = Counter()
-        parents: dict[tuple[str, str] | None, Found | None] = {}
+        parents: dict[tuple[str, str] | None, StoredRun | None] = {}
         with progress(f"MLflow, {self._experiment.name}", "cells") as report:
             for run in above:
                 parents[run.id, run.key] = self._place(run, None)
             for done, run in enumerate(below, start=1):
                 self._place(run, parents.get(run.parent))
-                states[run.state] += (run.kind, run.id) in self._known.found
+                states[run.state] += (run.kind, run.id) in self._known.runs
                 report(done, len(below))
         self._settle()
         return Synced(
@@ -131,15 +131,15 @@ class Writer:
             Its id, and the name of the synchronisation that wrote to it last.
         """
         name = self._experiment.name
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
             return str(self._client.create_experiment(name)), ""
-        if found.lifecycle_stage != "active":
+        if experiment.lifecycle_stage != "active":
             raise InputError(
                 f"the experiment '{name}' was deleted in MLflow; bring it back with "
-                f"mlflow experiments restore --experiment-id {found.experiment_id}"
+                f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
             )
-        return str(found.experiment_id), str(found.tags.get("writer", ""))
+        return str(experiment.experiment_id), str(experiment.tags.get("writer", ""))
 
     def _touch(self) -> None:
         """Signs the experiment before the first write, so that other processes look it up again."""
@@ -160,28 +160,30 @@ class Writer:
             if not page:
                 return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
 
-    def _take_up(self, found: Found) -> None:
+    def _take_up(self, stored: StoredRun) -> None:
         """Notes a run by its kind and by what is asked for."""
         for kind, (asked, _) in _TAGS.items():
-            if asked in found.tags:
-                self._known.found.setdefault((kind, found.tags[asked]), []).append(found)
+            if asked in stored.tags:
+                self._known.runs.setdefault((kind, stored.tags[asked]), []).append(stored)
 
-    def _look_up(self, run: Run) -> Found | None:
+    def _look_up(self, run: Run) -> StoredRun | None:
         """The run in the store that stands for a run to be shown; None where there is none.
 
         It is the run with the same result; else one that has no result yet; else, where no result
         is awaited, the latest.
         """
         key_tag = _TAGS[run.kind][1]
-        candidates = self._known.found.get((run.kind, run.id), [])
-        same = [found for found in candidates if run.key and found.tags.get(key_tag) == run.key]
-        begun = [found for found in candidates if key_tag not in found.tags]
+        candidates = self._known.runs.get((run.kind, run.id), [])
+        same = [stored for stored in candidates if run.key and stored.tags.get(key_tag) == run.key]
+        begun = [stored for stored in candidates if key_tag not in stored.tags]
         last = (
-            [] if run.key else [found for found in candidates if "superseded_by" not in found.tags]
+            []
+            if run.key
+            else [stored for stored in candidates if "superseded_by" not in stored.tags]
         )
         return next(iter(same + begun + last), None)
 
-    def _place(self, run: Run, parent: Found | None) -> Found | None:
+    def _place(self, run: Run, parent: StoredRun | None) -> StoredRun | None:
         """Makes the store show a run.
 
         Args:
@@ -192,8 +194,8 @@ class Writer:
             The run in the store; None of a missing cell that has none, which gets none.
         """
         asked, key_tag = _TAGS[run.kind]
-        found = self._look_up(run)
-        if found is None and run.state == "missing":
+        stored = self._look_up(run)
+        if stored is None and run.state == "missing":
             return None
         tags = {
             **run.tags,
@@ -204,23 +206,23 @@ class Writer:
         }
         tags |= {key_tag: run.key} if run.result else {}
         tags |= {_PARENT: parent.id} if parent else {}
-        if found is None:
-            found = self._create(run, tags)
+        if stored is None:
+            stored = self._create(run, tags)
         rank = run.result.created if run.result else "~"
-        if rank >= self._latest.get((run.kind, run.id), ("", found))[0]:
-            self._latest[run.kind, run.id] = rank, found
-        if run.kind == "cell" and run.result is None and "complete" in found.tags:
-            return found  # its result was stored once and stays shown, though it is gone now
-        self._set_tags(found, tags)
-        if run.result and found.tags.get("complete") != run.key:
-            self._complete(found, run)
-        elif found.bare and run.parameters:
-            self._log(found, run.parameters, [], {})
-            found.bare = False
-        self._set_status(found, _STATUS[run.state], run.times[1])
-        return found
+        if rank >= self._latest.get((run.kind, run.id), ("", stored))[0]:
+            self._latest[run.kind, run.id] = rank, stored
+        if run.kind == "cell" and run.result is None and "complete" in stored.tags:
+            return stored  # its result was stored once and stays shown, though it is gone now
+        self._set_tags(stored, tags)
+        if run.result and stored.tags.get("complete") != run.key:
+            self._complete(stored, run)
+        elif stored.bare and run.parameters:
+            self._log(stored, run.parameters, [], {})
+            stored.bare = False
+        self._set_status(stored, _STATUS[run.state], run.times[1])
+        return stored
 
-    def _create(self, run: Run, tags: dict[str, str]) -> Found:
+    def _create(self, run: Run, tags: dict[str, str]) -> StoredRun:
         """Makes a run in the store."""
         begun = run.times[0] or _now()
         tags = {name: value for name, value in tags.items() if value}
@@ -231,28 +233,28 @@ class Writer:
         made = self._client.create_run(
             self._known.id, start_time=begun, run_name=run.name, tags=tags
         )
-        found = Found(made.info.run_id, made.info.status, begun, tags, bare=True)
-        self._new.add(found.id)
-        self._take_up(found)
-        return found
+        stored = StoredRun(made.info.run_id, made.info.status, begun, tags, bare=True)
+        self._new.add(stored.id)
+        self._take_up(stored)
+        return stored
 
-    def _complete(self, found: Found, run: Run) -> None:
+    def _complete(self, stored: StoredRun, run: Run) -> None:
         """Writes the metrics and settings of a result, and its file.
 
         What a killed process had written of it is overwritten, so that nothing is there twice.
         """
         self._touch()
-        self._changed.add(found.id)
+        self._changed.add(stored.id)
         if run.path:
-            self._client.log_artifact(found.id, str(run.path))
+            self._client.log_artifact(stored.id, str(run.path))
         # A point has the time of the result, so that MLflow takes a point that is written again for
         # the same one.
         points = [(name, value, run.times[1], step) for name, value, step in run.points]
-        self._log(found, run.parameters, points, {"complete": run.key})
+        self._log(stored, run.parameters, points, {"complete": run.key})
 
     def _log(
         self,
-        found: Found,
+        stored: StoredRun,
         parameters: dict[str, str],
         points: list[tuple[str, float, int, int]],
         tags: dict[str, str],
@@ -260,7 +262,7 @@ class Writer:
         """Writes in as few calls as possible; tags last, since they say that the rest is there.
 
         Args:
-            found: the run.
+            stored: the run.
             parameters: settings, by dotted name.
             points: metrics as (name, value, time in milliseconds since 1970, step).
             tags: tags.
@@ -276,46 +278,48 @@ class Writer:
             batch, metrics = metrics[:room], metrics[room:]
             last = {} if values or metrics else tags
             self._client.log_batch(
-                found.id,
+                stored.id,
                 params=first,
                 metrics=batch,
                 tags=[RunTag(name, value) for name, value in last.items()],
             )
-            found.tags |= last
+            stored.tags |= last
             tags = {} if last else tags
 
-    def _set_tags(self, found: Found, wanted: dict[str, str]) -> None:
+    def _set_tags(self, stored: StoredRun, wanted: dict[str, str]) -> None:
         """Makes a run carry tags; one with the value "" is taken off."""
         new = {
-            name: value for name, value in wanted.items() if value and found.tags.get(name) != value
+            name: value
+            for name, value in wanted.items()
+            if value and stored.tags.get(name) != value
         }
         if new:
-            self._log(found, {}, [], new)
-        off = [name for name, value in wanted.items() if not value and name in found.tags]
+            self._log(stored, {}, [], new)
+        off = [name for name, value in wanted.items() if not value and name in stored.tags]
         for name in off:
             self._touch()
-            self._client.delete_tag(found.id, name)
-            del found.tags[name]
+            self._client.delete_tag(stored.id, name)
+            del stored.tags[name]
         if new or off:
-            self._changed.add(found.id)
+            self._changed.add(stored.id)
 
-    def _set_status(self, found: Found, status: str, ended: int = 0) -> None:
+    def _set_status(self, stored: StoredRun, status: str, ended: int = 0) -> None:
         """Makes a run have a status; `ended` is in milliseconds since 1970, 0 for now."""
-        if found.status == status:
+        if stored.status == status:
             return
         self._touch()
         if status in _ENDED:
-            self._client.set_terminated(found.id, status, max(ended or _now(), found.started))
+            self._client.set_terminated(stored.id, status, max(ended or _now(), stored.started))
         else:
-            self._client.update_run(found.id, status=status)
-        found.status = status
-        self._changed.add(found.id)
+            self._client.update_run(stored.id, status=status)
+        stored.status = status
+        self._changed.add(stored.id)
 
     def _settle(self) -> None:
         """Marks earlier runs as superseded, and ends runs that nothing is heard of any more."""
-        for place, found in self._known.found.items():
+        for place, candidates in self._known.runs.items():
             latest = self._latest[place][1] if place in self._latest else None
-            for run in found:
+            for run in candidates:
                 if latest is not None:
                     self._set_tags(run, {"superseded_by": latest.id if run is not latest else ""})
                 elif run.tags.get("sweep") in self._experiment.sweeps and run.status not in _ENDED:

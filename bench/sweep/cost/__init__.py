@@ -1,1 +1,1 @@
-"""What a sweep will cost, before it is run."""
+"""Estimates of what a sweep will cost in time and disk space, before it is run."""

@@ -212,7 +212,7 @@ def _prepared_rate(
     """
     folder = temporary.folder("prepared", prepare_key(dataset, sample_rate(few.encoder), temporary))
     seconds = read_json(folder / "run.json")["seconds"]
-    found = read_data(folder)
-    if seconds and found and found.bytes:
-        kind = prepare_kind(dataset, found.rate)
-        rates.prepare.setdefault(kind, Rate(seconds / (found.bytes / 2 / found.rate), source))
+    data = read_data(folder)
+    if seconds and data and data.bytes:
+        kind = prepare_kind(dataset, data.rate)
+        rates.prepare.setdefault(kind, Rate(seconds / (data.bytes / 2 / data.rate), source))

@@ -35,15 +35,15 @@ _RUN_BYTES = 2_000  # a product's run.json
 class Sums:
     """Adds jobs up, one by one."""
 
-    def __init__(self, rates: Rates, data: DataSets, found: Estimate) -> None:
+    def __init__(self, rates: Rates, data: DataSets, estimate: Estimate) -> None:
         """Starts with no job.
 
         Args:
             rates: rates of the work.
             data: what is known of data sets.
-            found: the estimate that the jobs are added to.
+            estimate: the estimate that the jobs are added to.
         """
-        self._rates, self._data, self._found = rates, data, found
+        self._rates, self._data, self._estimate = rates, data, estimate
         self._kinds: dict[str, dict[str, str]] = {}
         self._jobs: list[tuple[Job, float]] = []
         self._sources: dict[str, None] = {}
@@ -57,7 +57,7 @@ class Sums:
             job: the job.
             pieces: what is left of it.
         """
-        found = self._found
+        estimate = self._estimate
         self._unknown = set()
         seconds = 0.0
         for piece in pieces:
@@ -68,37 +68,37 @@ class Sums:
             else:
                 took = getattr(self, f"_{piece.stage}")(piece, piece.spec, self._kind(piece))
             stage = "probe" if piece.stage == "score" else piece.stage
-            found.seconds[stage] += took
+            estimate.seconds[stage] += took
             seconds += took
         seconds += self._rates.start
-        found.jobs += 1
-        found.starting += self._rates.start
-        found.unknown.update(self._unknown)
-        found.known += all(reason.startswith(_DISK) for reason in self._unknown)
-        found.gpu_hours += seconds * job.resources.gpus * job.resources.nodes / 3600
-        found.reserved["gpu_hours"] += (
+        estimate.jobs += 1
+        estimate.starting += self._rates.start
+        estimate.unknown.update(self._unknown)
+        estimate.known += all(reason.startswith(_DISK) for reason in self._unknown)
+        estimate.gpu_hours += seconds * job.resources.gpus * job.resources.nodes / 3600
+        estimate.reserved["gpu_hours"] += (
             job.resources.hours * job.resources.gpus * job.resources.nodes
         )
-        found.reserved["cpu_hours"] += (
+        estimate.reserved["cpu_hours"] += (
             job.resources.hours * job.resources.cpus * job.resources.nodes
         )
         if seconds > 3600 * job.resources.hours:
-            found.short.append(job.name)
+            estimate.short.append(job.name)
         self._jobs.append((job, seconds))
 
     def total(self) -> Estimate:
         """The estimate, with what follows from all jobs together."""
-        found = self._found
+        estimate = self._estimate
         if self._checkpoints:
-            at_once = found.at_once or len(self._jobs)
-            found.home["checkpoints"] = sum(sorted(self._checkpoints, reverse=True)[:at_once])
-        found.longest = max((seconds for _, seconds in self._jobs), default=0.0)
-        found.completion = completion(
+            at_once = estimate.at_once or len(self._jobs)
+            estimate.home["checkpoints"] = sum(sorted(self._checkpoints, reverse=True)[:at_once])
+        estimate.longest = max((seconds for _, seconds in self._jobs), default=0.0)
+        estimate.completion = completion(
             [(job.name, job.needs, seconds) for job, seconds in self._jobs],
-            found.at_once or len(self._jobs),
+            estimate.at_once or len(self._jobs),
         )
-        found.sources = sorted(self._sources)
-        return found
+        estimate.sources = sorted(self._sources)
+        return estimate
 
     def _kind(self, piece: Piece) -> dict[str, str]:
         """The kinds of work of a combination, by stage; digested once for all its cells."""
@@ -128,7 +128,7 @@ class Sums:
         if size is None:
             self._unknown.add(f"{_DISK} {what}")
         else:
-            self._found.home[kind] = self._found.home.get(kind, 0.0) + size
+            self._estimate.home[kind] = self._estimate.home.get(kind, 0.0) + size
 
     def _prepare(self, piece: Piece) -> float:
         """Seconds of preparing a data set; adds its bytes."""
@@ -235,7 +235,7 @@ class Sums:
         if size is None:
             self._unknown.add(f"{_DISK} results")
         else:
-            self._found.results += piece.count * size
+            self._estimate.results += piece.count * size
         if rate := self._rates.score.get(kinds["score"]):
             return piece.count * rate.each
         if not data:
