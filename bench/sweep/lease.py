@@ -94,7 +94,12 @@ def holds(holder: Tree) -> bool:
 
 
 def holder(home: Path, group: str) -> Tree | None:
-    """The lease file of the attempt that is at work on a group; None where there is none."""
+    """The lease file of the attempt that is at work on a group; None where there is none.
+
+    Args:
+        home: the home folder.
+        group: name of a group of cells, a cell, or a data set to prepare.
+    """
     folder = home / "leases" / group
     number = _highest(folder)
     content = _read(folder / str(number)) if number else {}

@@ -55,6 +55,10 @@ def timed_run(spec: RunSpec, place: Place) -> Taken:
     What cells share, such as the resamples of the test tracks, is made with the first and so is not
     part of the seconds of scoring. A cell that is fine-tuned is run once, for it takes long. What
     the run prints is dropped.
+
+    Args:
+        spec: the cell.
+        place: home and results to write to, and the device.
     """
     specs = [spec, spec.model_copy(update={"probe_seed": spec.probe_seed + 1})]
     if spec.probe.kind == "finetune":
