@@ -1,8 +1,8 @@
-"""Tiny trees in the file layout of each real data set, with its quirks, and a second or two of real audio.
+"""Tiny trees in the file layout of each real data set, with its quirks and short audio files.
 
-Every function writes a tree into a folder that does not exist and returns it. `TREES` names, for
-each data set, its function and the settings that its tree can be read with. All are made up but for
-names of columns, folders and tags.
+Every function writes a tree into a folder that does not exist yet, and returns the folder. `TREES`
+has, for each data set, its function and the settings that its tree can be read with. Everything is
+made up except the names of columns, folders and tags.
 """
 
 import csv
@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import soundfile
 
@@ -23,25 +24,20 @@ CLIP_INFO += ["segmentStart", "segmentEnd", "original_url", "mp3_path"]
 
 
 def put(path: Path, number: int = 0) -> Path:
-    """Writes a short audio file in the format that its name says.
+    """Writes a short audio file in the format that its ending says.
 
-    A hard link where the like was written before.
+    There are three tones of each format; each is encoded once, and hard links are made to it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     ending = path.suffix.lower()
-    made = _shelf(path) / f"{number % 3}{ending}"
-    if not made.exists():
-        made.parent.mkdir(parents=True, exist_ok=True)
+    original = _shelf(path) / f"{number % 3}{ending}"
+    if not original.exists():
+        original.parent.mkdir(parents=True, exist_ok=True)
+        audio = tone(200.0 * (number % 3 + 1), SECONDS, number % 3)
         container = {".aif": "AIFF", ".opus": "OGG"}.get(ending)
         subtype = "OPUS" if ending == ".opus" else None
-        soundfile.write(
-            made,
-            tone(200.0 * (number % 3 + 1), SECONDS, number % 3),
-            RATE,
-            format=container,
-            subtype=subtype,
-        )
-    os.link(made, path)
+        soundfile.write(original, audio, RATE, format=container, subtype=subtype)
+    os.link(original, path)
     return path
 
 
@@ -49,12 +45,13 @@ _shelves: dict[Path, Path] = {}
 
 
 def _shelf(path: Path) -> Path:
-    """A folder outside the tree, on the same disk, for the files that are linked."""
+    """A folder outside the tree, on the same disk, with the files that are linked to."""
     root = next(folder for folder in path.parents if folder in _shelves)
     return _shelves[root]
 
 
 def _start(root: Path) -> Path:
+    """Makes the root of a tree."""
     root.mkdir(parents=True)
     _shelves[root] = root.parent / f"{root.name}-audio"
     return root
@@ -64,9 +61,10 @@ def _write(
     path: Path,
     lines: Iterable[Sequence[object]],
     delimiter: str = ",",
-    quoting: int = 0,
+    quoting: Literal[0, 1, 2, 3] = csv.QUOTE_MINIMAL,
     end: str = "\n",
 ) -> Path:
+    """Writes a table as text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=end).writerows(lines)
@@ -74,7 +72,10 @@ def _write(
 
 
 def magnatagatune(root: Path) -> Path:
-    """Quoted tables, more tags than the fifty, clip_info of clips without annotation, a file empty, one missing."""
+    """MagnaTagATune: quoted tables, with more tags than the fifty.
+
+    clip_info has a clip without annotations; one audio file is empty, and one is missing.
+    """
     _start(root)
     tags = registry.load("datasets", "magnatagatune").TAGS
     columns = sorted([*tags, "no singer", "female singing", "hard rock"])
@@ -93,7 +94,8 @@ def magnatagatune(root: Path) -> Path:
         ("f", "Band F", "Three", "Trio", set()),
     ]
     annotations: list[list[object]] = [["clip_id", *columns, "mp3_path"]]
-    info: list[list[object]] = [CLIP_INFO, [1, 1, "gone", "Nobody", "Nowhere", "", 0, 29, "", ""]]
+    info: list[list[object]] = [list(CLIP_INFO)]
+    info.append([1, 1, "gone", "Nobody", "Nowhere", "", 0, 29, "", ""])
     for number, (folder, artist, album, title, given) in enumerate(clips):
         name = f"{artist} {album} {number}".lower().replace(" ", "_")
         path = f"{folder}/{name}-{29 * number}-{29 * number + 29}.mp3"
@@ -122,9 +124,9 @@ JAMENDO_TAGS = {
 
 
 def jamendo(root: Path) -> Path:
-    """Lines of as many columns as a track has tags, ended by CR LF.
+    """MTG-Jamendo: lines with one value for each tag at their end, which end with CR LF.
 
-    Both distributions of the audio, a file missing.
+    It has both distributions of the audio; one file is missing.
     """
     _start(root)
     for task, tags in JAMENDO_TAGS.items():
@@ -156,7 +158,7 @@ def jamendo(root: Path) -> Path:
 
 
 def gtzan(root: Path, folder: str = "genres", ending: str = ".au") -> Path:
-    """A few excerpts of each genre and split, faulty ones besides; jazz.00054 cannot be read."""
+    """GTZAN: an excerpt of each genre and split, and faulty ones; jazz.00054 cannot be read."""
     _start(root)
     split = registry.load("datasets", "gtzan").SPLIT
     for genres in split.values():
@@ -182,9 +184,9 @@ FMA_COLUMNS += [("track", "genres_all"), ("track", "title")]
 
 
 def fma(root: Path) -> Path:
-    """tracks.csv as pandas writes it (two header lines, one for the index), texts of several lines.
+    """FMA: tracks.csv as pandas writes it, with two header lines and one for the index.
 
-    Small and large.
+    Some texts have several lines. It has the sizes small and large.
     """
     _start(root)
     genres = {2: "International", 3: "Blues", 12: "Rock", 21: "Hip-Hop", 25: "Punk", 811: "Punk"}
@@ -230,7 +232,10 @@ def _msd_id(number: int) -> str:
 
 
 def msd(root: Path, lastfm: bool = False) -> Path:
-    """Lists as text, tags as a CSV or Last.fm's database, paths of some of the tracks, one of them missing."""
+    """MSD: lists as text, and tags as a CSV or as Last.fm's database.
+
+    One track has no path, and one file is missing.
+    """
     _start(root)
     ids = [_msd_id(number) for number in range(12)]
     (root / "train.txt").write_text("\n".join(ids[:6]) + "\n")
@@ -263,9 +268,9 @@ def msd(root: Path, lastfm: bool = False) -> Path:
 
 
 def _lastfm(path: Path, given: dict[str, list[str]]) -> None:
-    """Last.fm's schema: tables tids, tags and tid_tag, joined by ROWID.
+    """Writes a database in Last.fm's schema: tables tids, tags and tid_tag, joined by ROWID.
 
-    A track's second tag has a weight of 7.
+    A track's second tag has a weight of 7, its first one a weight of 100.
     """
     names = [
         "seen live",
@@ -291,7 +296,10 @@ def _lastfm(path: Path, given: dict[str, list[str]]) -> None:
 
 
 def folder(root: Path) -> Path:
-    """Every format, endings in upper case, hidden files, other files, a link to a folder above."""
+    """A folder of files in every format, some with endings in upper case.
+
+    It also has hidden files, files that are no audio, and a link to a folder above.
+    """
     _start(root)
     for number, ending in enumerate(
         (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au")
@@ -308,17 +316,14 @@ def folder(root: Path) -> Path:
     return root
 
 
+_JAMENDO_SETTINGS: list[dict[str, object]] = [
+    {"task": task, "audio": audio}
+    for task in ("top50", "genre", "instrument", "moodtheme")
+    for audio in ("full", "low")
+]
 TREES: dict[str, tuple[Callable[[Path], Path], list[dict[str, object]]]] = {
     "magnatagatune": (magnatagatune, [{"split": "lee"}, {"split": "pons"}]),
-    "jamendo": (
-        jamendo,
-        [
-            {"task": task, "audio": audio}
-            for task in ("top50", "genre", "instrument", "moodtheme")
-            for audio in ("full", "low")
-        ]
-        + [{"fold": 4}],
-    ),
+    "jamendo": (jamendo, [*_JAMENDO_SETTINGS, {"fold": 4}]),
     "gtzan": (gtzan, [{}]),
     "fma": (fma, [{}, {"size": "large", "task": "tags"}, {"size": "large"}, {"task": "none"}]),
     "msd": (msd, [{}]),
