@@ -1,9 +1,9 @@
-"""Products on disk: each under the hash of what it depends on, built under a temporary name and renamed when whole.
+"""Products on disk: each in a folder named by its key, renamed into place when it is complete.
 
-A stage may be killed at any moment: what it had finished lies in `KEY.part` and is taken up again.
-Two processes that want the same product queue at a lock; where the file system has no locks each
-builds it in a folder of its own, and the first to end is kept: the content is a function of the
-key.
+A stage may be killed at any moment: what it had finished lies in `KEY.part`, and the next attempt
+goes on from there. Two processes that want the same product wait for each other at a lock. Where
+the file system has no locks, each builds the product in a folder of its own and the first to finish
+is kept, which does no harm since the content is a function of the key.
 """
 
 import errno
@@ -23,13 +23,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.digests import damage, digests, note_of, trust
 from bench.core.errors import InputError
+from bench.core.progress import say
 from bench.core.versions import COMPUTING, DECODING, differing, library_versions, now
 
 PRODUCTS = {"prepare": "prepared", "pretrain": "pretrained", "embed": "embedded", "probe": "probed"}
 """Where in home the product of each stage lies."""
 STAMP = "made.json"
 """In every product: under which versions of the libraries it was made."""
+_NO_PART = (STAMP, "state.pt")  # of a product: a checkpoint is removed once it is published
 _LOOK_AGAIN_SECONDS = 0.5
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {
@@ -44,21 +47,38 @@ _REFUSED = {
 
 
 def explain(error: OSError) -> InputError | None:
-    """The line for an error of the file system that a user can mend; None for any other."""
+    """The message for an error of the file system that the user can mend.
+
+    Args:
+        error: what the operating system reported.
+
+    Returns:
+        The error to show; None where the user cannot mend it.
+    """
     where = error.filename or "the home or results folder"
     if error.errno in _FULL:
         return InputError(
-            f"no space left while writing {where}: free some, or choose another disk with --home and --results"
+            f"no space left while writing {where}: free some, "
+            "or choose another disk with --home and --results"
         )
     if error.errno in _REFUSED:
-        return InputError(
-            f"cannot write {where} ({os.strerror(error.errno or 0).lower()}): choose others with --home, --results"
-        )
+        reason = os.strerror(error.errno or 0).lower()
+        return InputError(f"cannot write {where} ({reason}): choose others with --home, --results")
     return None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a whole file or nothing: to a temporary name in the same folder, flushed to disk, then renamed."""
+    """Writes the whole file or nothing.
+
+    The content goes to a temporary name in the same folder, is flushed to disk, and renamed.
+
+    Args:
+        path: of the file.
+        content: of the file.
+
+    Raises:
+        OSError: it cannot be written; its `filename` is the path.
+    """
     temporary = path.with_name(f".{path.name}.{_this_process()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -73,29 +93,39 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _this_process() -> str:
+    """A name that no other running process has, also on other machines with the same disk."""
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON atomically.
+    """Writes a value as JSON, atomically.
 
-    NaN is refused: it is no JSON, and other readers would choke on it.
+    Args:
+        path: of the file.
+        value: what `json` can write.
+
+    Raises:
+        ValueError: it holds NaN or an infinity, which are no JSON and stop other readers.
     """
     write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
-    """Writes one array as .npy, atomically."""
+    """Writes an array as .npy, atomically."""
     buffer = BytesIO()
     np.save(buffer, array, allow_pickle=False)
     write_atomically(path, buffer.getvalue())
 
 
 def load_array(path: Path, mmap: bool = False) -> NDArray[Any]:
-    """Reads one array, or maps it into memory.
+    """Reads an array that `write_array` wrote.
+
+    Args:
+        path: of the file.
+        mmap: whether to map it into memory, read-only, instead of reading it.
 
     Raises:
-        InputError: it is not there or damaged.
+        InputError: the file is not there or damaged.
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
@@ -107,33 +137,42 @@ def load_array(path: Path, mmap: bool = False) -> NDArray[Any]:
 
 
 def read_json(path: Path) -> Any:
-    """Reads JSON."""
+    """Reads a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def require_writable(*folders: Path) -> None:
-    """Makes the folders where they are missing, and a file in each, before hours of work depend on them.
+    """Creates missing folders and tries to write in each, before hours of work depend on it.
+
+    Args:
+        folders: where products and results will be written.
 
     Raises:
-        InputError: one cannot be made or written.
+        InputError: a folder cannot be created or written to.
     """
     for folder in folders:
-        probe = folder / f".writable.{os.getpid()}"
+        trial = folder / f".writable.{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"?")
-            probe.unlink()
+            trial.write_bytes(b"?")
+            trial.unlink()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise InputError(
-                f"cannot write to {folder} ({reason}): choose another folder with --home or --results"
+                f"cannot write to {folder} ({reason}): "
+                "choose another folder with --home or --results"
             ) from error
 
 
 def _stamp(folder: Path, stage: str, sources: Sequence[Path]) -> None:
-    """Writes down under which versions of the libraries a product is made, and those it is made from were.
+    """Records the versions of the libraries under which a product and its sources are made.
 
-    An attempt that goes on from what an earlier one left keeps the versions of that one beside its own.
+    An attempt that goes on from what an earlier one left records the versions of both.
+
+    Args:
+        folder: of the product under way.
+        stage: folder of home, such as "pretrained".
+        sources: folders of the products that it is made from.
     """
     lineage: dict[str, dict[str, str]] = {}
     for source in sources:
@@ -146,9 +185,11 @@ def _stamp(folder: Path, stage: str, sources: Sequence[Path]) -> None:
 
 
 def _lineage(folder: Path) -> dict[str, dict[str, str]]:
-    """Stage -> versions of the libraries, of a product and of all that it was made from."""
-    path = folder / STAMP
-    lineage: dict[str, dict[str, str]] = read_json(path)["lineage"] if path.is_file() else {}
+    """The versions of a product and of all that it was made from: stage -> library -> version."""
+    try:
+        lineage: dict[str, dict[str, str]] = read_json(folder / STAMP)["lineage"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # nothing is there yet, or the product is damaged, which `damage_of` says
     return lineage
 
 
@@ -158,7 +199,7 @@ def _counted(stage: str) -> tuple[str, ...]:
 
 
 def other_versions(folder: Path) -> dict[str, list[str]]:
-    """What of a product, or of those it was made from, was made under other versions than those here.
+    """The libraries whose version has changed since a product, or what it is made from, was made.
 
     Only major and minor versions count.
 
@@ -166,30 +207,68 @@ def other_versions(folder: Path) -> dict[str, list[str]]:
         folder: of the product.
 
     Returns:
-        Stage -> such as ["torch 2.11.0 (here 2.14.1)"]; empty where all is of these versions.
+        Stage -> libraries, such as ["torch 2.11.0 (here 2.14.1)"]; stages without any are left out.
     """
     here = library_versions()
-    found = {
+    changed = {
         stage: differing(then, here, _counted(stage)) for stage, then in _lineage(folder).items()
     }
-    return {stage: libraries for stage, libraries in found.items() if libraries}
+    return {stage: libraries for stage, libraries in changed.items() if libraries}
+
+
+def _seal(folder: Path) -> None:
+    """Writes down the digests of a product's files, the last thing before it is published."""
+    stamp = read_json(folder / STAMP)
+    write_json(folder / STAMP, {**stamp, "files": digests(folder, _NO_PART)})
+
+
+def damage_of(folder: Path, *, in_full: bool = False) -> str:
+    """What is wrong with a finished product, in words; "" where its files are as they were made.
+
+    Args:
+        folder: of the product.
+        in_full: reads every byte again, in place of files that have changed since the last look.
+    """
+    try:
+        expected = read_json(folder / STAMP)["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{STAMP} is missing or damaged"
+    return damage(folder, expected, in_full=in_full)
+
+
+def _set_aside(folder: Path, wrong: str) -> None:
+    """Moves a damaged product out of the way, and says so."""
+    aside = folder.with_name(f"{folder.name}.damaged")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = folder.with_name(f"{folder.name}.damaged-{number}")
+    folder.rename(aside)
+    note_of(folder).unlink(missing_ok=True)
+    where = f"{folder.parent.name}/{folder.name}"
+    say(f"{where} is damaged ({wrong}): set aside as {aside.name}, and made again")
 
 
 class Store:
-    """The home folder: `STAGE/KEY/` is a finished product, `STAGE/KEY.part/` one under way."""
+    """The home folder: `STAGE/KEY/` is a finished product, `STAGE/KEY.part/` one under way.
+
+    Attributes:
+        home: the folder.
+        fresh: whether products that were made under other versions of the libraries are made again.
+    """
 
     def __init__(self, home: Path, *, fresh: bool = False) -> None:
-        """Opens a home; nothing is created before something is produced.
+        """Opens a home; nothing is created on disk before something is produced.
 
         Args:
             home: the folder.
-            fresh: whether products that were made under other versions of the libraries are made again.
+            fresh: whether products made under other versions of the libraries are made again.
         """
         self.home = home
         self.fresh = fresh
 
     def folder(self, stage: str, key: str) -> Path:
-        """Where the finished product lies, or will."""
+        """The folder in which the finished product lies, or will lie."""
         return self.home / stage / key
 
     def has(self, stage: str, key: str) -> bool:
@@ -197,34 +276,40 @@ class Store:
         return self.folder(stage, key).is_dir()
 
     def ready(self, stage: str, key: str) -> bool:
-        """Whether the product is finished, and `produce` would not make it again."""
-        return self.has(stage, key) and not self._outdated(self.folder(stage, key))
+        """Whether the product is finished and whole, so that `produce` would not make it again."""
+        folder = self.folder(stage, key)
+        return folder.is_dir() and not self._outdated(folder) and not damage_of(folder)
 
     def partial(self, stage: str, key: str) -> bool:
-        """Whether a start has been made on the product."""
+        """Whether an attempt at the product was begun and has not finished."""
         return self.folder(stage, key).with_suffix(".part").is_dir()
 
     def produce(
         self, stage: str, key: str, make: Callable[[Path], None], sources: Sequence[Path] = ()
     ) -> Path:
-        """The product's folder, made by `make(folder)` if it is not there.
+        """Makes a product unless it is there, and waits where another process is making it.
 
         With `fresh`, a product that was made under other versions of the libraries is made again.
 
         Args:
             stage: folder of home, such as "pretrained".
             key: of the product.
-            make: fills a folder, which holds whatever an earlier, killed attempt left in it.
+            make: fills the folder that it is given, which may hold the files of a killed attempt.
             sources: folders of the products that this one is made from.
+
+        Returns:
+            The folder of the finished product.
         """
         final = self.folder(stage, key)
-        if final.is_dir() and not self._outdated(final):
+        if self.ready(stage, key):
             return final
         final.parent.mkdir(parents=True, exist_ok=True)
         with self._lock(final.with_suffix(".lock"), what=f"{stage} {key}") as locked:
             if final.is_dir() and self._outdated(final):
                 shutil.rmtree(final)
-            # Without locks two processes must not share a folder: each starts from nothing in one of its own.
+            elif final.is_dir() and (wrong := damage_of(final)):
+                _set_aside(final, wrong)
+            # Without locks two processes must not share a folder, so each begins an own one.
             work = final.with_suffix(".part" if locked else f".{_this_process()}.part")
             if not final.is_dir():
                 if self._outdated(work):
@@ -234,31 +319,49 @@ class Store:
                 make(work)
                 for left in work.rglob(".*.tmp"):  # of a file that a killed attempt was writing
                     left.unlink()
+                _seal(work)
                 _publish(work, final)
+                trust(final)
             # Only now: while the product is missing, every process must meet at the same lock file.
             final.with_suffix(".lock").unlink(missing_ok=True)
         return final
 
     def _outdated(self, folder: Path) -> bool:
-        """Whether a product, or the start of one, is to be made again for the libraries it was made with."""
+        """Whether a product, finished or not, is to be made again under the versions here."""
         return self.fresh and bool(other_versions(folder))
 
     @property
     def worker(self) -> str:
-        """Who makes products here, as lock files name it; "" for nobody that could be looked up."""
+        """The name of this worker in lock files; "" where nobody could look it up.
+
+        A sweep's store overrides it.
+        """
         return ""
 
     def abandoned(self, worker: str) -> bool:
-        """Whether a worker that holds a lock has no right to it any more."""
+        """Whether the worker that holds a lock has lost its right to it.
+
+        A sweep's store overrides it.
+
+        Args:
+            worker: as the lock file names it.
+        """
         return False
 
     @contextmanager
     def _lock(self, path: Path, what: str) -> Iterator[bool]:
-        """Holds an advisory lock, which the system drops when the process dies.
+        """Holds an advisory lock, which the operating system drops when the process dies.
 
-        False where there are no locks. A process that was frozen keeps its lock for as long as it
-        is. Where its work was given to another, that one puts a new file in place of the locked
-        one; so who gets a lock looks whether it is still that of the file.
+        A frozen process keeps its lock. Where its work was given to another worker, that worker
+        puts a new file in place of the locked one; so whoever gets a lock checks that the locked
+        file is still the one of that name.
+
+        Args:
+            path: of the lock file.
+            what: is made under the lock, for the message to those who wait.
+
+        Yields:
+            Whether the lock is held; False where the file system has no locks.
         """
         told = False
         while True:
@@ -267,8 +370,8 @@ class Store:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     worker = _content(file.fileno())
-                    # While it was looked up, another may have got the lock, or put a new file
-                    # there: not its to lose.
+                    # During the look-up a third process may have got the lock, or put a new file
+                    # there, which must not be removed.
                     if (
                         self.abandoned(worker)
                         and _content(file.fileno()) == worker
@@ -279,9 +382,8 @@ class Store:
                     if not told:
                         told = True
                         print(f"waiting: another process is at work on {what}", file=sys.stderr)
-                    if (
-                        self.worker
-                    ):  # looks again, since the other's right may end before its lock does
+                    if self.worker:
+                        # The other worker's right may end before its lock does: ask again.
                         time.sleep(_LOOK_AGAIN_SECONDS)
                         continue
                     fcntl.flock(file, fcntl.LOCK_EX)
@@ -298,25 +400,25 @@ class Store:
 
 
 def _publish(work: Path, final: Path) -> None:
+    """Renames the folder of a complete product into place."""
     try:
         work.rename(final)
     except OSError:
-        if (
-            not final.is_dir()
-        ):  # else: without locks, the other process was first with the same content
+        # Without locks, another process may have been first with the same content.
+        if not final.is_dir():
             raise
 
 
 def _content(descriptor: int) -> str:
-    """Of a lock file: who holds it."""
+    """The content of a lock file: the name of the worker that holds it."""
     return os.pread(descriptor, 2**16, 0).decode()
 
 
 def _is_file(path: Path, descriptor: int) -> bool:
-    """Whether an open file is the one of that name."""
+    """Whether an open file is still the one of that name."""
     try:
-        found = path.stat()
+        named = path.stat()
     except OSError:
         return False
     opened = os.fstat(descriptor)
-    return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
+    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)

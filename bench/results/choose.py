@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.core.errors import InputError
-from bench.core.store import PRODUCTS, Store
+from bench.core.store import PRODUCTS, Store, damage_of
 from bench.results.schema import Result
 from bench.settings.specs import ScoreSpec, digest
 
@@ -36,10 +36,12 @@ def product_folders(
     """Where the products of some stages lie that a cell was made from.
 
     Raises:
-        InputError: one is no longer in home.
+        InputError: one is no longer in home, or damaged.
     """
     folders = {stage: store.folder(PRODUCTS[stage], result.products[stage]) for stage in stages}
     for folder in folders.values():
         if not folder.is_dir():
             raise InputError(f"{folder} is not there; `bench run` makes it")
+        if wrong := damage_of(folder):
+            raise InputError(f"{folder} is damaged ({wrong}); `bench run` makes it again")
     return folders

@@ -13,7 +13,7 @@ from torch import Tensor
 from bench import pretrained, results
 from bench.core import registry
 from bench.core.errors import InputError
-from bench.core.store import Store, write_json
+from bench.core.store import Store, damage_of, write_json
 from bench.pretrained import CONFIG, FORMAT, WEIGHTS, Pretrained
 from bench.results import Result
 from bench.settings.command import command_for
@@ -103,13 +103,16 @@ def tensors_of(result: Result, store: Store) -> dict[str, Tensor]:
         InputError: if the weights are damaged or no longer in home; the message says which command
             makes them again.
     """
-    path = store.folder("pretrained", result.products["pretrain"]) / "weights.safetensors"
+    folder = store.folder("pretrained", result.products["pretrain"])
+    path = folder / "weights.safetensors"
     if not path.is_file():
         raise InputError(
             f"the weights of {results.file_stem(result.spec, result.cell)} are no longer in "
             f"{store.home}; make them again: {command_for(result.spec).text} --home {store.home} "
             "--results again; then give --results again here as well"
         )
+    if wrong := damage_of(folder):
+        raise InputError(f"{folder} is damaged ({wrong}); `bench run` makes it again")
     try:
         return dict(safetensors.torch.load_file(path))
     except (OSError, safetensors.SafetensorError) as error:
