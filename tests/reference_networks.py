@@ -1,4 +1,7 @@
-"""The authors' networks, rebuilt from the names and shapes of their published files, to compare imports with."""
+"""The authors' networks, rebuilt from the names and shapes in their published files.
+
+Imports are compared with them.
+"""
 
 from collections import OrderedDict
 from typing import TypeVar
@@ -91,13 +94,12 @@ class Embedding(nn.Module):
         return result
 
 
-class Deezers(nn.Module):
-    """(batch, samples) at 16 kHz -> (batch, 1024), with the front end inside."""
+class Spectrogram(nn.Module):
+    """The authors' mel spectrogram, under the name that it has in their files."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.spec = nn.Module()
-        self.spec.spec = torchaudio.transforms.MelSpectrogram(
+        self.spec = torchaudio.transforms.MelSpectrogram(
             16_000,
             n_fft=1024,
             f_min=0,
@@ -106,6 +108,14 @@ class Deezers(nn.Module):
             normalized=True,
             mel_scale="slaney",
         )
+
+
+class Deezers(nn.Module):
+    """(batch, samples) at 16 kHz -> (batch, 1024), with the front end inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = Spectrogram()
         self.embedding = Embedding()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -145,7 +155,10 @@ class Block(nn.Module):
 
 
 class Tunes(nn.Module):
-    """(batch, samples) at 22 050 Hz -> (batch, 512): N channels, five more blocks in the tail, TUNe or TUNe+."""
+    """TUNe or TUNe+ with five more blocks in the tail: (batch, samples) -> (batch, 512).
+
+    Waveforms are at 22 050 Hz; `n` is the number of channels of the first block, `deeper` the number of further levels.
+    """
 
     def __init__(self, n: int = 2, plus: bool = False, deeper: int = 0) -> None:
         super().__init__()
@@ -194,10 +207,13 @@ class Tunes(nn.Module):
 
 
 def trained(network: Network, seed: int = 0) -> Network:
-    """Statistics and affine parameters that are not those of a fresh network."""
+    """Gives normalisations statistics and affine parameters that a fresh network does not have."""
     draw = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            assert module.num_batches_tracked is not None
             module.running_mean.normal_(0, 0.3, generator=draw)
             module.running_var.uniform_(0.5, 2, generator=draw)
             module.num_batches_tracked.fill_(7)
