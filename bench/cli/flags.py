@@ -203,9 +203,8 @@ def exclusion_hash(path: Path, home: Path) -> str:
     content = {"tracks_hash": first["tracks_hash"], "track_ids": sorted(ids)}
     name = digest(content)
     target = home / "exclusions" / f"{name}.json"
-    if not target.is_file():
-        require_writable(target.parent)
-        write_json(target, content)
+    require_writable(target.parent)
+    write_json(target, content)  # always, so that a damaged copy is replaced
     return name
 
 
@@ -319,7 +318,7 @@ def imported_weights(
     content = path.read_bytes()
     name = hashlib.sha256(content).hexdigest()[:16]
     target = home / "weights" / f"{name}.safetensors"
-    if not target.is_file():
+    if not target.is_file() or target.read_bytes() != content:  # a damaged copy is replaced
         require_writable(target.parent)
         write_atomically(target, content)
     joined = {**settings, "encoder": {**about.settings, **settings.get("encoder", {})}}

@@ -4,6 +4,7 @@ Product: `weights.safetensors` (the frozen encoder, and the classifier of a meth
 and `run.json` (the training curve, diagnostics and what a reader asks of the training).
 """
 
+import hashlib
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -207,12 +208,16 @@ def pretraining_rows(audio: Prepared, spec: RunSpec, store: Store) -> NDArray[np
 
 
 def weights_path(home: Path, name: str) -> Path:
-    """Where imported weights lie, by their hash.
+    """Where imported weights lie, by the first 16 digits of the SHA-256 of their file.
 
     Raises:
-        InputError: they are not there.
+        InputError: they are not there, or are not the weights of that name.
     """
     path = home / "weights" / f"{name}.safetensors"
     if not path.is_file():
         raise InputError(f"weights {name} are not in {path.parent}: give --weights FILE")
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()[: len(name)]
+    if found != name:
+        raise InputError(f"{path} is damaged: remove it, and give --weights FILE again")
     return path
