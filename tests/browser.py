@@ -1,4 +1,4 @@
-"""A headless Chromium that talks to nobody, for tests and measurements of pages."""
+"""A headless Chromium without network traffic of its own, for tests and timings of pages."""
 
 import contextlib
 import json
@@ -8,25 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 FLAGS = (
-    *(
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-dev-shm-usage",
-    ),
-    *(
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1280,900",
-    ),
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-dev-shm-usage", "--disable-background-networking", "--disable-sync"),
+    *("--disable-component-update", "--window-size=1280,900"),
 )
 
 
 def missing() -> str:
-    """What keeps a browser from being started; empty where nothing does."""
+    """What is missing to start a browser, with the command that installs it; "" for nothing."""
     for command in ("chromium", "chromedriver"):
         if shutil.which(command) is None:
             return f"no {command} here: apt-get install -y chromium chromium-driver"
@@ -39,7 +28,7 @@ def missing() -> str:
 
 @contextlib.contextmanager
 def started() -> Iterator[Any]:
-    """A browser with an empty profile, which logs its console and every request."""
+    """A browser with an empty profile that logs its console and every request."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -57,19 +46,20 @@ def started() -> Iterator[Any]:
 
 
 def load(driver: Any, address: str) -> None:
-    """Loads a page and waits for it; `get` may return while the page before it is still there."""
+    """Loads a page and waits until it is whole: `get` may return while the old page is shown."""
     from selenium.webdriver.support.wait import WebDriverWait
 
-    driver.get("about:blank")  # else a change of the fragment alone loads nothing
+    # Without a page in between, an address that differs in its fragment alone loads nothing.
+    driver.get("about:blank")
     driver.get(address)
-    there = "return location.href === arguments[0] && document.readyState === 'complete'"
+    complete = "return location.href === arguments[0] && document.readyState === 'complete'"
     WebDriverWait(driver, 10, poll_frequency=0.02).until(
-        lambda one: one.execute_script(there, address)
+        lambda waiting: waiting.execute_script(complete, address)
     )
 
 
 def requested(driver: Any) -> list[str]:
-    """Addresses that were asked for since the last look."""
+    """Addresses that the browser has requested since the last call."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     return [
         str(message["params"]["request"]["url"])

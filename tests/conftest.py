@@ -1,9 +1,9 @@
-"""Small real data sets: tones and noises written as audio files, with a CSV."""
+"""Fixtures of all tests: small data sets of tones, and ways to call the command line."""
 
 import csv
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,37 +11,32 @@ import pytest
 import soundfile
 
 RATE = 8_000
+"""Sample rate of the tones, in Hz."""
 TINY = [
-    "--train.batch_size",
-    "8",
-    "--train.diagnose_times",
-    "2",
-    "--probe.steps",
-    "20",
-    "--score.resamples",
-    "50",
+    *("--train.batch_size", "8", "--train.diagnose_times", "2"),
+    *("--probe.steps", "20", "--score.resamples", "50"),
+    *("--encoder.width", "4", "--encoder.embedding", "16"),
+    *("--encoder.heads", "2", "--encoder.seconds", "1.0"),
 ]
-TINY += [
-    "--encoder.width",
-    "4",
-    "--encoder.embedding",
-    "16",
-    "--encoder.heads",
-    "2",
-    "--encoder.seconds",
-    "1.0",
-]
+"""Flags of `bench run` for a cell that takes about a second on the tones."""
 
 
 def tone(frequency: float, seconds: float, seed: int, rate: int = RATE) -> np.ndarray:
-    """A tone with a little noise, so that no two tracks are alike."""
+    """(samples,) float32: a tone with a little noise, so that no two tracks are alike.
+
+    Args:
+        frequency: of the tone, in Hz.
+        seconds: its length.
+        seed: of the noise.
+        rate: sample rate in Hz.
+    """
     time = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(seed).normal(size=len(time))
     return (0.4 * np.sin(2 * np.pi * frequency * time) + 0.02 * noise).astype(np.float32)
 
 
-def write_csv(path: Path, rows: Iterable[dict[str, object]]) -> Path:
-    """Writes rows as a CSV."""
+def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> Path:
+    """Writes rows as a CSV with the first row's columns; returns its path."""
     rows = list(rows)
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -52,7 +47,7 @@ def write_csv(path: Path, rows: Iterable[dict[str, object]]) -> Path:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Problems this small gain nothing from threads, and lose much where other processes want the cores."""
+    """Sets torch to one thread: small problems gain nothing from more, and lose on busy cores."""
     import torch
 
     threads = torch.get_num_threads()
@@ -63,17 +58,21 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def tones(tmp_path: Path) -> Path:
-    """36 tracks of 2 s in 3 classes (low, middle, high tones), 20 for training.
-
-    `tones/tracks.csv` names them.
-    """
+    """The CSV of 36 tracks of 2 s in 3 classes (low, middle, high tones), 20 for training."""
     return make_tones(tmp_path / "tones")
 
 
 def make_tones(folder: Path, kind: str = "label", tracks: int = 36) -> Path:
-    """Writes the tones, 5 in 9 for training.
+    """Writes tones of 2 s and a CSV that names them.
 
-    With `kind="tags"` each has its pitch and, every other one, "even".
+    Args:
+        folder: a new folder for `audio/` and `tracks.csv`.
+        kind: "label" for one class a track (its pitch), "tags" for tags (its pitch and, of every
+            other track, "even").
+        tracks: number of tracks; of 36, 20 are for training, 7 for validation, 9 for the test.
+
+    Returns:
+        The CSV.
     """
     (folder / "audio").mkdir(parents=True)
     rows = []
@@ -81,13 +80,8 @@ def make_tones(folder: Path, kind: str = "label", tracks: int = 36) -> Path:
         name, frequency = [("low", 200.0), ("middle", 600.0), ("high", 1800.0)][number % 3]
         path = f"audio/{number:02}.wav"
         soundfile.write(folder / path, tone(frequency * (1 + number / 100), 2.0, number), RATE)
-        split = (
-            "train"
-            if number < 20 * tracks / 36
-            else "valid"
-            if number < 27 * tracks / 36
-            else "test"
-        )
+        place = 36 * number / tracks
+        split = "train" if place < 20 else "valid" if place < 27 else "test"
         label = name if kind == "label" else f"{name}|even" if number % 2 == 0 else name
         rows.append({"path": path, kind: label, "split": split, "group": f"artist {number}"})
     return write_csv(folder / "tracks.csv", rows)
@@ -98,7 +92,11 @@ Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    """Runs `python -m bench` in an empty folder, with a home and a results folder there."""
+    """Runs `python -m bench` in a process of its own, in an empty folder.
+
+    The function takes the arguments of the command; `status` is the exit status that is asserted,
+    or None for any, and `timeout` is in seconds.
+    """
 
     def call(
         *arguments: object, status: int | None = 0, timeout: float = 240
@@ -118,7 +116,11 @@ def bench(tmp_path: Path) -> Bench:
 def main(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Calls the command line in this process, in an empty folder: (exit status, standard output, standard error)."""
+    """Calls the command line in this process, in an empty folder.
+
+    The function takes the arguments of the command and returns the exit status, standard output and
+    standard error.
+    """
     from bench.cli.main import main as command
 
     monkeypatch.chdir(tmp_path)

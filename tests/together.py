@@ -1,13 +1,15 @@
-"""What each of several processes does in `test_world.py`.
+"""Training as each of several processes does it in `tests/stages/pretrain/test_processes.py`.
 
-It compares them with the same done in one process. Numbers are float64: in float32 a sum in another
-order differs by 1e-7, which Adam makes a whole step of in directions that have no gradient (a bias
-before BatchNorm), and then nothing could be told apart from a mistake.
+The tests start this file as several processes and compare what they write with the same done in one
+process. Numbers are float64: in float32 a sum in another order differs by 1e-7, which Adam turns
+into a whole step in directions that have no gradient (a bias before BatchNorm), and then a mistake
+could not be told from rounding.
 """
 
 import os
 import signal
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,13 @@ from bench.core.progress import Stopped
 from bench.core.randomness import generator
 from bench.core.world import Part, World, end_process
 from bench.data.frontend import LogMel
-from bench.data.pcm import PcmStore
+from bench.data.pcm import PcmStore, shard_name
 from bench.data.views import ViewSampler
 from bench.method import Batch, Method, Task
 from bench.settings.augmentations import AugmentSpec, preset
 from bench.settings.frontends import LogMelSpec
 from bench.settings.specs import TrainSpec, ViewsSpec
-from bench.stages.prepare.shards import lay_out, shard_name
+from bench.stages.prepare.shards import lay_out
 from bench.stages.pretrain import loop
 from bench.stages.pretrain.batch_norm import synchronise
 from bench.stages.pretrain.batches import Batches
@@ -37,10 +39,11 @@ from bench.stages.pretrain.loop import History
 from bench.stages.pretrain.processes import Processes, joined
 
 RATE, TRACKS, BATCH, STEPS = 4_000, 12, 8, 6
-ITEMS = 8  # of a batch that is normalised
+ITEMS = 8  # items in the batch that `normalised` normalises
 BOTH = {**preset("byol_a"), **preset("log_mel"), "mixup": {"probability": 0.4}}
-# Every method, and between them every transform; settings that keep them small, and have BatchNorm
-# wherever it can be.
+"""Augmentations of the waveform and of the spectrogram."""
+# Every method, and between them every transform. The settings keep the heads small and have
+# BatchNorm wherever it can be.
 METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "simclr": (BOTH, {"hidden": 16, "output": 8}),
     "barlow_twins": (preset("log_mel"), {"hidden": 16, "output": 8}),
@@ -70,13 +73,14 @@ class Encoder(nn.Module):
 
 
 def audio(folder: Path) -> PcmStore:
-    """Some seconds of noise in one file, every track with a spectrum of its own."""
+    """A prepared store of tracks of 3 s, noise with a spectrum of its own each."""
     path = folder / shard_name(0)
     if not path.exists():
         noise = np.random.default_rng(0).normal(size=(TRACKS, 3 * RATE))
-        tilted = np.stack(
-            [np.convolve(one, np.arange(1, 2 + number), "same") for number, one in enumerate(noise)]
-        )
+        tilted = np.stack([
+            np.convolve(track, np.arange(1, 2 + number), "same")
+            for number, track in enumerate(noise)
+        ])  # fmt: skip
         (4_000 * tilted / tilted.std(axis=1, keepdims=True)).clip(-32_000, 32_000).astype(
             np.int16
         ).tofile(path)
@@ -87,10 +91,19 @@ def trained(
     name: str, data: Path, folder: Path, processes: Processes, *, stop_at: int = -1,
     explode: bool = False, die: bool = False,
 ) -> tuple[Method, History]:  # fmt: skip
-    """A method after some steps.
+    """Trains a method for STEPS steps together with the other processes.
 
-    The last process is told to stop in one of them, or sees a loss that is no number. With `die`,
-    process 0 is killed instead.
+    Args:
+        name: the method, one of METHODS.
+        data: folder of the prepared store.
+        folder: folder of the training's checkpoint.
+        processes: the processes that train together.
+        stop_at: step in which the last process is told to stop; -1 for none.
+        explode: whether the last process sees views that are not finite.
+        die: whether process 0 kills itself in step 2.
+
+    Returns:
+        The trained method, and the history of its training.
     """
     augment, settings = METHODS[name]
     module = import_module(f"bench.methods.{name}")
@@ -110,15 +123,15 @@ def trained(
     last = processes.world.rank == processes.size - 1
 
     def batch(step: int) -> Batch:
-        found = batches(step)
+        whole = batches(step)
         if last and step == stop_at:
             progress.ask_to_stop("USR2")
         if die and processes.first and step == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         factor = float("nan") if explode and last and step == 2 else 1.0
-        return Batch(tuple(view.double() * factor for view in found.views), found.labels)
+        return Batch(tuple(view.double() * factor for view in whole.views), whole.labels)
 
-    scores = iter([0.5, 0.4, 0.6])  # the second look is out of patience
+    scores = iter([0.5, 0.4, 0.6])  # at the second score, patience is at its end
 
     def validate(_: nn.Module) -> float:
         assert processes.first
@@ -127,7 +140,8 @@ def trained(
     probe = torch.randn(6, 1, 24, 32, generator=torch.Generator().manual_seed(1)).double()
     train_spec = TrainSpec(
         steps=STEPS, learning_rate=1e-3, diagnose_times=3, checkpoint_seconds=1e6,
-        clip_norm=0.1 if name == "simclr" else 0.0, optimiser="lars" if name == "barlow_twins" else "adamw",
+        clip_norm=0.1 if name == "simclr" else 0.0,
+        optimiser="lars" if name == "barlow_twins" else "adamw",
         patience=int(name == "supervised"),
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,7 +154,7 @@ def trained(
     return method, history
 
 
-NORMALISATIONS = {
+NORMALISATIONS: dict[str, Callable[[], nn.Module]] = {
     "plain": lambda: nn.BatchNorm1d(5),
     "without weights": lambda: nn.BatchNorm1d(5, affine=False),
     "without running statistics": lambda: nn.BatchNorm1d(5, track_running_stats=False),
@@ -149,8 +163,15 @@ NORMALISATIONS = {
 
 
 def normalised(part: Part) -> dict[str, dict[str, Tensor]]:
-    """What each kind of normalisation makes of some items of a batch, the gradients, and the buffers afterwards."""
-    found = {}
+    """Passes this process's part of a batch through each kind of batch normalisation.
+
+    Args:
+        part: which items of the batch this process has.
+
+    Returns:
+        By kind: output, gradients, buffers afterwards, and the output in evaluation.
+    """
+    tensors = {}
     for kind, make in NORMALISATIONS.items():
         torch.manual_seed(0)
         network = nn.Sequential(make())
@@ -164,25 +185,33 @@ def normalised(part: Part) -> dict[str, dict[str, Tensor]]:
         assert output.dtype == inputs.dtype
         (output.square() * weights[part.first : part.end]).sum().backward()
         assert inputs.grad is not None
-        found[kind] = {"output": output.detach(), "gradient": inputs.grad, **network.state_dict()}
+        tensors[kind] = {"output": output.detach(), "gradient": inputs.grad, **network.state_dict()}
         for name, value in network.named_parameters():
             assert value.grad is not None
-            found[kind][f"gradient of {name}"] = value.grad
-        found[kind]["evaluated"] = network.eval()(batch).detach()
-    return found
+            tensors[kind][f"gradient of {name}"] = value.grad
+        tensors[kind]["evaluated"] = network.eval()(batch).detach()
+    return tensors
 
 
 def everything(data: Path, out: Path, processes: Processes, names: list[str]) -> None:
-    """Trains every method, undisturbed and stopped in the middle, and one whose loss is not finite."""
-    rank, found = processes.world.rank, {}
+    """Does all that the tests compare, and writes it into files that name the process's rank.
+
+    Args:
+        data: folder of the prepared store.
+        out: folder for what is written.
+        processes: the processes that train together.
+        names: the methods to train undisturbed; the last of them is also stopped in the middle and
+            resumed, and trained with a loss that is not finite.
+    """
+    rank, trainings = processes.world.rank, {}
     for name in names:
         method, history = trained(name, data, out / name, processes)
-        found[name] = {
+        trainings[name] = {
             "weights": method.state_dict(),
             "curve": history.curve,
             "looks": history.diagnostics,
         }
-    torch.save(found, out / f"{rank}.pt")
+    torch.save(trainings, out / f"{rank}.pt")
     why = []
     for name in names[-1:]:
         for stop_at in (3, -1):

@@ -1,4 +1,4 @@
-"""The documentation's commands: every `bench` line of the README is understood as it stands."""
+"""The README: every `bench` command in it works as it stands, every target and link exists."""
 
 import re
 import shlex
@@ -11,10 +11,14 @@ from bench.core import registry
 from tests.conftest import TINY
 
 ROOT = Path(bench.__file__).resolve().parent.parent
+NEED_RESULTS = {
+    *("compare", "rescore", "robustness", "export", "embed", "figures", "table", "report"),
+}  # fmt: skip
+"""Commands that need stored results."""
 
 
 def commands() -> list[str]:
-    """The lines of the README's bash blocks that call bench, continued lines joined, comments cut."""
+    """Lines of the README's bash blocks that call bench, in one piece and without comments."""
     blocks = re.findall(
         r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
     )
@@ -38,16 +42,7 @@ def test_readme_command(main, command, tones):
     words = [str(files.get(word, word)) for word in words]
     if words[1] == "run" and "--dry-run" not in words:
         words.append("--dry-run")
-    if words[1] in (
-        "compare",
-        "rescore",
-        "robustness",
-        "export",
-        "embed",
-        "figures",
-        "table",
-        "report",
-    ):
+    if words[1] in NEED_RESULTS:
         store_cells(main, tones)
     if words[1] == "embed":
         assert main("export", "vicreg-resnet_small", "--to", "exported")[0] == 0
@@ -56,40 +51,25 @@ def test_readme_command(main, command, tones):
             str(tones) if word == "midiband" else "9" if word == "40" else word for word in words
         ]
     if "--exclude" in words:
-        assert (
-            main("data", "leaks", tones, tones, "--out", words[words.index("--exclude") + 1])[0]
-            == 0
-        )
+        file = words[words.index("--exclude") + 1]
+        assert main("data", "leaks", tones, tones, "--out", file)[0] == 0
     status, out, err = main(*words[1:])
     assert status == 0, err
     assert out
 
 
 def store_cells(main, tones):
-    """Results of the methods and probes that the README compares."""
-    run = [
-        "run",
-        "--method",
-        "simclr,vicreg,random_init",
-        "--fraction",
-        "0.1",
-        "--steps",
-        "2",
-        *TINY,
-    ]
+    """Computes results of the methods and probes that the README compares."""
+    methods = ["--method", "simclr,vicreg,random_init"]
+    run = ["run", *methods, "--fraction", "0.1", "--steps", "2", *TINY]
     for probe in ("linear", "mlp"):
         status, _, err = main(*run, "--probe", probe, "--dataset", tones)
         assert status == 0, err
 
 
 def test_readme_make_targets_exist():
-    targets = set(
-        re.findall(
-            r"^make (\w+)|`make (\w+)`",
-            (ROOT / "README.md").read_text(encoding="utf-8"),
-            re.MULTILINE,
-        )
-    )
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^make (\w+)|`make (\w+)`", readme, re.MULTILINE))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     names = {name for pair in targets for name in pair if name}
     assert {"demo", "test", "lint", "wheel"} <= names
@@ -98,7 +78,6 @@ def test_readme_make_targets_exist():
 
 
 def test_readme_files_exist():
-    for link in re.findall(
-        r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")
-    ):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", readme):
         assert (ROOT / link).exists(), link

@@ -1,4 +1,7 @@
-"""Writes the golden files of the recipes anew: `python tests/settings/golden/update.py`, after a change that is meant."""
+"""Writes the golden files of the recipes anew, after a change of settings that is meant.
+
+python tests/settings/golden/update.py
+"""
 
 import json
 from pathlib import Path
@@ -11,12 +14,13 @@ from bench.stages.session import check
 
 FOLDER = Path(__file__).parent
 PAIRS = (("midiband", None), ("magnatagatune", None), ("magnatagatune", "fma"))
+"""Data sets, and data sets of pretraining where they are others."""
 
 
 def resolved(recipe: str) -> dict[str, Any]:
-    """Every setting of a recipe, by method and data sets, the defaults of methods and encoders included."""
+    """Every setting of a recipe, by method and data sets, with the defaults of all plug-ins."""
     methods = experiment(recipe).methods or registry.names("methods")
-    found: dict[str, Any] = {"experiment": experiment(recipe).model_dump(mode="json")}
+    settings: dict[str, Any] = {"experiment": experiment(recipe).model_dump(mode="json")}
     for method in methods:
         for dataset, pretrain_dataset in PAIRS if len(methods) < 6 else PAIRS[:1]:
             request = Request(
@@ -27,19 +31,13 @@ def resolved(recipe: str) -> dict[str, Any]:
             tree = spec.model_dump(mode="json")
             tree["method"] |= parts.method_settings.model_dump(mode="json")
             tree["encoder"] |= parts.encoder_settings.model_dump(mode="json")
-            found[
-                " ".join(
-                    filter(
-                        None,
-                        [method, "on", pretrain_dataset, "to" if pretrain_dataset else "", dataset],
-                    )
-                )
-            ] = tree
-    return found
+            transfer = f"{pretrain_dataset} to " if pretrain_dataset else ""
+            settings[f"{method} on {transfer}{dataset}"] = tree
+    return settings
 
 
 def text(recipe: str) -> str:
-    """The golden file of a recipe."""
+    """Content of the golden file of a recipe."""
     return json.dumps(resolved(recipe), indent=1, sort_keys=True) + "\n"
 
 
