@@ -1,4 +1,4 @@
-"""Embed: a frozen encoder turns the segments of every track into vectors."""
+"""Embeddings: a frozen encoder turns the segments of every track into vectors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from bench.data.views import segment_starts
 from bench.encoders import encode
 from bench.settings.specs import EmbedSpec
 
-_SEGMENTS = 64  # read at a time
+_SEGMENTS = 64  # that are encoded at a time
 Progress = Callable[[int, int], None]
 
 
@@ -25,7 +25,7 @@ class Embeddings:
     """The embeddings of a data set's tracks, usually memory-mapped.
 
     Attributes:
-        segments: (segments, width) float32, those of one track beside each other.
+        segments: (segments, width) float32, those of one track one after another.
         first: (tracks + 1,) int64: the segments of track t are `segments[first[t] : first[t + 1]]`,
             at least one.
         tracks: (tracks, width) float32, the mean of each track's segments.
@@ -42,7 +42,7 @@ class Embeddings:
 
 
 def open_embeddings(folder: Path) -> Embeddings:
-    """The embeddings that a folder holds, memory-mapped."""
+    """Opens the embeddings that a folder holds, memory-mapped."""
     names = ("segments", "first", "tracks")
     return Embeddings(*(load_array(folder / f"{name}.npy", mmap=True) for name in names))
 
@@ -69,28 +69,29 @@ def embed(
         encoder: (segments, ...) -> (segments, width).
         frontend: (segments, samples) -> what the encoder takes.
         store: the audio.
-        rows: tracks to embed.
-        seconds: length of a segment.
+        rows: places of the tracks in the store.
+        seconds: length of a segment in seconds.
         spec: how much of a track is read.
         device: where the encoder is.
         progress: called with (done, total) tracks.
-        allocate: makes the array of the segments, such as a memory map.
+        allocate: makes the array of the segments of a given shape, such as a memory map.
 
     Returns:
         The embeddings of the tracks, in the order of `rows`.
+
+    Raises:
+        ValueError: no tracks are given.
     """
     if not len(rows):
         raise ValueError("no tracks to embed")
     training = encoder.training
     encoder.eval()
     samples = round(seconds * store.sample_rate)
-    limit = round(spec.max_seconds * store.sample_rate)
+    limit = round(spec.max_seconds * store.sample_rate)  # 0 reads whole tracks
     pieces = [
         (place, start)
-        for place, row in enumerate(rows)
-        for start in segment_starts(
-            min(int(store.frames[row]), limit or int(store.frames[row])), samples
-        )
+        for place, frames in enumerate(store.frames[rows].tolist())
+        for start in segment_starts(min(frames, limit or frames), samples)
     ]
     segments: NDArray[np.float32] | None = None
     for first in range(0, len(pieces), _SEGMENTS):

@@ -1,4 +1,4 @@
-"""How much room a store will take, before hours are spent on what cannot fit."""
+"""The disk space that a store will take, estimated before hours are spent on what cannot fit."""
 
 import shutil
 from collections import defaultdict
@@ -19,36 +19,45 @@ _TRACK_BYTES = 400  # of index, manifest, labels and journal
 def require_room(
     folder: Path, root: Path, paths: Sequence[str], sample_rate: int, there: int, decoders: Decoders
 ) -> int:
-    """Refuses to begin what the disk cannot hold.
+    """Refuses to make a store that the disk cannot hold.
 
     Args:
         folder: where the store is made.
-        root: of the data set.
-        paths: of its files, relative to `root`.
+        root: folder of the data set.
+        paths: of the audio files, relative to `root`.
         sample_rate: of the store, in Hz.
         there: bytes of the store that an earlier attempt has written.
-        decoders: read the headers.
+        decoders: the processes that read the headers of the files.
 
     Returns:
-        bytes that the store will take, about.
+        Bytes that the store will take, about.
 
     Raises:
-        InputError: more than is free.
+        InputError: the store will take more than is free.
     """
     needed = round(2 * sample_rate * seconds_of(root, paths, decoders)) + _TRACK_BYTES * len(paths)
     free = free_bytes(folder)
     if needed - there > free:
         # The folder's own name is a key; the user knows the one above it.
         raise InputError(
-            f"not enough room in {folder.parent}: {len(paths)} tracks at {sample_rate} Hz take about {human(needed)}"
-            f"{f', of which {human(there)} are there' if there else ''}, and {human(free)} are free: free some, or "
-            "choose another disk with --home"
+            f"not enough room in {folder.parent}: {len(paths)} tracks at {sample_rate} Hz take "
+            f"about {human(needed)}{f', of which {human(there)} are there' if there else ''}, and "
+            f"{human(free)} are free: free some, or choose another disk with --home"
         )
     return needed
 
 
 def seconds_of(root: Path, paths: Sequence[str], decoders: Decoders) -> float:
-    """Length of all files together, in seconds, from the headers of some of each format and the sizes of all."""
+    """Estimates the length of all files together, in seconds.
+
+    Of each format the headers of some files are read, which tell how long a byte is; the others are
+    taken to be as long as their size says.
+
+    Args:
+        root: folder of the data set.
+        paths: of the audio files, relative to `root`.
+        decoders: the processes that read the headers.
+    """
     sizes: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for path in paths:
         status = file_status(root / path)
@@ -56,6 +65,7 @@ def seconds_of(root: Path, paths: Sequence[str], decoders: Decoders) -> float:
             sizes[Path(path).suffix.lower()].append((status.st_size, path))
     total = 0.0
     for files in sizes.values():
+        # Evenly spread, as files of one folder are often alike.
         places = np.unique(np.linspace(0, len(files) - 1, _LOOKED_AT).round().astype(int)).tolist()
         lengths = decoders.seconds([root / files[place][1] for place in places])
         known = [
@@ -64,14 +74,11 @@ def seconds_of(root: Path, paths: Sequence[str], decoders: Decoders) -> float:
             if length
         ]
         read = sum(size for _, size in known)
-        total += (
-            sum(length for length, _ in known) * sum(size for size, _ in files) / read
-            if read
-            else 0.0
-        )
+        if read:
+            total += sum(length for length, _ in known) * sum(size for size, _ in files) / read
     return total
 
 
 def free_bytes(folder: Path) -> int:
-    """Room that is left on the disk that a folder lies on."""
+    """Bytes that are left on the disk that holds a folder."""
     return shutil.disk_usage(folder).free

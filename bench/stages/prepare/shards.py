@@ -1,4 +1,4 @@
-"""Writing the PCM store: tracks one behind another in files of a bounded size."""
+"""Writing the PCM store: tracks one after another in files of a bounded size, called shards."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,22 +12,25 @@ from numpy.typing import NDArray
 from bench.data.pcm import shard_name
 
 SHARD_BYTES = 2**32
-"""Small enough to copy and to lose, large enough that a million tracks are a few hundred files, all
-open at once.
+"""Most bytes of a file.
+
+It is small enough to copy, or to make again, and so large that a million tracks are a few hundred
+files, all open at once.
 """
 
 
 def lay_out(frames: NDArray[np.int64], shard_bytes: int = SHARD_BYTES) -> NDArray[np.int64]:
-    """Where tracks lie: a function of their lengths alone, so that a store taken up again equals one never interrupted.
+    """Decides in which file each track lies, and where in it.
 
-    A track is never divided; one that is longer than a file has a file of its own.
+    It depends on the lengths alone, so that a store that was interrupted and completed equals one
+    made in one go. A track is never divided; one that is longer than a file has a file of its own.
 
     Args:
         frames: (tracks,) length of each in samples, all above 0.
-        shard_bytes: most bytes a file.
+        shard_bytes: most bytes of a file.
 
     Returns:
-        (tracks, 3) int64: file, offset in samples, length in samples.
+        (tracks, 3) int64: number of the file, offset in samples, length in samples.
     """
     index = np.empty((len(frames), 3), np.int64)
     ends = np.cumsum(frames)
@@ -44,12 +47,18 @@ def lay_out(frames: NDArray[np.int64], shard_bytes: int = SHARD_BYTES) -> NDArra
 
 
 class ShardWriter:
-    """Appends tracks to the files of a store, laid out as `lay_out` says."""
+    """Appends tracks to the files of a store, where `lay_out` places them."""
 
     def __init__(
         self, folder: Path, frames: NDArray[np.int64], shard_bytes: int = SHARD_BYTES
     ) -> None:
-        """Cuts what an earlier attempt left back to tracks of these lengths, and goes on from there."""
+        """Cuts the files of an earlier attempt back to its first tracks, to go on behind them.
+
+        Args:
+            folder: of the store.
+            frames: (tracks,) lengths in samples of the tracks that are kept, the first ones.
+            shard_bytes: most bytes of a file.
+        """
         self._folder, self._shard_frames = folder, shard_bytes // 2
         self._shard = self._used = 0
         if len(frames):
@@ -73,18 +82,19 @@ class ShardWriter:
         self._used += len(samples)
 
     def sync_later(self) -> Callable[[], None]:
-        """A call that returns once everything appended until now is on the disk.
+        """Gives a function that returns once everything appended until now is on the disk.
 
-        Another thread may make it.
+        Another thread may call it, while this one appends to the next file.
         """
-        path, again = self._path, os.dup(self._file.fileno())
+        # A descriptor of its own, as this thread may close the file meanwhile.
+        path, descriptor = self._path, os.dup(self._file.fileno())
 
         def sync() -> None:
             try:
                 with named(path):
-                    os.fsync(again)
+                    os.fsync(descriptor)
             finally:
-                os.close(again)
+                os.close(descriptor)
 
         return sync
 
@@ -104,7 +114,7 @@ def unbuffered(path: Path) -> FileIO:
 
 
 def write_whole(file: FileIO, path: Path, content: memoryview | bytes) -> None:
-    """Appends all of it; one call of the system may take less than it is given."""
+    """Appends all of the content: one call of the system may take less than it is given."""
     with named(path):
         left = memoryview(content)
         while len(left):

@@ -1,4 +1,4 @@
-"""Nearest neighbours and recall at k beside a slow reference."""
+"""Nearest neighbours and recall at k, compared with a slow reference."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from bench.statistics.bootstrap import resample_counts
 
 
 def slow_nearest(embeddings: np.ndarray, k: int) -> np.ndarray:
-    """Sorted track by track, ties by index."""
-    found = []
+    """Finds neighbours track by track, ties by index."""
+    nearest_tracks = []
     for query, vector in enumerate(embeddings):
         similar = []
         for track, other in enumerate(embeddings):
@@ -21,14 +21,14 @@ def slow_nearest(embeddings: np.ndarray, k: int) -> np.ndarray:
                 similar.append(
                     (-round(float(vector @ other / length), 9) if length else 0.0, track)
                 )
-        found.append([track for _, track in sorted(similar)[:k]])
-    return np.array(found).reshape(len(embeddings), -1)
+        nearest_tracks.append([track for _, track in sorted(similar)[:k]])
+    return np.array(nearest_tracks).reshape(len(embeddings), -1)
 
 
 def slow_recall(
     neighbours: np.ndarray, labels: np.ndarray, k: int, counts: np.ndarray
 ) -> np.ndarray:
-    """Counted query by query."""
+    """Counts hits query by query."""
     recall = np.full((counts.shape[1], labels.shape[1]), np.nan)
     for resample in range(counts.shape[1]):
         for tag in range(labels.shape[1]):
@@ -59,9 +59,9 @@ def test_both_equal_the_slow_reference(seed: int, tracks: int, k: int, ties: boo
     neighbours = nearest(embeddings.astype(np.float32), k)
     np.testing.assert_array_equal(neighbours, slow_nearest(embeddings.astype(np.float64), k))
     for fewer in range(1, k + 1):
-        found = recall_at(neighbours, labels, fewer, counts)
+        recall = recall_at(neighbours, labels, fewer, counts)
         np.testing.assert_allclose(
-            found, slow_recall(neighbours, labels, fewer, counts), rtol=1e-12
+            recall, slow_recall(neighbours, labels, fewer, counts), rtol=1e-12
         )
 
 

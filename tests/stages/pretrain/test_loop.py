@@ -67,7 +67,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
 
 
 def test_gradients_are_clipped(tmp_path, monkeypatch):
-    """AdamW divides by the size of gradients: weights do not show it, so look at the clip itself."""
+    """AdamW divides by the size of gradients, so its weights do not show whether the clip works."""
     seen = []
     original = torch.nn.utils.clip_grad_norm_
 
