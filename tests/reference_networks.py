@@ -157,7 +157,8 @@ class Block(nn.Module):
 class Tunes(nn.Module):
     """TUNe or TUNe+ with five more blocks in the tail: (batch, samples) -> (batch, 512).
 
-    Waveforms are at 22 050 Hz; `n` is the number of channels of the first block, `deeper` the number of further levels.
+    Waveforms are at 22 050 Hz; `n` is the number of channels of the first block, `deeper` that of
+    further levels.
     """
 
     def __init__(self, n: int = 2, plus: bool = False, deeper: int = 0) -> None:

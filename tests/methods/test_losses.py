@@ -1,251 +1,27 @@
-"""Each loss against a slow reference written from its paper in float64, and against lightly's own loss."""
+"""Properties that all losses of two projections share, and values that are known beforehand."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
-from itertools import product
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lightly.loss import BarlowTwinsLoss, DINOLoss, NTXentLoss, VICRegLoss
 from lightly.models.modules.heads import DINOProjectionHead
 from torch import Tensor
-from torch.nn import functional
 
 from bench import heads
 from bench.method import Loss
+from tests.methods.losses import projections
 
 # Methods are loaded by name, as the harness does.
 simclr, byol, barlow_twins, vicreg, clustering, supervised = (
     import_module(f"bench.methods.{name}")
     for name in ("simclr", "byol", "barlow_twins", "vicreg", "clustering", "supervised")
 )
-
-SHAPES = list(product((2, 3, 17), (2, 5, 32)))
-LOSS = {"rtol": 1e-5, "atol": 1e-5}
-# Gradients pass through a division by a batch's standard deviation, which for two tracks may be
-# small.
-GRADIENT = {"rtol": 1e-4, "atol": 1e-5}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """On tensors this small, threads only wait for each other, for seconds where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def projections(batch: int, dim: int, *, count: int = 2, seed: int = 0) -> list[Tensor]:
-    """`count` related tensors (batch, dim) in float32 that require gradients."""
-    generator = torch.Generator().manual_seed(seed)
-    common = torch.randn(batch, dim, generator=generator)
-    return [
-        (common + torch.randn(batch, dim, generator=generator)).requires_grad_()
-        for _ in range(count)
-    ]
-
-
-def assert_same(
-    ours: Callable[..., Tensor], reference: Callable[..., Tensor], inputs: list[Tensor]
-) -> None:
-    """Asserts that value and gradients agree, ours in float32 and the reference in float64."""
-    wide = [value.detach().double().requires_grad_() for value in inputs]
-    value, expected = ours(*inputs), reference(*wide)
-    assert value.dtype == torch.float32
-    torch.testing.assert_close(value.double(), expected, **LOSS)
-    gradients = torch.autograd.grad(value, inputs, allow_unused=True, materialize_grads=True)
-    wanted = torch.autograd.grad(expected, wide, allow_unused=True, materialize_grads=True)
-    scale = max(1.0, max(gradient.abs().max().item() for gradient in wanted))
-    for gradient, want in zip(gradients, wanted, strict=True):
-        torch.testing.assert_close(gradient.double() / scale, want / scale, **GRADIENT)
-
-
-def total(loss: Callable[..., Loss], **options: object) -> Callable[..., Tensor]:
-    """The loss as a function that returns its total alone."""
-    return lambda *tensors: loss(*tensors, **options).total
-
-
-# References: loops over rows and columns, one line a formula of the paper.
-
-
-def nt_xent_reference(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """SimCLR, algorithm 1: views 2k - 1 and 2k are a pair."""
-    z = [row / row.norm() for pair in zip(first, second, strict=True) for row in pair]
-    s = [[z_i @ z_j for z_j in z] for z_i in z]
-    n = len(z)
-
-    def ell(i: int, j: int) -> Tensor:
-        denominator = sum(torch.exp(s[i][k] / temperature) for k in range(n) if k != i)
-        return -torch.log(torch.exp(s[i][j] / temperature) / denominator)
-
-    return sum(ell(2 * k, 2 * k + 1) + ell(2 * k + 1, 2 * k) for k in range(n // 2)) / n
-
-
-def byol_reference(q_first: Tensor, q_second: Tensor, z_first: Tensor, z_second: Tensor) -> Tensor:
-    """BYOL, equation 2 and its mirror image; targets are constants."""
-    result = q_first.new_zeros(())
-    for q, z in ((q_first, z_second.detach()), (q_second, z_first.detach())):
-        for q_row, z_row in zip(q, z, strict=True):
-            result = result + (q_row / q_row.norm() - z_row / z_row.norm()).square().sum() / len(q)
-    return result
-
-
-def barlow_twins_reference(first: Tensor, second: Tensor, weight: float) -> Tensor:
-    """Barlow Twins, equations 1 and 2, with the authors' epsilon of 1e-5 in the variance."""
-    (n, d), result = first.shape, first.new_zeros(())
-
-    def column(z: Tensor, i: int) -> Tensor:
-        centred = z[:, i] - z[:, i].mean()
-        return centred / torch.sqrt(centred.square().mean() + 1e-5)
-
-    for i in range(d):
-        for j in range(d):
-            c = (column(first, i) * column(second, j)).sum() / n
-            result = result + ((1 - c) ** 2 if i == j else weight * c**2)
-    return result
-
-
-def vicreg_reference(
-    first: Tensor, second: Tensor, weights: tuple[float, float, float], epsilon: float
-) -> Tensor:
-    """VICReg, equations 1 to 6, with the halves of the authors' code."""
-    n, d = first.shape
-    invariance = sum((a - b).square().sum() for a, b in zip(first, second, strict=True)) / (n * d)
-    variance = covariance = first.new_zeros(())
-    for z in (first, second):
-        for j in range(d):
-            s = torch.sqrt(((z[:, j] - z[:, j].mean()) ** 2).sum() / (n - 1) + epsilon)
-            variance = variance + torch.clamp(1 - s, min=0) / d / 2
-        c = sum(torch.outer(row - z.mean(0), row - z.mean(0)) for row in z) / (n - 1)
-        covariance = (
-            covariance + sum(c[i, j] ** 2 for i in range(d) for j in range(d) if i != j) / d
-        )
-    return weights[0] * invariance + weights[1] * variance + weights[2] * covariance
-
-
-def clustering_reference(
-    students: Tensor, teachers: Tensor, centre: Tensor, tau_s: float, tau_t: float
-) -> Tensor:
-    """DINO, equations 1 and 3, over the pairs of different views."""
-    result, pairs = students.new_zeros(()), 0
-    for t, s in product(range(len(teachers)), range(len(students))):
-        if t == s:
-            continue
-        pairs += 1
-        for teacher, student in zip(teachers[t].detach(), students[s], strict=True):
-            p_t = torch.exp((teacher - centre.flatten()) / tau_t)
-            p_s = torch.exp(student / tau_s)
-            result = (
-                result - (p_t / p_t.sum() * torch.log(p_s / p_s.sum())).sum() / students.shape[1]
-            )
-    return result / pairs
-
-
-@pytest.mark.parametrize(("batch", "dim"), SHAPES)
-@pytest.mark.parametrize("temperature", [0.1, 0.5])
-def test_simclr_is_the_papers_and_lightlys(batch: int, dim: int, temperature: float) -> None:
-    inputs = projections(batch, dim)
-    ours = total(simclr.simclr_loss, temperature=temperature)
-    assert_same(ours, lambda first, second: nt_xent_reference(first, second, temperature), inputs)
-    assert_same(ours, NTXentLoss(temperature=temperature), inputs)
-
-
-@pytest.mark.parametrize(("batch", "dim"), SHAPES)
-def test_byol_is_the_papers(batch: int, dim: int) -> None:
-    assert_same(total(byol.byol_loss), byol_reference, projections(batch, dim, count=4))
-
-
-@pytest.mark.parametrize(("batch", "dim"), SHAPES)
-def test_barlow_twins_is_the_papers_and_lightlys(batch: int, dim: int) -> None:
-    inputs, weight = projections(batch, dim), 5.1e-3
-    ours = total(barlow_twins.barlow_twins_loss, redundancy_weight=weight)
-    assert_same(ours, lambda first, second: barlow_twins_reference(first, second, weight), inputs)
-    assert_same(ours, BarlowTwinsLoss(lambda_param=weight), inputs)
-
-
-@pytest.mark.parametrize(("batch", "dim"), SHAPES)
-def test_vicreg_is_the_papers_and_lightlys(batch: int, dim: int) -> None:
-    # Scaled so that some standard deviations lie on either side of the hinge at 1.
-    inputs = [
-        (value.detach() * torch.linspace(0.2, 1.5, dim)).requires_grad_()
-        for value in projections(batch, dim)
-    ]
-    ours = total(vicreg.vicreg_loss, settings=vicreg.Settings())
-    assert_same(
-        ours, lambda first, second: vicreg_reference(first, second, (25, 25, 1), 1e-4), inputs
-    )
-    assert_same(ours, VICRegLoss(), inputs)
-
-
-@pytest.mark.parametrize(("batch", "dim"), SHAPES)
-@pytest.mark.parametrize("temperature", [0.02, 0.07])
-def test_clustering_is_the_papers_and_lightlys(batch: int, dim: int, temperature: float) -> None:
-    # Logits as the normalised head gives them, cosines: the reference's softmax is the naive one.
-    logits = [
-        functional.normalize(value.detach(), dim=-1) for value in projections(batch, dim, count=4)
-    ]
-    students, teachers = (
-        torch.stack(logits[:2]).requires_grad_(),
-        torch.stack(logits[2:]).requires_grad_(),
-    )
-    centre = torch.linspace(-0.1, 0.1, dim).reshape(1, 1, dim)
-
-    def ours(students: Tensor, teachers: Tensor) -> Tensor:
-        loss: Loss = clustering.clustering_loss(
-            students, teachers, centre, student_temperature=0.1, teacher_temperature=temperature
-        )
-        return loss.total
-
-    def lightlys(students: Tensor, teachers: Tensor) -> Tensor:
-        loss = DINOLoss(output_dim=dim, student_temp=0.1).double()
-        loss.center.copy_(centre)
-        # DINOLoss leaves it to the caller to detach the teacher.
-        result: Tensor = loss(list(teachers.detach()), list(students), teacher_temp=temperature)
-        return result
-
-    def papers(students: Tensor, teachers: Tensor) -> Tensor:
-        return clustering_reference(students, teachers, centre.double(), 0.1, temperature)
-
-    assert_same(ours, papers, [students, teachers])
-    assert_same(ours, lightlys, [students, teachers])
-
-
-@pytest.mark.parametrize("batch", [1, 2, 17])
-def test_supervised_is_the_cross_entropy(batch: int) -> None:
-    (logits,) = projections(batch, 5, count=1)
-    tags = (torch.arange(batch * 5).reshape(batch, 5) % 3 == 0).float()
-    classes = torch.arange(batch) % 5
-
-    def binary(logits: Tensor) -> Tensor:
-        p = 1 / (1 + torch.exp(-logits))
-        return -(tags * torch.log(p) + (1 - tags) * torch.log(1 - p)).sum() / (batch * 5)
-
-    def categorical(logits: Tensor) -> Tensor:
-        chosen = [
-            torch.exp(row[index]) / torch.exp(row).sum()
-            for row, index in zip(logits, classes, strict=True)
-        ]
-        return -sum(torch.log(p) for p in chosen) / batch
-
-    assert_same(
-        lambda logits: supervised.supervised_loss(logits, tags, multi_label=True).total,
-        binary,
-        [logits],
-    )
-    assert_same(
-        lambda logits: supervised.supervised_loss(logits, classes, multi_label=False).total,
-        categorical,
-        [logits],
-    )
-
-
-# Properties, for every loss of two projections.
-
 PAIRS: dict[str, Callable[[Tensor, Tensor], Loss]] = {
     "simclr": lambda first, second: simclr.simclr_loss(first, second, temperature=0.1),
     "byol": lambda first, second: byol.byol_loss(first, second, first, second),
@@ -315,9 +91,6 @@ def test_half_precision_gives_a_float32_loss(
         assert all(value.grad is not None and value.grad.isfinite().all() for value in narrow)
 
 
-# Values known beforehand.
-
-
 def test_identical_views_have_the_known_loss() -> None:
     # 32 orthogonal directions, each seen with both signs: mean 0, covariance a multiple of the
     # identity.
@@ -352,25 +125,10 @@ def test_clustering_terms_add_up() -> None:
     assert terms["usage_entropy"] >= terms["teacher_entropy"]  # entropy is concave
 
 
-def test_extreme_logits_of_the_clustering_keep_finite_gradients() -> None:
-    students, teachers = (
-        torch.stack(projections(4, 8)).detach() * 1e4,
-        torch.stack(projections(4, 8)).detach() * 1e4,
-    )
-    students.requires_grad_()
-    loss = clustering.clustering_loss(
-        students, teachers, torch.zeros(1, 1, 8), student_temperature=0.1, teacher_temperature=0.02
-    )
-    loss.total.backward()
-    assert all(term.isfinite() for term in loss.terms.values())
-    assert students.grad is not None
-    assert students.grad.isfinite().all()
-
-
 @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
 def test_prototype_head_is_lightlys_dino_head() -> None:
     torch.manual_seed(0)
-    ours = heads.PrototypeHead(12, hidden=16, bottleneck=6, prototypes=20)
+    ours: Any = heads.PrototypeHead(12, hidden=16, bottleneck=6, prototypes=20)
     theirs = DINOProjectionHead(input_dim=12, hidden_dim=16, bottleneck_dim=6, output_dim=20)
     theirs.layers.load_state_dict(ours.layers[0].layers.state_dict())
     theirs.last_layer.weight_v.data.copy_(ours.prototypes.data)

@@ -1,6 +1,6 @@
-"""What every file in `methods/` must keep to.
+"""Rules that every file in `methods/` must keep.
 
-Methods are found by listing: a new file is tested without an edit.
+Methods are found by listing the folder, so that a new file is tested without an edit here.
 """
 
 import ast
@@ -8,7 +8,6 @@ import io
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -40,15 +39,6 @@ STEPS, BATCH, OUTPUTS, WIDTH = 8, 6, 4, 12
 each = pytest.mark.parametrize("module", MODULES.values(), ids=NAMES)
 each_trained = pytest.mark.parametrize("module", [MODULES[name] for name in TRAINED], ids=TRAINED)
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """On tensors this small, threads only wait for each other, for seconds where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Encoder(nn.Module):
@@ -261,7 +251,10 @@ def test_a_resumed_run_is_bit_identical(module: ModuleType) -> None:
 def test_a_step_that_is_thrown_away_leaves_no_trace_but_batch_statistics(
     module: ModuleType,
 ) -> None:
-    """The loop may skip a step whose loss is not finite: forward alone changes nothing but BatchNorm's statistics."""
+    """The loop may skip a step whose loss is not finite, after the forward pass.
+
+    The forward pass alone must change nothing but the statistics of BatchNorm.
+    """
     built = build(module)
     before = {name: value.clone() for name, value in built.state_dict().items()}
     built(batch_at(module, 0), 0)
@@ -308,14 +301,13 @@ def test_slow_copy_follows_without_a_gradient(name: str) -> None:
     assert len(buffers) == 6
     assert all(torch.equal(value, source) for value, source in buffers)
     assert all(value.data_ptr() != source.data_ptr() for value, source in buffers)
-    assert next(
-        value for value in network.buffers()
-    ).any()  # running means that were never updated would agree too
+    # Running means that were never updated would agree too.
+    assert next(value for value in network.buffers()).any()
 
 
 def test_slow_copy_takes_over_buffers_that_its_own_pass_does_not_update() -> None:
-    source = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2))
-    teacher = heads.SlowCopy(source)
+    source: Any = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2))
+    teacher: Any = heads.SlowCopy(source)
     source(torch.randn(8, 3) + 5)
     teacher.follow(source, momentum=1.0)
     assert torch.equal(teacher.networks[0][0].running_mean, source[0].running_mean)
@@ -345,7 +337,7 @@ def test_schedules_are_functions_of_the_step() -> None:
 
 def test_clustering_freezes_prototypes_and_moves_the_centre() -> None:
     module = MODULES["clustering"]
-    built = build(module, freeze_fraction=0.25)  # two of eight steps
+    built: Any = build(module, freeze_fraction=0.25)  # two of eight steps
     for step in range(4):
         built.zero_grad()
         built(batch_at(module, step), step).total.backward()
@@ -362,11 +354,12 @@ def test_clustering_freezes_prototypes_and_moves_the_centre() -> None:
 
 def test_clustering_offers_deezers_head() -> None:
     module = MODULES["clustering"]
-    built = build(module, normalise=False)
+    built: Any = build(module, normalise=False)
     kinds = [type(part).__name__ for part in built.head.modules()]
     assert kinds.count("BatchNorm1d") == kinds.count("ReLU") == 3
     assert build(module, normalise=False)(batch_at(module, 4), 4).total.isfinite()
-    assert "BatchNorm1d" not in [type(part).__name__ for part in build(module).head.modules()]
+    usual: Any = build(module)
+    assert "BatchNorm1d" not in [type(part).__name__ for part in usual.head.modules()]
 
 
 # Untrained methods and mistakes in use.
@@ -406,16 +399,19 @@ def test_settings_are_frozen_documented_and_refuse_what_they_do_not_know(
     assert module.Settings(**settings.model_dump()) == settings
 
 
+def beyond(field: pydantic.fields.FieldInfo, kind: type, bound: str, step: int) -> list[Any]:
+    """Values just outside the bounds of a kind that a field has."""
+    return [getattr(mark, bound) + step for mark in field.metadata if isinstance(mark, kind)]
+
+
 @each
 def test_settings_are_bounded(module: ModuleType) -> None:
     for name, field in module.Settings.model_fields.items():
         if field.annotation not in (int, float):
             continue
-        outside = [mark.ge - 1 for mark in field.metadata if isinstance(mark, Ge)]
-        outside += [mark.gt for mark in field.metadata if isinstance(mark, Gt)]
+        outside = beyond(field, Ge, "ge", -1) + beyond(field, Gt, "gt", 0)
         assert outside, f"{name} has no lower bound"
-        outside += [mark.le + 1 for mark in field.metadata if isinstance(mark, Le)]
-        outside += [mark.lt for mark in field.metadata if isinstance(mark, Lt)]
+        outside += beyond(field, Le, "le", 1) + beyond(field, Lt, "lt", 0)
         for value in [*outside, -1, "many", float("nan"), float("inf")]:
             with pytest.raises(pydantic.ValidationError, match=name):
                 module.Settings(**{name: value})
@@ -513,7 +509,8 @@ def share(tracks):
         built = module.Method(torch.nn.Linear(6, 5), 5, module.Settings(**settings), task)
         built(method.Batch(views=tuple(views[:, tracks])), 0).total.backward()
         built.after_step(0)
-        gradients = {key: value.grad for key, value in built.named_parameters() if value.grad is not None}
+        parameters = dict(built.named_parameters())
+        gradients = {key: value.grad for key, value in parameters.items() if value.grad is not None}
         if torch.distributed.is_initialized():
             for value in gradients.values():  # what distributed data parallel does
                 torch.distributed.all_reduce(value)
@@ -526,11 +523,12 @@ PROCESS = """
 import os, sys
 rank, folder = int(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(1)
-torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+meeting = f"file://{folder}/meeting"
+torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
 torch.save(share(slice(5 * rank, 5 * rank + 5)), f"{folder}/{rank}.pt")
 torch.distributed.barrier()  # who leaves first would close connections under the other
 torch.distributed.destroy_process_group()
-os._exit(0)  # gloo's threads are not joined: where one still runs, a plain exit is an abort now and then
+os._exit(0)  # gloo does not join its threads: if one still runs, a plain exit may end in an abort
 """
 
 

@@ -1,4 +1,4 @@
-"""Encoders of others: a small HuBERT written by transformers, read by the adapter, equal to transformers' own."""
+"""External encoders: a HuBERT that transformers wrote gives the same embeddings here."""
 
 import json
 import os
@@ -17,14 +17,20 @@ from safetensors.torch import load_file, save_file
 from bench import pretrained
 from bench.core import external, registry
 from bench.core.errors import InputError
+from bench.core.store import Store
 from bench.weights import export
 from tests.conftest import tone, write_csv
 
 transformers = pytest.importorskip("transformers")
 SMALL = {
-    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "conv_dim": [8] * 7,
-    "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2,
-}  # fmt: skip
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": [8] * 7,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
 MERT = {
     "sample_rate": 24_000,
     "feature_extractor_cqt": False,
@@ -35,7 +41,10 @@ MERT = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files in the form of m-a-p/MERT-v1-95M: HuBERT's, a few options more, a name that transformers does not know."""
+    """Files like those of m-a-p/MERT-v1-95M.
+
+    They are HuBERT's, with a few more options, and a name that transformers does not know.
+    """
     folder = tmp_path_factory.mktemp("mert")
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -230,7 +239,7 @@ def test_without_transformers_one_line_says_what_to_install(monkeypatch):
 @pytest.fixture
 def tracks(tmp_path: Path) -> Path:
     """18 tracks of 1 s at 24 kHz in two classes."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for number in range(18):
         name = f"{number:02}.wav"
         soundfile.write(
@@ -272,7 +281,7 @@ def test_a_run_export_and_embedding_with_it(main, folder, tracks, tmp_path):
     )
     assert status == 0, err
     assert result.cell in out  # the same cell: what counts is what lies in the folder
-    store = export.Store(tmp_path / ".bench")
+    store = Store(tmp_path / ".bench")
     export.export(result, store, place, tmp_path / "out", False)
     shutil.rmtree(copy)
     config = json.loads((tmp_path / "out/config.json").read_text())
