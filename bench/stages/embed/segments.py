@@ -106,7 +106,11 @@ def embed(
         progress(part[-1][0] + 1, len(rows))
     encoder.train(training)
     assert segments is not None
-    counts = np.bincount([place for place, _ in pieces], minlength=len(rows))
-    starts = np.concatenate([[0], counts.cumsum()])
-    means = np.add.reduceat(segments, starts[:-1], axis=0, dtype=np.float64) / counts[:, None]
-    return Embeddings(segments, starts, means.astype(np.float32))
+    return _averaged(segments, np.bincount([place for place, _ in pieces], minlength=len(rows)))
+
+
+def _averaged(segments: NDArray[np.float32], counts: NDArray[np.int64]) -> Embeddings:
+    """Averages the segments of each track; counts (tracks,) are the numbers of them."""
+    first = np.concatenate([[0], counts.cumsum()])
+    means = np.add.reduceat(segments, first[:-1], axis=0, dtype=np.float64) / counts[:, None]
+    return Embeddings(segments, first, means.astype(np.float32))

@@ -87,23 +87,19 @@ def train(
         seed: of the run.
         folder: holds the checkpoint `state.pt`, which process 0 reads and writes.
         report: shows progress.
-        validate: scores the method on the valid split, higher is better; the weights of the best
-            step are kept.
+        validate: scores the method on the valid split; the weights of the highest score are kept.
         processes: the processes that train together.
 
     Raises:
         DivergedError: the loss is not finite.
         Stopped: a process was told to stop; a checkpoint of this very step is written.
     """
-    device = inspected.device
     if processes.size > 1:
-        synchronise(method, device)
+        synchronise(method, inspected.device)
     pending = _Pending(every=max(1, spec.steps // _CURVE_POINTS))
     loop = _Loop(method, _optimiser(method, spec), History(), pending, {})
-    start = _load(folder / "state.pt", loop, device, processes)
-    dtype = autocast_dtype(spec.precision, device)
-    times = spec.diagnose_times
-    looks = {round(spec.steps * (look + 1) / times) for look in range(times)}
+    start = _load(folder / "state.pt", loop, inspected.device, processes)
+    dtype, looks = autocast_dtype(spec.precision, inspected.device), _look_steps(spec)
     began = saved = time.monotonic()
     before = loop.history.seconds
     for step in range(start, spec.steps):
@@ -124,12 +120,18 @@ def train(
             saved = time.monotonic()
         if reason:
             raise Stopped(reason)
-        views = len(batch.views) * len(batch.views[0]) * processes.size
-        rate = (step + 1 - start) * views / max(now - began, 1e-9)
-        report(step + 1, spec.steps, f"{pending.words()}  {rate:.0f} views/s")
+        views = (step + 1 - start) * len(batch.views) * len(batch.views[0]) * processes.size
+        speed = f"{views / max(now - began, 1e-9):.0f} views/s"
+        report(step + 1, spec.steps, f"{pending.words()}  {speed}")
     if loop.best_state:
         method.load_state_dict(loop.best_state)
     return loop.history
+
+
+def _look_steps(spec: TrainSpec) -> set[int]:
+    """Steps after which collapse is measured and the valid split is scored, evenly spread."""
+    times = spec.diagnose_times
+    return {round(spec.steps * (look + 1) / times) for look in range(times)}
 
 
 @dataclass

@@ -204,16 +204,8 @@ def score(
             for name in values.series
         },
         per_tag={name: _of_all_tags(values, valid) for name, values in per_tag.items()},
-        influence={
-            name: _of_all_tracks(part, rows, tracks)
-            for values in kinds
-            for name, part in values.influence.items()
-        },
-        jackknife={
-            name: _of_all_tracks(part, rows, tracks)
-            for values in kinds
-            for name, part in values.jackknife.items()
-        },
+        influence=_of_all_tracks([values.influence for values in kinds], rows, tracks),
+        jackknife=_of_all_tracks([values.jackknife for values in kinds], rows, tracks),
         valid=valid,
         tracks=len(labels),
     )
@@ -297,14 +289,16 @@ def _of_all_tags(values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArr
 
 
 def _of_all_tracks(
-    values: NDArray[np.float64], rows: NDArray[np.int64], tracks: int
-) -> NDArray[np.float64]:
-    """(tracks,) with the values of the scored tracks in their places.
+    parts: list[dict[str, NDArray[np.float64]]], rows: NDArray[np.int64], tracks: int
+) -> dict[str, NDArray[np.float64]]:
+    """By metric (tracks,), with the values of the scored tracks in their places.
 
     It is 0 in the others, which add nothing to a metric.
     """
-    spread = np.zeros(tracks)
-    spread[rows] = values
+    spread = {name: np.zeros(tracks) for part in parts for name in part}
+    for part in parts:
+        for name, values in part.items():
+            spread[name][rows] = values
     return spread
 
 
