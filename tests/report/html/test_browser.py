@@ -1,4 +1,7 @@
-"""The report in a real browser: sorting, filters, links, themes, keyboard, screen readers, and no request elsewhere."""
+"""The report in a real browser: sorting, filters, links, themes, keyboard, screen readers.
+
+Every test also checks that no page makes a request elsewhere, or writes a message to the console.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +20,10 @@ pytestmark = pytest.mark.skipif(
 METHODS = ("simclr", "vicreg", "random_init", "mfcc", "<script>alert(1)<b>&amp;")
 LIMIT = 20
 
-VISIBLE = "[...document.querySelectorAll('#{} tbody tr:not(.group)')].filter(row => row.offsetParent !== null)"
+VISIBLE = (
+    "[...document.querySelectorAll('#{} tbody tr:not(.group)')]"
+    ".filter(row => row.offsetParent !== null)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +95,8 @@ const [id, column] = arguments, table = document.getElementById(id), row = table
 const keys = [...table.tBodies].filter(body => !body.hidden).map(body => [...body.rows]
   .filter(row => !row.classList.contains('group') && !row.hidden)
   .map(row => row.cells[column].dataset.v ?? row.cells[column].innerText));
-return [row.cells[column].getAttribute('aria-sort'), row.querySelectorAll('[aria-sort]').length, keys];
+const marked = row.querySelectorAll('[aria-sort]').length;
+return [row.cells[column].getAttribute('aria-sort'), marked, keys];
 """
 
 
@@ -211,7 +218,10 @@ def test_links_lead_from_page_to_page(go):
     assert driver.find_element(By.TAG_NAME, "h1").text.startswith("Comparisons on gtzan")
     driver.find_element(By.CSS_SELECTOR, ".crumbs a:last-child").click()
     assert {row[0] for row in rows(driver)} == set(METHODS)
-    bodies = "return [...document.querySelectorAll('#board tbody')].filter(b => !b.hidden).map(b => b.dataset.dataset)"
+    bodies = (
+        "return [...document.querySelectorAll('#board tbody')].filter(b => !b.hidden)"
+        ".map(b => b.dataset.dataset)"
+    )
     assert driver.execute_script(bodies) == ["gtzan"]
 
 
@@ -245,14 +255,17 @@ def test_the_chosen_theme_stays(go, folder):
 
 NAMELESS = """
 const name = element => (element.getAttribute('aria-label') || element.innerText || '').trim();
-const bad = [...document.querySelectorAll('a, button, summary')].filter(e => e.checkVisibility() && !name(e));
+const bad = [...document.querySelectorAll('a, button, summary')]
+  .filter(e => e.checkVisibility() && !name(e));
 bad.push(...[...document.querySelectorAll('input, select')].filter(e => !e.labels.length));
-bad.push(...[...document.querySelectorAll('svg')].filter(e => e.getAttribute('aria-hidden') !== 'true'));
+bad.push(...[...document.querySelectorAll('svg')]
+  .filter(e => e.getAttribute('aria-hidden') !== 'true'));
 bad.push(...[...document.querySelectorAll('[tabindex="0"]')].filter(e => !name(e)));
 bad.push(...[...document.querySelectorAll('[aria-labelledby]')]
   .filter(e => !document.getElementById(e.getAttribute('aria-labelledby'))));
 bad.push(...[...document.querySelectorAll('th')].filter(e => !e.scope));
-if (document.querySelectorAll('main').length !== 1 || !document.documentElement.lang) bad.push(document.body);
+if (document.querySelectorAll('main').length !== 1 || !document.documentElement.lang)
+  bad.push(document.body);
 return bad.map(e => e.outerHTML.slice(0, 200));
 """
 
@@ -269,7 +282,8 @@ const ground = element => {
 const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 const bad = new Map();
 for (const element of document.querySelectorAll('body *')) {
-  if (![...element.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || !element.checkVisibility()) continue;
+  const written = [...element.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+  if (!written || !element.checkVisibility()) continue;
   const style = getComputedStyle(element);
   const colour = element.namespaceURI.includes('svg') ? style.fill : style.color;
   const found = ratio(light(parse(colour)), light(ground(element)));
@@ -300,7 +314,8 @@ def test_the_keyboard_reaches_everything_and_is_seen(go):
 
     driver = go()
     body, seen = driver.find_element(By.TAG_NAME, "body"), []
-    focus = """const e = document.activeElement, s = getComputedStyle(e), b = e.getBoundingClientRect();
+    focus = """const e = document.activeElement, s = getComputedStyle(e);
+    const b = e.getBoundingClientRect();
     const outlined = s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2;
     return [e.tagName, e.id || e.innerText, outlined, b.left >= 0];"""
     for number in range(40):
@@ -329,7 +344,10 @@ def test_a_narrow_screen_scrolls_tables_and_nothing_else(go, folder):
 
 def test_paper_and_pages_without_scripts_show_the_numbers(go):
     driver = go()
-    shown = "return ['.filters', '#board', 'header'].map(one => document.querySelector(one).checkVisibility())"
+    shown = (
+        "return ['.filters', '#board', 'header']"
+        ".map(name => document.querySelector(name).checkVisibility())"
+    )
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert driver.execute_script(shown) == [False, True, False]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
