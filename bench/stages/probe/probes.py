@@ -44,8 +44,9 @@ Point = tuple[float, float]
 Progress = Callable[[int, int], None]
 
 _ELEMENTS = 2**18
-"""Weights of the first layer of a piece of a grid, about: products run at full speed, and 1 MiB
-fits a core's cache.
+"""Weights of the first layer of a piece of a grid, about.
+
+Products of this size run at full speed, and 1 MiB fits a core's cache.
 """
 
 _PIECES = 8
