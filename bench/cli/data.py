@@ -203,9 +203,15 @@ def verify(
     from bench.stages.data_tools import verify as check
 
     begin(plugins)
-    dataset = named_dataset(name)
-    product = prepared_dataset(dataset, Store(home), sample_rate, recipe)
-    rows = check(dataset, product)
+    dataset, store = named_dataset(name), Store(home, as_it_is=True)
+    try:
+        product = prepared_dataset(dataset, store, sample_rate, recipe)
+    except (OSError, ValueError, KeyError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"what is prepared of {name} is damaged ({reason}): `bench data prepare` makes it again"
+        ) from error
+    rows = check(dataset, product, store)
     source = "" if is_csv(name) else registry.describe("datasets", name).get("PUBLISHED_IN", "")
     notes = [f"split {product.facts['split_name']}, data {product.facts['data_hash']}"]
     notes += [f"expected: {source}"] if source else []

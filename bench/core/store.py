@@ -255,17 +255,20 @@ class Store:
     Attributes:
         home: the folder.
         fresh: whether products that were made under other versions of the libraries are made again.
+        as_it_is: whether damaged products are left and opened, to see what is wrong.
     """
 
-    def __init__(self, home: Path, *, fresh: bool = False) -> None:
+    def __init__(self, home: Path, *, fresh: bool = False, as_it_is: bool = False) -> None:
         """Opens a home; nothing is created on disk before something is produced.
 
         Args:
             home: the folder.
             fresh: whether products made under other versions of the libraries are made again.
+            as_it_is: whether damaged products are left and opened, to see what is wrong.
         """
         self.home = home
         self.fresh = fresh
+        self.as_it_is = as_it_is
 
     def folder(self, stage: str, key: str) -> Path:
         """The folder in which the finished product lies, or will lie."""
@@ -278,7 +281,9 @@ class Store:
     def ready(self, stage: str, key: str) -> bool:
         """Whether the product is finished and whole, so that `produce` would not make it again."""
         folder = self.folder(stage, key)
-        return folder.is_dir() and not self._outdated(folder) and not damage_of(folder)
+        if not folder.is_dir() or self._outdated(folder):
+            return False
+        return self.as_it_is or not damage_of(folder)
 
     def partial(self, stage: str, key: str) -> bool:
         """Whether an attempt at the product was begun and has not finished."""

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from bench.core import registry
 from bench.core.errors import InputError
 from bench.core.progress import progress
-from bench.core.store import Store, read_json, require_writable
+from bench.core.store import Store, damage_of, read_json, require_writable
 from bench.data.decoders import hash_of
 from bench.data.fetch import fetch as downloads
 from bench.data.leaks import Leaks, find_leaks
 from bench.data.manifest import SPLITS, File
 from bench.data.prepared import Prepared
 from bench.settings.specs import LabelsSpec, PlugIn, is_csv
+from bench.stages.keys import prepare_key
 from bench.stages.prepare.stage import dataset_settings
 from bench.stages.probe.subsets import labelled_order
 
@@ -82,8 +83,13 @@ def fetch(dataset: PlugIn, root: Path, workers: int, keep_archives: bool) -> lis
         )
 
 
-def verify(dataset: PlugIn, data: Prepared) -> list[tuple[str, str, str, bool]]:
-    """Compares a prepared data set with what is published of it.
+def verify(dataset: PlugIn, data: Prepared, store: Store) -> list[tuple[str, str, str, bool]]:
+    """Compares a prepared data set with what is published of it, and its files with their digests.
+
+    Args:
+        dataset: name and settings.
+        data: the data set as it lies in home, damaged or not.
+        store: home.
 
     Returns:
         (what, found, expected, whether that is right) a row.
@@ -106,6 +112,9 @@ def verify(dataset: PlugIn, data: Prepared) -> list[tuple[str, str, str, bool]]:
     rows.append(("tag-track pairs", str(int(data.labels.sum())), "-", True))
     rows.append(("files that cannot be used", str(len(left_out)), "0", not left_out))
     rows.append(("samples on the disk", *_whole(data)))
+    key = prepare_key(dataset, data.audio.sample_rate, store)
+    wrong = damage_of(store.folder("prepared", key), in_full=True)
+    rows.append(("files", wrong or "as they were made", "as they were made", not wrong))
     return rows
 
 

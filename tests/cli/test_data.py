@@ -210,3 +210,13 @@ def test_verify_sees_a_store_that_was_damaged(main: Main, tones: Path) -> None:
     status, out, _ = main("data", "verify", tones)
     assert status == 1
     assert "35 tracks" in out
+    assert "audio-00000.i16 is not as it was made" in " ".join(out.split())
+    # What cannot even be opened is one line; preparing sets it aside and makes it again.
+    (manifest,) = Path(".bench/prepared").glob("*/manifest.parquet")
+    manifest.write_bytes(manifest.read_bytes()[:100])
+    status, _, err = main("data", "verify", tones)
+    assert status == 2
+    assert "is damaged" in err
+    assert "Traceback" not in err
+    assert "set aside" in main("data", "prepare", tones)[2]
+    assert main("data", "verify", tones)[0] == 0
