@@ -3,8 +3,8 @@
 In a checkout the plug-in folders `methods/` and `datasets/` lie beside this package; they are
 reached as `bench.methods` and `bench.datasets` by appending the repository root to `__path__`. A
 wheel holds them inside. Folders of third parties (`--plugins DIR`, or BENCH_PLUGINS, which worker
-processes inherit) are appended alike, and `compat/`, which holds the names by which plug-ins written
-for version 0.1 import what has moved since.
+processes inherit) are appended alike, and `compat/`, which holds the names by which plug-ins
+written for version 0.1 import what has moved since.
 """
 
 import os

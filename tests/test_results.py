@@ -1,4 +1,4 @@
-"""Reading many result files: the same numbers as Python's and numpy's own readers, and each damaged file named."""
+"""Reading many results: the numbers of Python's and numpy's own readers; damaged files named."""
 
 import json
 import random

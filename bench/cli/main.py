@@ -40,8 +40,9 @@ app = App(
     suppress_keyboard_interrupt=False,
     help="""Compare self-supervised pretext tasks for music tagging under one protocol.
 
-    First score, from nothing, on music that the project makes itself: `bench run --method vicreg --fraction 0.1`.
-    What there is to compare: `bench list methods`. When something does not work: `bench doctor`.""",
+    First score, from nothing, on music that the project makes itself: `bench run --method vicreg
+    --fraction 0.1`. What there is to compare: `bench list methods`. When something does not work:
+    `bench doctor`.""",
 )
 app.command(run.run)
 app.command(scores.compare)

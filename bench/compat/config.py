@@ -1,3 +1,3 @@
-"""`bench.config.Spec` is `bench.settings.base.Spec`: plug-ins written for version 0.1 import this."""
+"""`bench.config.Spec` is `bench.settings.base.Spec`: plug-ins for version 0.1 import this."""
 
 from bench.settings.base import Spec as Spec

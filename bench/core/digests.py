@@ -18,7 +18,7 @@ _READ_IN_FULL = 4 * 2**30
 _SAMPLES = 256
 
 Digests = dict[str, dict[str, Any]]
-"""Path in a product -> "bytes", "sha256", and for large files "sample", a SHA-256 of some blocks."""
+"""Path in a product -> "bytes", "sha256" and, for large files, "sample": SHA-256 of some blocks."""
 
 
 def digests(folder: Path, without: Collection[str] = ()) -> Digests:

@@ -1,4 +1,7 @@
-"""Results: what is stored of every computed cell. Tables, figures and tests read these and nothing else."""
+"""Results: what is stored of every computed cell.
+
+Tables, figures and paired tests are computed from these files and nothing else.
+"""
 
 from bench.results.choose import preferred as preferred
 from bench.results.choose import product_folders as product_folders

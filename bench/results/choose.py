@@ -1,4 +1,4 @@
-"""Which stored result stands for a cell that was scored several times, and what it was made from."""
+"""Which stored result stands for a cell that was scored several times, and its products."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +10,9 @@ from bench.settings.specs import ScoreSpec, digest
 
 
 def preferred(found: Sequence[Result]) -> list[Result]:
-    """One result a cell where a cell was scored several times: that with the usual settings, then most resamples.
+    """One result for each cell, where some were scored several times.
+
+    It is the one that was scored with the usual settings or, of several, with most resamples.
 
     Settings count before resamples, so that what is compared does not change when a cell is scored
     by group as well.

@@ -77,7 +77,7 @@ def read(path: Path) -> Result:
 
 
 def _parsed(text: bytes) -> Any:
-    """JSON as Python's own reader understands it, which takes more than twice the time and more memory."""
+    """JSON as Python's own reader understands it; that one takes more than twice the time."""
     try:
         return from_json(text)
     except ValueError:
@@ -89,7 +89,7 @@ def _parsed(text: bytes) -> Any:
 def read_all(
     folder: Path, part: Part = "runs", but: Set[str] = frozenset()
 ) -> tuple[list[Result], list[str]]:
-    """All results of a part of a results folder, in the order of their names, and a line for each file left out.
+    """All results of a part of a results folder by name, and a line for each file left out.
 
     Args:
         folder: results folder.
@@ -108,7 +108,8 @@ def read_all(
                 continue
             if not is_zipfile(path.with_suffix(".npz")):
                 left_out.append(
-                    f"{path} has lost its resampled values ({path.with_suffix('.npz').name} is gone or damaged)"
+                    f"{path} has lost its resampled values "
+                    f"({path.with_suffix('.npz').name} is gone or damaged)"
                 )
             elif path != path_of(folder, result) and path.stem == file_stem(
                 result.spec, result.cell
@@ -116,7 +117,8 @@ def read_all(
                 left_out.append(f"{path} belongs into {path_of(folder, result).parent}")
             elif path.stem != file_stem(result.spec, result.cell):
                 left_out.append(
-                    f"{path} is a copy: its cell's file is {file_stem(result.spec, result.cell)}.json"
+                    f"{path} is a copy: its cell's file is "
+                    f"{file_stem(result.spec, result.cell)}.json"
                 )
             else:
                 found.append(result)
@@ -129,7 +131,7 @@ def read_all(
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """Keeps Python from looking for garbage among what is being read: of 10 000 results half the time went there."""
+    """Keeps Python from looking for garbage: with 10 000 results half the time went there."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -184,7 +186,7 @@ def _array(stored: bytes) -> NDArray[Any]:
 
 @cache
 def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns lie together, and type, from the beginning of a .npy file (NEP 1, version 1.0)."""
+    """Shape, whether columns lie together, and type, from a .npy file's header (NEP 1, 1.0)."""
     text = BytesIO(start)
     version = np.lib.format.read_magic(text)
     if version != (1, 0):

@@ -105,7 +105,7 @@ class Result(Spec):
         return dataset_name(self.spec.dataset.name)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a metric under the convention that was asked for, in the form that `--json` prints."""
+        """One row a metric under the convention that was asked for, as `--json` prints it."""
         return self._rows(self.convention, self.metrics)
 
     def other_rows(self) -> list[dict[str, Any]]:

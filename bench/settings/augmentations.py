@@ -1,4 +1,4 @@
-"""Specs of augmentation chains: each transform with its probability and ranges, and the published chains by name.
+"""Specs of augmentation chains: each transform with its ranges, and the published chains by name.
 
 A chain is applied in the order of `AugmentSpec`'s fields, which is CLMR's; a probability of 0
 leaves a transform out. What is computed lies in `bench.data.augment`.
@@ -139,7 +139,7 @@ class ReverbSpec(Transform):
 
 
 class LogMelChangeSpec(Transform):
-    """Level, equaliser, noise, noise floor, one band mask and one frame mask of a log-mel spectrogram.
+    """Level, equaliser, noise, noise floor, a band mask and a frame mask of a log-mel spectrogram.
 
     Attributes:
         gain_db: largest change of level, up or down.
@@ -161,7 +161,9 @@ class LogMelChangeSpec(Transform):
 
 
 class ResizeCropSpec(Transform):
-    """A random part of a log-mel spectrogram, resized to the whole (Niizumi et al., BYOL-A, IJCNN 2021, section III.B).
+    """A random part of a log-mel spectrogram, resized to the whole.
+
+    Source: Niizumi et al., BYOL-A, IJCNN 2021, section III.B.
 
     Attributes:
         low_bands: least share of the bands.

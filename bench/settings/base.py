@@ -4,6 +4,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Spec(BaseModel):
-    """Base of all specs and of every plug-in's `Settings`: frozen, and an unknown key is an error."""
+    """Base of all specs and of every plug-in's `Settings`: frozen; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""The command that makes a stored cell again: flags where there are some, dotted settings for all else."""
+"""The command that makes a stored cell again: flags, and dotted settings for what has none."""
 
 import json
 import shlex
@@ -76,7 +76,10 @@ def _plugin(spec: RunSpec, name: str) -> str:
 
 
 def _choices(spec: RunSpec, names: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Ways to name the plug-ins, the shortest first: without the encoder, and with the pretraining data set named."""
+    """Ways to name the plug-ins, the shortest first.
+
+    The encoder is left out at first, and the pretraining data set named at last.
+    """
     without = {name: value for name, value in names.items() if name != "encoder"}
     for choice in (without, names):
         yield choice
@@ -120,7 +123,7 @@ def _resolved(spec: RunSpec, given: dict[str, str], settings: Settings) -> RunSp
 
 
 def _others(spec: RunSpec) -> dict[str, Any]:
-    """What a spec says beside its sections, the recipe, and the cell's place among its draws and seeds."""
+    """What a spec says beside its sections, the recipe, and the cell's draw and seeds."""
     values = spec.model_dump(mode="json", exclude={"recipe", *_ANY_PLACE})
     return {name: value for name, value in values.items() if not isinstance(value, dict)}
 
@@ -169,7 +172,7 @@ def _words(spec: RunSpec, given: dict[str, str], settings: Settings) -> tuple[st
 
 
 def _as_text(value: Any) -> str:
-    """A value as the command line reads it back: JSON, and text where that is no JSON (see `split_overrides`)."""
+    """A value as the command line reads it back: JSON, or text where that is no JSON."""
     if isinstance(value, str) and value and not value.startswith("--"):
         try:
             json.loads(value)
@@ -180,13 +183,17 @@ def _as_text(value: Any) -> str:
 
 def _notes(spec: RunSpec) -> Iterator[str]:
     if spec.labels.subset:
-        yield f"first take the labelled tracks up: bench subsets import FILE (hash {spec.labels.subset})"
+        subset = spec.labels.subset
+        yield f"first take the labelled tracks up: bench subsets import FILE (hash {subset})"
     earlier = [
         f"{words}s 0 to {number - 1}" if number > 1 else f"{words} 0"
         for words, number in (("draw", spec.draw), ("probe seed", spec.probe_seed))
         if number
     ]
     if spec.weights:
-        yield "the weights are those that `bench import` made, by their hash; any copy of that file will do"
+        yield (
+            "the weights are those that `bench import` made, by their hash; "
+            "any copy of that file will do"
+        )
     if earlier and not spec.labels.subset:
         yield f"computes {' and '.join(earlier)} on the way; this run is the last"

@@ -1,4 +1,4 @@
-"""Specs of front ends, in a file of their own: every product made from audio depends on their defaults."""
+"""Specs of front ends, apart from the others: all products of audio depend on their defaults."""
 
 from bench.settings.base import Spec
 

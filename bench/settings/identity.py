@@ -7,7 +7,7 @@ from bench.settings.specs import RunSpec, digest
 _TRAINED = ("views", "augment", "train", "pretrain_dataset")
 """Sections of a spec that the pretraining of a method that trains depends on."""
 _LABELLED = ("dataset", "labels", "fraction", "draw", "embed")
-"""What it depends on besides, where the method learns from labels (and stops by the valid split)."""
+"""What it depends on besides, where the method learns from labels and stops by the valid split."""
 _CHANGES_NOTHING = {"train": {"checkpoint_seconds"}}
 
 

@@ -1,4 +1,4 @@
-"""Recipes: the settings of a published protocol, and which of them hold for a method, an encoder or a data set.
+"""Recipes: the settings of a published protocol, and those for one method, encoder or data set.
 
 A recipe is a TOML with one table a section of `bench.settings.specs.RunSpec`, and:
     [about]: summary, paper, cost, for `bench list recipes`.
@@ -167,7 +167,7 @@ def merged(tree: Tree, over: Tree) -> Tree:
 
 
 def check_names(tree: Tree, where: object) -> None:
-    """Refuses names of plug-ins where only their settings belong: a name has a flag of its own, which is checked."""
+    """Refuses names of plug-ins among their settings: names have flags, which are checked."""
     for section in PLUGINS:
         if "name" in tree.get(section, {}):
             raise InputError(

@@ -1,4 +1,4 @@
-"""From flags to specs: defaults, the recipe, its tables for what a cell is made of, and the flags."""
+"""From flags to specs: defaults, then the recipe, then its tables for a method, then the flags."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -38,7 +38,10 @@ class Request:
 
 
 def resolve(request: Request) -> RunSpec:
-    """The full spec of one cell: defaults, the recipe, its tables for what the cell is made of, and the flags.
+    """The full spec of one cell.
+
+    What comes later wins: defaults, the recipe, the recipe's tables for what the cell is made of
+    (encoder, data set, method), the flags.
 
     Raises:
         InputError: an unknown name, setting or value; with the nearest known one.
@@ -47,7 +50,8 @@ def resolve(request: Request) -> RunSpec:
     recipes.check_names(request.overrides, "dotted settings")
     if request.weights and not about.trains and not about.restores:
         raise InputError(
-            f"method '{request.method}' learns nothing and takes no --weights: leave one out, or give --method imported"
+            f"method '{request.method}' learns nothing and takes no --weights: "
+            "leave one out, or give --method imported"
         )
     if about.encoder and request.encoder not in (None, about.encoder):
         raise InputError(
@@ -55,7 +59,8 @@ def resolve(request: Request) -> RunSpec:
         )
     if about.uses_labels and request.pretrain_dataset not in (None, request.dataset):
         raise InputError(
-            f"method '{request.method}' learns from the labels of --dataset: leave --pretrain-dataset out"
+            f"method '{request.method}' learns from the labels of --dataset: "
+            "leave --pretrain-dataset out"
         )
     recipe = recipes.read_recipe(request.recipe)
     encoder = (
@@ -94,14 +99,15 @@ def resolve(request: Request) -> RunSpec:
         raise setting_error(error) from error
     if about.trains and takes != "log_mel" and spec.augment.on_spectrogram:
         raise InputError(
-            f"--augment {spec.augment.name} changes log-mel spectrograms, and encoder '{encoder}' takes a {takes}: "
+            f"--augment {spec.augment.name} changes log-mel spectrograms, and encoder '{encoder}' "
+            f"takes a {takes}: "
             "give --augment clmr or none"
         )
     return spec
 
 
 def _augment(recipe: Tree, given: Tree) -> Tree:
-    """The named chain's settings, then the recipe's if it names the same, then those given by dotted name."""
+    """The named chain's settings, then the recipe's if it names the same, then the dotted ones."""
     name = str(given.get("name", recipe.get("name", "none")))
     own = recipe if name == recipe.get("name", "none") else {}
     return recipes.merged(recipes.merged(preset(name), own), given)

@@ -233,7 +233,7 @@ class ScoreSpec(Spec):
 
 
 class ExperimentSpec(Spec):
-    """What a recipe computes where the command line does not say: the axes of the published experiment.
+    """The axes of a published experiment: what a recipe computes where the command line is silent.
 
     Attributes:
         methods: names of methods.
@@ -249,7 +249,7 @@ class ExperimentSpec(Spec):
 
 
 class RunSpec(Spec):
-    """One cell: a method on an encoder, pretrained on one data set, probed on another at one fraction and draw.
+    """One cell: a method on an encoder, pretrained on one data set and probed on another.
 
     Attributes:
         augment: what is done to the views.
@@ -311,7 +311,7 @@ def digest(value: Any, length: int = 16) -> str:
 
 
 def dataset_name(name: str) -> str:
-    """A short name of a data set: a CSV's file name without its ending, cut where it is very long."""
+    """A short name of a data set: a CSV's file name without its ending, cut where it is long."""
     if not is_csv(name):
         return name
     return Path(name).stem.encode()[:_LONGEST_NAME].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""What `bench data` does with data sets as a whole: list, fetch, verify, look for leaks, take a sample."""
+"""What `bench data` does with whole data sets: list, fetch, verify, find leaks, take a sample."""
 
 import csv
 from dataclasses import dataclass, replace
@@ -123,7 +123,7 @@ def _expected(number: int | None) -> str:
 
 
 def _whole(data: Prepared) -> tuple[str, str, bool]:
-    """Reads every track and compares its hash: a store that was cut off or changed, or a broken disk, shows."""
+    """Reads every track and compares its hash, so that a changed store or a broken disk shows."""
     hashes = data.tracks["audio_hash"].tolist()
     wrong = 0
     with progress("read", "tracks") as report:
@@ -148,7 +148,7 @@ def leaks(first: Prepared, second: Prepared) -> Leaks:
 
 
 def held_out(found: Leaks) -> Leaks:
-    """The leaks into the valid and test splits of the second set: those that make scores too high."""
+    """The leaks into the valid and test splits of the second set, which make scores too high."""
     return replace(
         found, rows=tuple(row for row in found.rows if row.second_split in ("valid", "test"))
     )

@@ -1,4 +1,4 @@
-"""Test tracks that were made worse, embedded and given to the probe of a cell that was trained on clean ones.
+"""Test tracks that were made worse, embedded and given to a probe that was trained on clean ones.
 
 The probe is fitted again on the clean labelled tracks, which gives the same weights, and scores
 every version of the test tracks; nothing is chosen by them.

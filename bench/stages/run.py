@@ -155,7 +155,7 @@ def _embedded(place: Place, cell: Cell, pretrained: Path, device: torch.device) 
 def _probed(
     place: Place, cells: Sequence[Cell], folders: dict[str, Path], device: torch.device
 ) -> Iterator[tuple[Cell, Path]]:
-    """Makes, or finds, the logits of cells of the same embeddings; yields each as it is finished."""
+    """Makes, or finds, the logits of cells of the same embeddings, each as it is finished."""
     store, sources = place.store, [folders["embed"]]
     pretrained, embedded = folders["pretrain"], open_embeddings(folders["embed"])
     alike: dict[str, list[Cell]] = {}

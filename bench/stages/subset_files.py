@@ -56,7 +56,8 @@ def export(
         }
         made.append(subsets.describe(candidates, subset, data.tags, about))
     for content in made:
-        name = f"{content['dataset']}-f{content['fraction']:g}-d{content['draw']}-{content['hash']}.json"
+        place = f"f{content['fraction']:g}-d{content['draw']}"
+        name = f"{content['dataset']}-{place}-{content['hash']}.json"
         write_atomically(out / name, (json.dumps(content, indent=1) + "\n").encode())
     return made
 
@@ -64,7 +65,7 @@ def export(
 def import_files(
     files: Sequence[Path], dataset: str, recipe: str, settings: Tree, home: Path
 ) -> Iterator[tuple[Path, str, int]]:
-    """Checks files of labelled tracks against a data set, all of them first, and takes them up into home.
+    """Takes files of labelled tracks up into home, after all of them have been checked.
 
     Args:
         files: that `export` wrote.

@@ -17,7 +17,7 @@ RESULTS, FIGURES = ROOT / "results/quick", ROOT / "results/figures"
 def test_the_comparison_is_whole():
     results, left_out = read_all(RESULTS)
     assert not left_out
-    cells = {}
+    cells: dict[str, set[tuple[int, float, int]]] = {}
     for result in results:
         spec = result.spec
         cells.setdefault(spec.method.name, set()).add((spec.seed, spec.fraction, spec.draw))

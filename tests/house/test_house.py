@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import bench
 from bench.core import registry
-from bench.core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 ALLOWED = {"methods": ("bench.method", "bench.heads"), "datasets": ("bench.data.manifest",)}

@@ -147,10 +147,11 @@ def test_what_only_reads_products_refuses_a_damaged_one(
 
 
 def test_a_note_of_another_state_is_not_believed(tmp_path: Path) -> None:
+    def make(work: Path) -> None:
+        (work / "a.npy").write_bytes(b"1234")
+
     store = Store(tmp_path)
-    folder = store.produce(
-        "probed", "k", lambda work: (work / "a.npy").write_bytes(b"1234") and None
-    )
+    folder = store.produce("probed", "k", make)
     assert damage_of(folder) == ""
     note = note_of(folder)
     for content in ("", "[]", '{"a.npy": 3}', "{"):

@@ -1,4 +1,4 @@
-"""Keys follow from the code: each module that a stage uses changes its key, and words change none."""
+"""Keys follow from the code: each module that a stage uses changes its key, words change none."""
 
 import re
 import shutil
@@ -42,7 +42,8 @@ class Checkout:
         place = self.folder.joinpath(*name.split("."))
         if name.startswith(("bench.methods", "bench.datasets")):
             place = self.folder.joinpath(*name.split(".")[1:])
-        return place.with_suffix(".py") if place.with_suffix(".py").is_file() else place / "__init__.py"
+        module = place.with_suffix(".py")
+        return module if module.is_file() else place / "__init__.py"
 
     def keys(self, method: str = "simclr", probe: str = "linear") -> dict[str, str]:
         """The keys of a cell, as the code in this checkout gives them."""

@@ -27,7 +27,8 @@ RATES = [16_000, 22_050, 24_000, 44_100]
 def music(rate: int, seconds: float = 3.0) -> np.ndarray:
     """Three steady tones and a click now and then."""
     time = np.arange(round(rate * seconds)) / rate
-    samples = sum(0.2 * np.sin(2 * np.pi * hz * time) for hz in (440.0, 1234.0, 3100.0))
+    tones = [0.2 * np.sin(2 * np.pi * hz * time) for hz in (440.0, 1234.0, 3100.0)]
+    samples = tones[0] + tones[1] + tones[2]
     samples[:: rate // 3] += 0.3
     return np.asarray(samples, np.float32)
 
@@ -95,7 +96,8 @@ def test_an_mp3_is_lossy_has_its_bit_rate_and_stands_where_the_track_stood(rate,
     assert min(errors) > 0
     if (
         rate < 32_000
-        # at 8 kbit/s there is little left of anything; at 32 these low tones suffer no more than at 64
+        # At 8 kbit/s there is little left of anything; at 32 these low tones suffer no more than
+        # at 64.
     ):
         assert errors[-1] > max(errors[:-1])
 
@@ -241,7 +243,7 @@ def test_what_is_stored_is_not_computed_again(main: Main, place: Path) -> None:
 
 
 def test_a_name_may_mean_several_runs(main: Main, place: Path) -> None:
-    """Of one encoder that with most labels: random_init was probed with half of them and with all."""
+    """Of one encoder that with most labels: random_init was probed with half and with all."""
     found = rows(main, "simclr", "random", "--noise", "10")
     fractions = [
         result.spec.fraction for result in results.read_all(Path("results"), "robustness")[0]
@@ -309,7 +311,8 @@ def test_wrong_requests_are_one_line(
 def test_the_figure_shows_what_is_stored(main: Main, place: Path) -> None:
     done = draw(Path("results"), Path("none"), kinds=["robustness"])
     assert done.skipped == [
-        "robustness: no stored cell was scored on noisy, pitch-shifted or coded audio: `bench robustness`"
+        "robustness: no stored cell was scored on noisy, pitch-shifted or coded audio: "
+        "`bench robustness`"
     ]
     rows(main, "simclr-resnet", "--noise", "20,10", "--pitch", "usual")
     rows(main, "supervised", "--noise", "20")
@@ -370,8 +373,11 @@ def test_the_report_shows_them_and_names_what_is_damaged(main: Main, place: Path
             ),
         ]
     ):
-        path = next(path for path in sorted(Path("results/robustness").glob("*.json"))
-                    if json.loads(path.read_text())["protocol"]["audio"]["kind"] == "noise")  # fmt: skip
+        path = next(
+            path
+            for path in sorted(Path("results/robustness").glob("*.json"))
+            if json.loads(path.read_text())["protocol"]["audio"]["kind"] == "noise"
+        )
         content = json.loads(path.read_text())
         (before,) = (
             row

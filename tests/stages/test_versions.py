@@ -1,4 +1,4 @@
-"""Products of other versions of the libraries: used, named in the result, and made again by --fresh."""
+"""Products of other versions of the libraries: used and named, and made again by --fresh."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,8 @@ def age(folder: Path, stage: str, library: str = "torch", version: str = "1.13.1
 
 def products(home: Path, stage: str) -> dict[str, int]:
     """The products of a stage, and when each was made."""
-    return {path.name: (path / "run.json").stat().st_mtime_ns for path in (home / stage).iterdir() if path.is_dir()}
+    folders = (path for path in (home / stage).iterdir() if path.is_dir())
+    return {path.name: (path / "run.json").stat().st_mtime_ns for path in folders}
 
 
 def test_major_and_minor_versions_count():

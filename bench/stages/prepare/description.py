@@ -1,4 +1,4 @@
-"""What `prepare` writes beside the samples: manifest, labels, report and the facts that planning needs."""
+"""What `prepare` writes beside the samples: manifest, labels, report, and facts for planning."""
 
 import hashlib
 import json
@@ -61,7 +61,7 @@ def _labels(tracks: pd.DataFrame, tags: tuple[str, ...]) -> NDArray[np.bool_]:
 
 
 def _report(tracks: pd.DataFrame, journal: Journal) -> pd.DataFrame:
-    """One row a file that is not in the store as it was: left out, lowered in level, or shorter than it says."""
+    """One row for each file that was left out, lowered in level, or is shorter than it says."""
     rows = []
     ids, paths = tracks["track_id"], tracks["path"]
     for place in sorted({*journal.reasons, *journal.remarks}):
@@ -83,7 +83,8 @@ def _require_tracks(manifest: Manifest, tracks: pd.DataFrame, report: pd.DataFra
             first = report[report["what"] == "left out"].iloc[0]
             which = f"{had} {split}".strip()
             raise InputError(
-                f"none of the {which} tracks could be read; the first left out is {first['path']}: {first['reason']}"
+                f"none of the {which} tracks could be read; the first left out is "
+                f"{first['path']}: {first['reason']}"
             )
 
 

@@ -40,7 +40,8 @@ class Finished:
         rate = read_json(folder / "data.json")["sample_rate"]
         if rate != sample_rate:
             raise InputError(
-                f"{folder}: a store at {rate} Hz; tracks at {sample_rate} Hz cannot be taken from it"
+                f"{folder}: a store at {rate} Hz; tracks at {sample_rate} Hz cannot be taken "
+                "from it"
             )
         self._store = PcmStore(folder, np.load(folder / "index.npy", mmap_mode="r"), sample_rate)
         # Other versions of the libraries may give other samples: then nothing is taken.
@@ -73,7 +74,7 @@ class Finished:
 
 
 def find_previous(products: Path, root: Path, sample_rate: int) -> Path | None:
-    """The largest of the finished products in a folder that was made from the files under `root` at this rate, if any.
+    """The largest finished product that was made from the files under `root` at this rate, if any.
 
     Args:
         products: a folder of products of `prepare`, one a subfolder.

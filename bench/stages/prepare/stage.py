@@ -62,9 +62,8 @@ def prepared(
     if new:
         tell(found, dataset, folder)
     if on_bad == "fail" and found.facts["left_out"]:
-        raise InputError(
-            f"{dataset.name}: {len(found.facts['left_out'])} files left out: {found.facts['left_out'][0]}"
-        )
+        left_out = found.facts["left_out"]
+        raise InputError(f"{dataset.name}: {len(left_out)} files left out: {left_out[0]}")
     return found
 
 
@@ -119,7 +118,7 @@ def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Pa
 
 
 def known_manifest(dataset: PlugIn, store: Store) -> tuple[Manifest, Path] | None:
-    """A data set's manifest, and what its paths are relative to, where nothing needs to be made or read for it.
+    """A data set's manifest and the folder of its paths, where nothing needs to be made for it.
 
     Raises:
         InputError: it cannot be used.

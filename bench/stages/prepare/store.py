@@ -44,7 +44,7 @@ class _Order:
 
     @property
     def identity(self) -> str:
-        """Digest of all that the samples in the store depend on, so that no other attempt's are taken up."""
+        """Digest of all that the samples depend on: only such an attempt is gone on with."""
         what = [
             *self.paths,
             str(self.sample_rate),

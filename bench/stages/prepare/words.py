@@ -29,11 +29,13 @@ def tell(prepared: Prepared, dataset: PlugIn, folder: Path) -> None:
             f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
         )
         say(
-            f"{dataset.name}: {len(left_out)} files left out, all in {folder / 'report.csv'}: {some}"
+            f"{dataset.name}: {len(left_out)} files left out, all in {folder / 'report.csv'}: "
+            f"{some}"
         )
     if facts["shorter"]:
         say(
-            f"{dataset.name}: {facts['shorter']} files are shorter than their headers promise (see report.csv)"
+            f"{dataset.name}: {facts['shorter']} files are shorter than their headers promise "
+            "(see report.csv)"
         )
     if facts["lowered"]:
         say(f"{dataset.name}: {facts['lowered']} files lowered in level so that no sample clips")

@@ -1,6 +1,7 @@
 """The look at the valid split while a method learns from labels: training stops and chooses by it.
 
-Methods without labels never come here, and their keys leave this file out (see `bench.stages.keys`).
+Methods without labels never come here, and their keys leave this file out (see
+`bench.stages.keys`).
 """
 
 from collections.abc import Callable

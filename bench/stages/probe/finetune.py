@@ -1,4 +1,4 @@
-"""Fine-tuning: the pretrained encoder is trained on, with a linear classifier, on the labelled tracks.
+"""Fine-tuning: the pretrained encoder and a linear classifier are trained on the labelled tracks.
 
 The learning rate is chosen on the valid split. Other probes never come here, and their keys leave
 this file out (see `bench.stages.keys`).
@@ -81,7 +81,7 @@ def _supervised(parts: Parts) -> Parts:
 def _at_rate(
     cell: Cell, supervised: Parts, rate: float, pretrained: Path, device: torch.device, folder: Path
 ) -> tuple[dict[str, Any], Method | None]:
-    """Trains at one learning rate; returns its row of the grid, and the method unless it diverged."""
+    """Trains at one learning rate; returns its row of the grid, and the method if it converged."""
     spec, data, labels = _continued(cell.spec, cell.spec.finetune, rate), cell.data, cell.labels
     method = supervised.build(spec, len(data.tags), data.kind == "tags").to(device)
     method.encoder.load_state_dict(cell.load(pretrained, device).encoder.state_dict())
@@ -105,7 +105,7 @@ def _at_rate(
 
 
 def _continued(spec: RunSpec, tuning: FinetuneSpec, learning_rate: float) -> RunSpec:
-    """The cell with the budget of fine-tuning in place of that of pretraining, and the probe's seed."""
+    """The cell with the budget of fine-tuning, and the probe's seed, in place of pretraining's."""
     shared = tuning.model_dump(exclude={"learning_rates"})
     names = ("betas", "clip_norm", "precision", "checkpoint_seconds")
     kept = {name: getattr(spec.train, name) for name in names}

@@ -1,4 +1,4 @@
-"""Which tracks of the training split are labelled at a fraction and draw, the same for every method."""
+"""Which training tracks are labelled at a fraction and draw: the same for every method."""
 
 from bench.data.prepared import Prepared
 from bench.settings.specs import RunSpec
@@ -16,7 +16,9 @@ def pool(data: Prepared) -> subsets.Pool:
 
 
 def labelled(data: Prepared, spec: RunSpec, imported: list[str]) -> Labelled:
-    """Draws the labelled tracks: a function of data set, split, fraction, draw and seed, the same for every method.
+    """Draws the labelled tracks.
+
+    They are a function of data set, split, fraction, draw and seed: the same for every method.
 
     Args:
         data: the data set.

@@ -71,7 +71,8 @@ def score_cell(
     return Scored(
         fields,
         {"test_tracks": scores.tracks, "scored_tags": int(scores.valid.sum())},
-        f"bias-corrected intervals, {spec.score.resamples} resamples of {spec.score.by}s, {spec.score.confidence:.0%}",
+        f"bias-corrected intervals, {spec.score.resamples} resamples of {spec.score.by}s, "
+        f"{spec.score.confidence:.0%}",
         results.Values(resampled, scores.influence, scores.jackknife, groups),
     )
 
@@ -116,7 +117,8 @@ def require_scorable(data: Prepared, score: ScoreSpec) -> None:
         )
     if not valid.any():
         raise InputError(
-            f"{name}: no tag has a positive among the {len(valid)} valid tracks: no probe can be chosen"
+            f"{name}: no tag has a positive among the {len(valid)} valid tracks: "
+            "no probe can be chosen"
         )
     if not (test.any(axis=0) & ~test.all(axis=0)).any():
         raise InputError(
