@@ -16,7 +16,8 @@ def test_damaged_logits_are_one_line(main: Main, stored: Path) -> None:
         path.write_bytes(path.read_bytes()[:60])
     status, out, err = main("rescore", "--resamples", "10")
     assert (status, out) == (0, "0 cells scored anew, 24 left out\n")
-    assert "is damaged: remove the folder" in err
+    assert "is damaged (mean_embedding.npy has 60 bytes" in err
+    assert "`bench run` makes it again" in err
 
 
 def test_rescoring_trains_nothing_and_its_resamples_go_on_from_the_old_ones(

@@ -12,7 +12,7 @@ import pytest
 
 from bench import results
 from bench.core.errors import InputError
-from bench.core.store import Store
+from bench.core.store import Store, _seal
 from bench.data import degrade
 from bench.data.degrade import KINDS, Degradation, DegradedAudio, usual
 from bench.data.pcm import PcmStore
@@ -281,6 +281,7 @@ def test_other_commands_do_not_take_them_for_cells(main: Main, place: Path) -> N
 def test_a_probe_that_is_not_the_stored_one_is_not_used(main: Main, place: Path) -> None:
     for path in (place / ".bench/probed").glob("*/mean_embedding.npy"):
         np.save(path, np.load(path) + 1)
+        _seal(path.parent)  # whole, as other hardware would have made it, and not damaged
     status, _, err = main("robustness", "random_init", "--noise", "10")
     assert status == 2
     assert "the probe, fitted again, gives other logits than the stored ones (by 1)" in err
