@@ -1,81 +1,53 @@
-"""What code computes, as a digest: part of the name of every product.
+"""What code computes, as a digest that is part of the name of every product.
 
-So no product of other code is ever used.
+A product is found by its key, and other code gives other keys; so no product of other code is ever
+used. The code of a module is its own text and that of every module that it uses, followed import by
+import through this package, through the packages of third-party plug-ins and through code that lies
+beside them. Installed libraries are not read: their versions are stored with each product.
 
-The code of a module is its own text and that of every module of this package that it uses, followed
-import by import. What cannot change a number does not count: comments, docstrings, the order and
-form of imports, names that are imported and not used, messages of errors, progress, and the few modules
-of `CANNOT_MATTER`. Paths and names of files do not count either, so that moving a file changes no digest.
+What cannot change a number does not count: `bench.core.source` says what that is within a file, and
+`CANNOT_MATTER` names whole modules. Names of files do not count either, so that moving a file
+changes no digest. Files are read, never imported: a finished cell is found again without torch.
 
-Files are read, never imported: a finished cell is found again without torch.
+What cannot be seen in the text is missed: compiled extensions, code that is made of texts (`exec`),
+and data files whose names are computed.
 """
 
-import ast
 import hashlib
-import importlib.util
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-import bench
+from bench.core.bindings import Import
 from bench.core.errors import InputError
+from bench.core.modules import find, is_own, source_of
+from bench.core.source import Source, parse
 
 CANNOT_MATTER = {
     "bench": "the version, and the folders of plug-ins",
+    "bench.core.bindings": "names products; takes no part in making them",
     "bench.core.code": "names products; takes no part in making them",
     "bench.core.errors": "kinds and messages of errors",
+    "bench.core.modules": "finds the files of modules",
     "bench.core.progress": "progress bars and lines on the terminal",
     "bench.core.registry": "finds plug-ins, whose own files count",
+    "bench.core.source": "names products; takes no part in making them",
     "bench.core.store": "where files lie, how they are locked and renamed",
     "bench.core.table": "how tables are printed",
-    "bench.settings.base": "checks the values of settings, which are in the keys themselves",
-    "bench.settings.plug_ins": "checks the values of settings, which are in the keys themselves",
-    "bench.settings.specs": "names and defaults of settings, whose values are in the keys themselves",
+    "bench.settings.base": "checks the values of settings, which are in the keys",
+    "bench.settings.plug_ins": "checks the values of settings, which are in the keys",
+    "bench.settings.specs": "names and defaults of settings, whose values are in the keys",
     "bench.stages.keys": "names products; takes no part in making them",
     "bench.stages.prepare.estimate": "foretells the time and disk space that preparing takes",
     "bench.stages.prepare.words": "what preparing says of itself while it runs",
     "bench.stages.words": "titles, notes and names of devices",
 }
 """Modules that no key looks at, each with the reason why no product can depend on it."""
-
-_PROGRESS = "bench.core.progress"
-_LISTED = {"PAPER", "COST", "PUBLISHED_IN", "HOMEPAGE", "LICENCE", "CITATION", "INSTRUCTIONS"}
-"""Constants of plug-ins that are printed and nothing else."""
-
-
-@dataclass(frozen=True)
-class _Used:
-    """A name that a module uses from another.
-
-    Attributes:
-        name: as the module calls it.
-        module: where it comes from, such as "bench.data.views".
-        attribute: what it is called there; "" for the module itself.
-        handed_on: whether others may find it in this module (`import x as x`, `import *`).
-    """
-
-    name: str
-    module: str
-    attribute: str
-    handed_on: bool = False
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A file as digests see it.
-
-    Attributes:
-        text: its syntax tree, without what cannot matter.
-        used: the names that it uses from other modules, sorted.
-    """
-
-    text: str
-    used: tuple[_Used, ...]
+_LONGEST_NAME = 200  # characters of a text that may name a file
 
 
 def code_digest(*modules: str, without: Collection[str] = ()) -> str:
-    """Digest of what modules compute, with everything of this package that they use.
+    """Digest of what modules compute, with everything that they use.
 
     Args:
         modules: dotted names; a package stands for all modules in its folder.
@@ -85,16 +57,10 @@ def code_digest(*modules: str, without: Collection[str] = ()) -> str:
         16 hexadecimal digits.
 
     Raises:
-        InputError: there is no source file for a module.
+        InputError: there is no source file for a module, or a file is no Python.
     """
-    left_out = frozenset(without) | frozenset(CANNOT_MATTER)
-    known: dict[str, str] = {}
-    found = sorted(
-        _digest(name, left_out, known, ())
-        for module in modules
-        for name in _members(module, left_out)
-    )
-    return hashlib.sha256("".join(found).encode()).hexdigest()[:16]
+    walk = _Walk(modules, without)
+    return hashlib.sha256("".join(sorted(walk.roots)).encode()).hexdigest()[:16]
 
 
 def modules_of(*modules: str, without: Collection[str] = ()) -> list[str]:
@@ -104,211 +70,192 @@ def modules_of(*modules: str, without: Collection[str] = ()) -> list[str]:
         modules: as for `code_digest`.
         without: as for `code_digest`.
     """
-    left_out = frozenset(without) | frozenset(CANNOT_MATTER)
-    known: dict[str, str] = {}
-    for module in modules:
-        for name in _members(module, left_out):
-            _digest(name, left_out, known, ())
-    return sorted(known)
+    return sorted(_Walk(modules, without).digests)
 
 
-def _members(module: str, left_out: Collection[str]) -> Iterator[str]:
+class _Walk:
+    """The way through the imports of some modules, to the end.
+
+    Attributes:
+        roots: digests of the modules where the way starts.
+        digests: digest of each module that was reached, by its dotted name.
+    """
+
+    def __init__(self, modules: Collection[str], without: Collection[str]) -> None:
+        """Goes all the way.
+
+        Args:
+            modules: where to start; a package stands for all modules in its folder.
+            without: modules that do not count, beside those of CANNOT_MATTER.
+        """
+        self._left_out = frozenset(without) | frozenset(CANNOT_MATTER)
+        self._files: dict[str, tuple[Path, Source] | None] = {}
+        self.digests: dict[str, str] = {}
+        self.roots = [
+            self._digest(name, ())
+            for module in modules
+            for name in _members(module)
+            if name == module or name not in self._left_out
+        ]
+
+    def _digest(self, module: str, above: tuple[str, ...]) -> str:
+        """Digest of a module and of all that it uses.
+
+        Args:
+            module: dotted name.
+            above: the modules on the way here, so that a circle of imports ends.
+        """
+        if module in above:  # its text counts there; here, only which of those above it is
+            return f"^{len(above) - above.index(module)}"
+        if module not in self.digests:
+            path, source = self._file(module) or (source_of(module), Source())
+            above = (*above, module)
+            parts = [source.text]
+            parts += self._names(source, above)
+            parts += sorted({self._digest(name, above) for name in self._run(module, source)})
+            parts += _data_files(path, source)
+            self.digests[module] = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return self.digests[module]
+
+    def _file(self, module: str) -> tuple[Path, Source] | None:
+        """The file of a module and what counts of it; None where there is no source file."""
+        if module not in self._files:
+            path = find(module)
+            if path is None:
+                self._files[module] = None
+            else:
+                package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+                self._files[module] = path, _parsed(path, package, path.stat().st_mtime_ns)
+        return self._files[module]
+
+    def _names(self, source: Source, above: tuple[str, ...]) -> Iterator[str]:
+        """What the imported names of a file stand for, where it reads them, sorted by name.
+
+        The imports of one name stay in the order of the file: the last one may win.
+        """
+        once = dict.fromkeys(name for name in source.imports if name.name not in source.varying)
+        again = [name for name in source.imports if name.name in source.varying]
+        for imported in sorted([*once, *again], key=lambda name: name.name):
+            for dotted in source.reads_of(imported.name):
+                attributes = dotted.split(".")[1:]
+                yield f"{dotted}={self._value(imported, attributes, above)}"
+
+    def _value(self, imported: Import, attributes: Sequence[str], above: tuple[str, ...]) -> str:
+        """What a name stands for, as text: the code behind it, or its name in a library.
+
+        Args:
+            imported: the name.
+            attributes: those that are read of it, each of the one before.
+            above: the modules on the way here; the last is the one that imports.
+        """
+        if not is_own(imported.module, above[-1]):
+            return imported.target
+        given = [imported.attribute] if imported.attribute else []
+        module, attribute = self._resolved(imported.module, [*given, *attributes])
+        if module in self._left_out or self._file(module) is None:
+            return attribute
+        behind = self._handed_on(module, attribute, above)
+        return f"{attribute}:{self._digest(module, above)}{behind}"
+
+    def _handed_on(self, module: str, name: str, above: tuple[str, ...]) -> str:
+        """What a name stands for that a module only hands on, and so counts for those who ask."""
+        file = self._file(module)
+        if file is None or module in above:
+            return ""
+        source = file[1]
+        printed = source.printed.values() if name == "*" else [source.printed.get(name, "")]
+        asked = [
+            self._value(imported, (), (*above, module))
+            for imported in source.imports
+            if name in (imported.name, "*") and not source.reads_of(imported.name)
+        ]
+        return "".join([*printed, *asked])
+
+    def _resolved(self, module: str, attributes: Sequence[str]) -> tuple[str, str]:
+        """The module that a dotted name leads to, and the name that is asked of it; "" for itself.
+
+        A name that a package defines goes before a module of that name in its folder.
+        """
+        for attribute in attributes:
+            file, inner = self._file(module), f"{module}.{attribute}"
+            defined = file is not None and file[1].defines(attribute, module)
+            if defined or self._file(inner) is None:
+                return module, attribute
+            module = inner
+        return module, ""
+
+    def _run(self, module: str, source: Source) -> Iterator[str]:
+        """The modules that are run when a file is, whether it reads a name of theirs or not."""
+        names = {self._resolved(name.module, [name.attribute])[0] for name in source.imports}
+        own = [name for name in {*names, *source.modules} if is_own(name, module)]
+        yield from filter(self._counts, own)
+        for package in {above for name in (module, *own) for above in _packages_of(name)}:
+            file = self._file(package)
+            if self._counts(package) and file is not None and file[1].acts:
+                yield package
+        if source.by_name:
+            yield from filter(self._counts, _folder_of(module))
+
+    def _counts(self, module: str) -> bool:
+        """Whether a module has a source file, and is not left out."""
+        return module not in self._left_out and self._file(module) is not None
+
+
+def _packages_of(module: str) -> Iterator[str]:
+    """The packages that a module is in, the innermost first."""
+    while module := module.rpartition(".")[0]:
+        yield module
+
+
+def _members(module: str) -> Iterator[str]:
     """The modules in a package's folder, or the module itself."""
-    origin = _source(module)
+    origin = source_of(module)
     if origin.name != "__init__.py":
         yield module
         return
     for path in sorted(origin.parent.glob("*.py")):
-        name = module if path.name == "__init__.py" else f"{module}.{path.stem}"
-        if name not in left_out:
+        yield module if path.name == "__init__.py" else f"{module}.{path.stem}"
+
+
+def _folder_of(module: str) -> Iterator[str]:
+    """All modules in a module's folder and below, for one that imports by computed names."""
+    origin = source_of(module)
+    package = module if origin.name == "__init__.py" else module.rpartition(".")[0]
+    for path in sorted(origin.parent.rglob("*.py")) if package else ():
+        inside = path.relative_to(origin.parent).with_suffix("").parts
+        name = ".".join([package, *(part for part in inside if part != "__init__")])
+        if name != module and find(name) == path:
             yield name
 
 
-def _digest(
-    module: str, left_out: Collection[str], known: dict[str, str], above: tuple[str, ...]
-) -> str:
-    """Digest of a module and of what it uses.
+@cache
+def _parsed(path: Path, package: str, _mtime_ns: int) -> Source:
+    """What counts of a file in one state: thousands of cells ask for the same few files."""
+    try:
+        return parse(path.read_bytes(), package, str(path))
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: {error}") from error
 
-    Args:
-        module: dotted name.
-        left_out: modules that do not count.
-        known: digests that are known already; those found are added.
-        above: the modules on the way here, so that a circle of imports ends.
-    """
-    if module in known:
-        return known[module]
-    path = _source(module)
-    read = _read(module, path, path.stat().st_mtime_ns)
-    parts = [read.text]
-    for used in read.used:
-        if used.module not in left_out and used.module not in (*above, module):
-            parts.append(
-                f"{used.name}={used.attribute}:{_digest(used.module, left_out, known, (*above, module))}"
-            )
-    known[module] = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return known[module]
+
+def _data_files(path: Path, source: Source) -> list[str]:
+    """Digests of the files that a module names, where they lie beside it or in a folder there."""
+    names = sorted(name for name in source.files if _may_name_a_file(name))
+    folders = [path.parent, *(path.parent / name for name in names)]
+    found = [folder / name for folder in folders if folder.is_dir() for name in names]
+    return [
+        _content(file, file.stat().st_size, file.stat().st_mtime_ns)
+        for file in found
+        if file.is_file() and file.suffix != ".py"
+    ]
+
+
+def _may_name_a_file(text: str) -> bool:
+    """Whether a text may be the name of a file beside the code."""
+    return 0 < len(text) < _LONGEST_NAME and text.isprintable() and text[0] not in "/~."
 
 
 @cache
-def _read(module: str, path: Path, _mtime_ns: int) -> _Read:
-    """Reads a file once while it is unchanged: thousands of cells ask for the same few files."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except (SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: {error}") from error
-    imported = list(_imported(tree, module, path))
-    plain = _Plain({used.name for used in imported if used.module == _PROGRESS}).visit(tree)
-    names = {node.id for node in ast.walk(plain) if isinstance(node, ast.Name)}
-    if path.name == "__init__.py" or "__all__" in names:
-        names |= {used.name for used in imported}  # handed on, not used here
-    kept = {used for used in imported if used.name in names or used.handed_on}
-    return _Read(ast.dump(plain), tuple(sorted(kept, key=lambda used: (used.name, used.module))))
-
-
-def _imported(tree: ast.Module, module: str, path: Path) -> Iterator[_Used]:
-    """The names that a file imports from this package, or from the third party's that it is of."""
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    home = module.partition(".")[0]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.partition(".")[0] in ("bench", home) and _has_source(alias.name):
-                    yield _Used(alias.asname or alias.name.partition(".")[0], alias.name, "")
-        elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name(
-                "." * node.level + (node.module or ""), package or None
-            )
-            if base.partition(".")[0] not in ("bench", home):
-                continue
-            for alias in node.names:
-                name, inner = alias.asname or alias.name, f"{base}.{alias.name}"
-                handed_on = alias.name in ("*", alias.asname)
-                if _has_source(inner):
-                    yield _Used(name, inner, "", handed_on)
-                elif _has_source(base):
-                    yield _Used(name, base, alias.name, handed_on)
-
-
-class _Plain(ast.NodeTransformer):
-    """Takes out of a syntax tree what no product can depend on."""
-
-    def __init__(self, progress: set[str]) -> None:
-        """Takes the names that the file imports from `bench.core.progress`."""
-        self._progress = progress
-        self._reports: set[str] = set()
-
-    def visit_Module(self, node: ast.Module) -> ast.AST:
-        """Leaves out the constants of plug-ins that are printed and nothing else."""
-        node.body = [one for one in node.body if not _targets(one) & _LISTED]
-        return self.generic_visit(node)
-
-    def visit_Import(self, node: ast.Import) -> None:
-        """Imports are followed, not read."""
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        """Imports are followed, not read."""
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        """What only type checkers read computes nothing."""
-        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        """Notes which arguments report progress."""
-        outside = set(self._reports)
-        for argument in [*node.args.args, *node.args.kwonlyargs]:
-            if argument.annotation is not None and ast.unparse(argument.annotation) in (
-                "Report",
-                "Progress",
-            ):
-                self._reports.add(argument.arg)
-        plain = self.generic_visit(node)
-        self._reports = outside
-        return plain
-
-    def visit_With(self, node: ast.With) -> ast.AST:
-        """Notes what reports progress."""
-        for item in node.items:
-            if self._is_progress(item.context_expr) and isinstance(item.optional_vars, ast.Name):
-                self._reports.add(item.optional_vars.id)
-        return self.generic_visit(node)
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        """Leaves out docstrings, and what is done only to tell somebody."""
-        if isinstance(node.value, ast.Constant) or self._is_progress(node.value):
-            return None
-        return self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Leaves out the texts that a progress bar is given."""
-        if self._is_progress(node):
-            node.args, node.keywords = [], []
-        return self.generic_visit(node)
-
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        """Keeps the kind of an error, not its message."""
-        if isinstance(node.exc, ast.Call):
-            node.exc = node.exc.func
-        node.cause = None
-        return self.generic_visit(node)
-
-    def visit_Assert(self, node: ast.Assert) -> ast.AST:
-        """Keeps what is claimed, not the message."""
-        node.msg = None
-        return self.generic_visit(node)
-
-    def _is_progress(self, node: ast.AST) -> bool:
-        return (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in self._progress | self._reports
-        )
-
-
-def _targets(node: ast.stmt) -> set[str]:
-    """The names that a statement gives a value, where it does nothing else."""
-    targets = (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [node.target]
-        if isinstance(node, ast.AnnAssign)
-        else []
-    )
-    return {target.id for target in targets if isinstance(target, ast.Name)}
-
-
-def _has_source(module: str) -> bool:
-    return _path(module) is not None
-
-
-def _source(module: str) -> Path:
-    """The file of a module.
-
-    Raises:
-        InputError: there is none.
-    """
-    path = _path(module)
-    if path is None:
-        raise InputError(f"no source file for {module}")
-    return path
-
-
-def _path(module: str) -> Path | None:
-    """The file of a module, found without importing it or its package, which may import torch."""
-    top, *rest = module.split(".")
-    if top == "bench":
-        folders = [Path(folder) for folder in bench.__path__]
-    else:
-        spec = importlib.util.find_spec(top)
-        if spec is None:
-            return None
-        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-        if not folders:  # a single file
-            return Path(spec.origin) if spec.origin and not rest else None
-    for folder in folders:
-        place = folder.joinpath(*rest)
-        candidates = [place / "__init__.py"]
-        candidates += [place.with_suffix(".py")] if rest else []
-        for path in reversed(candidates):
-            if path.is_file():
-                return path
-    return None
+def _content(path: Path, _size: int, _mtime_ns: int) -> str:
+    """Digest of a data file in one state, which is read once a process."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

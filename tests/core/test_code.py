@@ -1,4 +1,4 @@
-"""Digests of code: whatever can change a number changes them, and words, imports and moves do not."""
+"""Digests of code: what can change a number changes them, and words, imports and moves do not."""
 
 import importlib
 import sys
@@ -144,7 +144,179 @@ def test_an_encoder_built_on_another_changes_with_it() -> None:
 
 
 def test_no_source_file_is_one_line(tmp_path: Path, digest: Package) -> None:
-    with pytest.raises(InputError, match="no source file for bench.nowhere"):
+    with pytest.raises(InputError, match=r"no source file for bench\.nowhere"):
         code_digest("bench.nowhere")
     with pytest.raises(InputError, match=r"main\.py.*invalid syntax"):
         digest(main="def f(:\n")
+
+
+FROM_TOOLS = "from somebodys.tools import helper"
+PROGRESS = "from bench.core.progress import progress, say\n"
+
+
+def lines(*parts: str) -> str:
+    return "\n".join(parts) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        # What a name of a library stands for.
+        ("from torch.nn import GELU as Unit\nUNIT = Unit()",
+         "from torch.nn import ReLU as Unit\nUNIT = Unit()"),
+        ("import numpy as np\nX = np.ones(1)", "import torch as np\nX = np.ones(1)"),
+        ("from numpy import *\nX = ones(1)", "from torch import *\nX = ones(1)"),
+        # One name with several imports: which of them stands where.
+        (lines("def f():", "    from somebodys.tools import helper", "    return helper(1)",
+               "def g():", "    from somebodys.other import helper", "    return helper(1)"),
+         lines("def f():", "    from somebodys.other import helper", "    return helper(1)",
+               "def g():", "    from somebodys.tools import helper", "    return helper(1)")),
+        (lines("try:", "    from somebodys.tools import helper", "except ImportError:",
+               "    from somebodys.other import helper", "X = helper(1)"),
+         lines("try:", "    from somebodys.other import helper", "except ImportError:",
+               "    from somebodys.tools import helper", "X = helper(1)")),
+        (lines("def helper(x):", "    return x", FROM_TOOLS, "X = helper(1)"),
+         lines(FROM_TOOLS, "def helper(x):", "    return x", "X = helper(1)")),
+        # Constants that are printed in plug-ins, and computed with here.
+        ("COST = 2\n", "COST = 3\n"),
+        ("COST = 'a'\nX = len(COST)", "COST = 'ab'\nX = len(COST)"),
+        ("COST = FACTOR = 'a'", "COST = FACTOR = 'b'"),
+        # What is run, whatever it is called.
+        ("if TYPE_CHECKING:\n    import x\nelse:\n    X = 1",
+         "if TYPE_CHECKING:\n    import x\nelse:\n    X = 2"),
+        ("class Found(Exception): pass\nraise Found(1 + 1)",
+         "class Found(Exception): pass\nraise Found(1 + 2)"),
+        ("raise StopIteration('head')", "raise StopIteration('body')"),
+        ("raise ValueError('a', 1)", "raise ValueError('a', 2)"),
+        # What only looks like progress.
+        ("class Progress: ...\ndef f(add: Progress):\n    add(1)",
+         "class Progress: ...\ndef f(add: Progress):\n    add(2)"),
+        (PROGRESS + "def f(say):\n    say(1)", PROGRESS + "def f(say):\n    say(2)"),
+        (PROGRESS + "with progress('a', 'b') as r: ...\nr = print\nr(1)",
+         PROGRESS + "with progress('a', 'b') as r: ...\nr = print\nr(2)"),
+        (PROGRESS + "say(f'{model.train()}')", PROGRESS + "say(f'{model.eval()}')"),
+        (PROGRESS + "say(str(n := 1))", PROGRESS + "say(str(n := 2))"),
+    ],
+)  # fmt: skip
+def test_what_is_no_mere_word_counts(digest: Package, before: str, after: str) -> None:
+    other = TOOLS.replace("2", "3")
+    assert digest(main=before, other=other) != digest(main=after, other=other)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("PAPER, COST = 'a', 'b'", "PAPER, COST = 'a', 'c'"),
+        (PROGRESS + "say(f'{len(x)} done')", PROGRESS + "say(f'of all {len(x)}, {y:.1f}')"),
+        ("class OwnError(Exception): pass\nraise OwnError('a')",
+         "class OwnError(Exception): pass\nraise OwnError(f'{x}')"),
+        ("from bench.core.errors import unknown\nraise unknown(f'a {b}', c, d)",
+         "from bench.core.errors import unknown\nraise unknown('a', c, d)"),
+        ("import torch.nn as nn\nX = nn.GELU()", "from torch import nn\nX = nn.GELU()"),
+        ("X = 1", "\ufeffX = 1"),
+        ("X = 1", "# -*- coding: latin-1 -*-\nX = 1"),
+        ("from bench.core.progress import Report\ndef f(report: Report):\n    report(1, 2, 'a')",
+         "from bench.core.progress import Report\ndef f(report: Report):\n    report(1, 2, 'b')"),
+        ("from bench.data.manifest import Progress\ndef f(p: Progress):\n    p(1, 2)",
+         "from bench.data.manifest import Progress\ndef f(p: Progress):\n    p(1, 3)"),
+    ],
+)  # fmt: skip
+def test_other_words_change_nothing(digest: Package, before: str, after: str) -> None:
+    assert digest(main=before) == digest(main=after)
+
+
+@pytest.mark.parametrize(
+    ("main", "init"),
+    [
+        # Modules that are run and of which no name is read.
+        ("import somebodys.tools\nX = 1", ""),
+        ("from somebodys import tools\nX = 1", ""),
+        ("import importlib\nX = importlib.import_module('somebodys.tools')", ""),
+        ("import importlib\nX = importlib.import_module('.tools', __package__)", ""),
+        ("import importlib\n\ndef f(x):\n    return importlib.import_module(x)", ""),
+        ("import pkgutil\nX = [m.name for m in pkgutil.iter_modules(__path__)]", ""),
+        # Modules that are reached through their package.
+        ("import somebodys.other\nX = somebodys.tools.helper(1)", ""),
+        ("import somebodys as s\nX = s.tools.helper(1)", ""),
+        ("from somebodys import helper\nX = helper(1)", "from somebodys.tools import helper"),
+        ("from somebodys import *\nX = helper(1)", "from .tools import *"),
+        ("from somebodys import other\nX = other(1)", "from .tools import helper as other"),
+        # A package that changes what its modules are.
+        ("X = 1", "from somebodys import tools\ntools.FACTOR = 4\n"),
+        ("from somebodys.other import second\nX = second(1)",
+         "from .tools import helper\nhelper(1)\n"),
+    ],
+)  # fmt: skip
+def test_modules_that_are_run_count(digest: Package, main: str, init: str) -> None:
+    modules = {"main": main, "__init__": init, "other": "def second(x):\n    return x\n"}
+    assert digest(**modules) != digest(**modules, tools=TOOLS.replace("2", "3"))
+
+
+def test_a_name_that_is_handed_on_is_followed(digest: Package) -> None:
+    """`between` does not read what it imports; in the second case it uses both modules besides."""
+    other = "FACTOR = 2\n\n\ndef helper(x):\n    return -x\n\n\ndef plain(x):\n    return x\n"
+    uses_both = lines(
+        "from somebodys.tools import FACTOR as a",
+        "from somebodys.other import FACTOR as b",
+        "X = a + b",
+    )
+    by_name = "from somebodys.between import helper\nX = helper(1)\n"
+    by_attribute = "from somebodys import between\nX = between.helper(1)\n"
+    for main, rest in ((by_name, ""), (by_name, uses_both), (by_attribute, uses_both)):
+        tools, aside = (
+            digest(main=main, other=other, between=f"from somebodys.{name} import helper\n{rest}")
+            for name in ("tools", "other")
+        )
+        assert tools != aside
+    words = "from somebodys.between import COST\nX = len(COST)\n"
+    assert digest(main=words, between="COST = 'a'\n") != digest(main=words, between="COST = 'b'\n")
+
+
+def test_in_a_circle_of_imports_names_count_too(digest: Package) -> None:
+    constants = "def one():\n    return 1\n\n\ndef two():\n    return 2\n"
+    main = f"{FROM_TOOLS}\n\n\n{constants}\n\nX = helper(1)\n"
+    tools = "from somebodys.main import one as n\n\n\ndef helper(x):\n    return n()\n"
+    assert digest(main=main, tools=tools) != digest(main=main, tools=tools.replace("one", "two"))
+
+
+def test_a_package_goes_before_a_module_of_its_name(tmp_path: Path, digest: Package) -> None:
+    digest()
+    package = tmp_path / "somebodys/tools"
+    package.mkdir()
+    (package / "__init__.py").write_text(TOOLS.replace("2", "3"))
+    first = code_digest("somebodys.main")
+    (package / "__init__.py").write_text(TOOLS.replace("2", "4"))
+    assert code_digest("somebodys.main") != first
+
+
+def test_files_that_the_code_reads_count(tmp_path: Path, digest: Package) -> None:
+    main = lines(
+        "from pathlib import Path",
+        "TABLE = (Path(__file__).parent / 'tables' / 'a.txt').read_text()",
+    )
+    missing = digest(main=main)
+    (tmp_path / "somebodys/tables").mkdir()
+    (tmp_path / "somebodys/tables/a.txt").write_text("1")
+    first = digest(main=main)
+    (tmp_path / "somebodys/tables/a.txt").write_text("2 3")
+    assert len({missing, first, digest(main=main)}) == 3
+
+
+def test_code_beside_a_package_counts_and_installed_code_does_not(
+    tmp_path: Path, digest: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = lines(
+        "from loose_tools import helper",
+        "from installed_tools import helper as other",
+        "X = helper(other(1))",
+    )
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    monkeypatch.syspath_prepend(str(installed))
+    for folder, name in ((tmp_path, "loose_tools"), (installed, "installed_tools")):
+        (folder / f"{name}.py").write_text(TOOLS)
+    first = digest(main=main)
+    (installed / "installed_tools.py").write_text(TOOLS.replace("2", "3"))
+    assert digest(main=main) == first
+    (tmp_path / "loose_tools.py").write_text(TOOLS.replace("2", "3"))
+    assert digest(main=main) != first
