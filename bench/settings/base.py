@@ -1,4 +1,4 @@
-"""The base of every spec, in a file of its own: specs are spread over several."""
+"""The base class of every spec, in a file of its own since several modules define specs."""
 
 from pydantic import BaseModel, ConfigDict
 

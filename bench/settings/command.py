@@ -13,9 +13,11 @@ from bench.settings.resolve import Request, resolve
 from bench.settings.specs import RunSpec, canonical
 
 _NAMED = ("method", "recipe", "encoder", "dataset", "pretrain_dataset")
-"""Have flags of their own; their settings are dotted."""
+"""Fields of a spec that are named by a flag of their own; the settings within them are dotted."""
 _ANY_PLACE = {"fraction": 1.0, "draw": 0, "seed": 0, "probe_seed": 0}
-_ROUNDS = 4  # a setting may bring others with it, which are then set as well
+"""Stand-ins for a cell's place in its grid, which does not change the other settings."""
+_ROUNDS = 4
+"""How often differing settings are added: one setting may bring others with it."""
 Settings = dict[str, Any]
 """Values by dotted name."""
 
@@ -71,6 +73,7 @@ def _shortest(text: str) -> tuple[dict[str, str], Settings, bool]:
 
 
 def _plugin(spec: RunSpec, name: str) -> str:
+    """The name in one of the fields of `_NAMED`, whether it is a text or a plug-in."""
     value = getattr(spec, name)
     return value if isinstance(value, str) else str(value.name)
 
@@ -88,19 +91,24 @@ def _choices(spec: RunSpec, names: dict[str, str]) -> Iterator[dict[str, str]]:
 
 
 def _settings(spec: RunSpec, given: dict[str, str]) -> Settings | None:
-    """The settings that make a spec of what its recipe and plug-ins give.
+    """The dotted settings that turn what the recipe and plug-ins give into a spec.
 
-    None where they cannot.
+    Args:
+        spec: the spec to arrive at.
+        given: names of its recipe and plug-ins, by their flags.
+
+    Returns:
+        The settings; None where none lead to the spec.
     """
     settings: Settings = {}
     try:
         for _ in range(_ROUNDS):
-            found = _resolved(spec, given, settings)
-            if canonical(found) == canonical(spec):
+            resolved = _resolved(spec, given, settings)
+            if canonical(resolved) == canonical(spec):
                 return settings
-            differing = _differences(spec, found)
-            # A name, as of a chain of augmentations, brings its settings with it: what they are is
-            # seen afterwards.
+            differing = _differences(spec, resolved)
+            # A name, such as that of a chain of augmentations, brings settings with it: set the
+            # names first, and see what differs afterwards.
             named = {name: value for name, value in differing.items() if name.endswith(".name")}
             settings = {**settings, **(named or differing)}
     except InputError:
@@ -113,8 +121,8 @@ def _resolved(spec: RunSpec, given: dict[str, str], settings: Settings) -> RunSp
     for name, value in settings.items():
         *tables, last = name.split(".")
         table = overrides
-        for one in tables:
-            table = table.setdefault(one, {})
+        for part in tables:
+            table = table.setdefault(part, {})
         table[last] = value
     if spec.labels.subset:
         overrides.setdefault("labels", {})["subset"] = spec.labels.subset
@@ -131,11 +139,13 @@ def _others(spec: RunSpec) -> dict[str, Any]:
 def _differences(spec: RunSpec, base: RunSpec | None) -> Settings:
     """Every setting in which a spec differs from another, by its dotted name.
 
-    All of them without another.
+    Args:
+        spec: the spec.
+        base: what it is compared with; None gives all settings.
     """
     mine, theirs = spec.model_dump(mode="json"), base.model_dump(mode="json") if base else {}
     known = flat(theirs)
-    found: Settings = {}
+    differing: Settings = {}
     for name, value in flat(mine).items():
         section, dot, _ = name.partition(".")
         if not dot or name == "labels.subset" or (section in _NAMED and name == f"{section}.name"):
@@ -144,8 +154,8 @@ def _differences(spec: RunSpec, base: RunSpec | None) -> Settings:
         if base and follows and theirs[section] == theirs["dataset"]:
             continue  # where it is not named, it follows the data set that is probed
         if name not in known or known[name] != value:
-            found[name] = value
-    return found
+            differing[name] = value
+    return differing
 
 
 def _words(spec: RunSpec, given: dict[str, str], settings: Settings) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What makes two cells share a pretraining, and a spec as flat settings by dotted name."""
+"""The settings that identify a pretraining, and nested settings as a flat table of dotted names."""
 
 from typing import Any
 
@@ -7,14 +7,18 @@ from bench.settings.specs import RunSpec, digest
 _TRAINED = ("views", "augment", "train", "pretrain_dataset")
 """Sections of a spec that the pretraining of a method that trains depends on."""
 _LABELLED = ("dataset", "labels", "fraction", "draw", "embed")
-"""What it depends on besides, where the method learns from labels and stops by the valid split."""
+"""Further sections that it depends on, where the method learns from labels.
+
+Such a method stops by its score on the valid split, hence "embed".
+"""
 _CHANGES_NOTHING = {"train": {"checkpoint_seconds"}}
 
 
 def pretraining(spec: RunSpec, *, trains: bool, uses_labels: bool) -> dict[str, Any]:
-    """Everything that was asked for of a cell's pretraining, by the names of its spec.
+    """The settings that a cell's pretraining depends on, by the names of its spec.
 
-    Keys, the groups of a sweep and the parents of MLflow runs are all made of this.
+    Two cells with equal settings share one pretraining. Keys, the groups of a sweep and the parents
+    of MLflow runs are all computed from them.
 
     Args:
         spec: the cell.

@@ -1,4 +1,4 @@
-"""The settings of plug-ins, checked; every complaint is one line that names the setting."""
+"""Checks the settings of plug-ins; every error is one line that names the setting."""
 
 from typing import TypeVar
 
@@ -36,7 +36,7 @@ def validated(settings: type[Validated], plug_in: PlugIn, section: str) -> Valid
 
 
 def setting_error(error: ValidationError, prefix: str = "") -> InputError:
-    """The first complaint of pydantic as one line with the setting's dotted name.
+    """The first error of pydantic as one line with the dotted name of the setting.
 
     Args:
         error: what pydantic raised.
@@ -54,7 +54,11 @@ def setting_error(error: ValidationError, prefix: str = "") -> InputError:
 
 
 def known_settings(section: str) -> list[str]:
-    """The settings of a section of the run's spec that is no plug-in, sorted."""
+    """The names of the settings in a section of a spec that is no plug-in, sorted.
+
+    Args:
+        section: dotted name, such as "augment.noise".
+    """
     fields = RunSpec.model_fields
     for part in section.split("."):
         fields = getattr(fields[part].annotation, "model_fields", {}) if part in fields else {}

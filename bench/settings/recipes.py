@@ -1,13 +1,14 @@
-"""Recipes: the settings of a published protocol, and those for one method, encoder or data set.
+"""Recipes: the settings of a published protocol, in a TOML file.
 
-A recipe is a TOML with one table a section of `bench.settings.specs.RunSpec`, and:
-    [about]: summary, paper, cost, for `bench list recipes`.
-    [experiment]: which methods, probes and labelled shares the published experiment has
-    (`ExperimentSpec`). [for.NAME.SECTION]: settings that hold only where NAME is what the encoder
-    takes ("waveform", "log_mel"), the
-        encoder, the data set, the data set that is pretrained on (its [for.NAME.pretrain_dataset]
-        alone), or "transfer" (another data set is pretrained on than is probed), or the method.
-        Later ones win over earlier ones.
+A recipe has one table for each section of `bench.settings.specs.RunSpec`, and besides:
+
+    [about]: summary, paper and cost, for `bench list recipes`.
+    [experiment]: which methods, probes and label fractions the published experiment has; see
+        `ExperimentSpec`.
+    [for.NAME.SECTION]: settings of a section that hold only for NAME, which is one of these (later
+        ones win over earlier ones): the input of the encoder ("waveform" or "log_mel"); the
+        encoder; the data set that is probed; "transfer", where another data set is pretrained on;
+        the method. Of the data set that is pretrained on, [for.NAME.pretrain_dataset] is read.
 """
 
 import math
@@ -26,19 +27,30 @@ SECTIONS = (
     *("method", "encoder", "dataset", "pretrain_dataset", "views", "augment", "train", "embed"),
     *("labels", "probe", "finetune", "score"),
 )
+"""Tables of a recipe that are sections of a spec."""
 PLUGINS = {
     "method": "methods",
     "encoder": "encoders",
     "dataset": "datasets",
     "pretrain_dataset": "datasets",
 }
+"""Sections that are plug-ins, with the kind of plug-in."""
 _LEAST_PROBE = 0.1
+"""Least share of the probes' steps that a scaled-down run keeps."""
 _KEYWORDS = ("waveform", "log_mel", "transfer")
+"""Names of [for.NAME] that are no plug-ins."""
 Tree = dict[str, Any]
+"""Nested settings: section -> setting -> value."""
 
 
 def read_recipe(name: str) -> Tree:
-    """A recipe by name, or by the path of its TOML file.
+    """Reads a recipe.
+
+    Args:
+        name: of the recipe, or the path of its TOML file.
+
+    Returns:
+        Its tables.
 
     Raises:
         InputError: no such recipe, no readable TOML, or an unknown section.
@@ -57,14 +69,14 @@ def read_recipe(name: str) -> Tree:
     _check_tables(recipe, path, [*SECTIONS, "about", "experiment", "for"])
     known = [
         *_KEYWORDS,
-        *(one for kind in ("methods", "encoders", "datasets") for one in registry.names(kind)),
+        *(name for kind in ("methods", "encoders", "datasets") for name in registry.names(kind)),
     ]
-    for one, table in recipe.get("for", {}).items():
-        if one not in known:
-            raise unknown(f"name in [for.NAME] of the recipe {path}", one, known)
-        _check_tables({one: table}, path, [one])
+    for target, table in recipe.get("for", {}).items():
+        if target not in known:
+            raise unknown(f"name in [for.NAME] of the recipe {path}", target, known)
+        _check_tables({target: table}, path, [target])
         _check_tables(table, path, SECTIONS)
-        check_names(table, f"{path}, [for.{one}]")
+        check_names(table, f"{path}, [for.{target}]")
     if not isinstance(recipe.get("encoder", {}).get("name", ""), str):
         raise InputError(f"{path}: encoder.name must be a name of `bench list encoders`")
     check_names({section: table for section, table in recipe.items() if section != "encoder"}, path)
@@ -72,7 +84,10 @@ def read_recipe(name: str) -> Tree:
 
 
 def experiment(name: str) -> ExperimentSpec:
-    """What a recipe computes where the command line does not say.
+    """The methods, probes, fractions and draws of a recipe, for what the command line leaves open.
+
+    Args:
+        name: of the recipe, or the path of its TOML file.
 
     Raises:
         InputError: no such recipe, or one whose [experiment] is wrong.
@@ -95,12 +110,13 @@ def experiment(name: str) -> ExperimentSpec:
 
 
 def settings(recipe: Tree, names: Sequence[str], pretrain_dataset: str) -> Tree:
-    """The settings of every section: the recipe's, then those of its [for.NAME] tables.
+    """The settings of every section: the recipe's own, then those of its [for.NAME] tables.
 
     Args:
-        recipe: as read.
-        names: for which tables are taken, in this order.
-        pretrain_dataset: its table's section `pretrain_dataset` is taken as well.
+        recipe: the recipe's tables.
+        names: the NAMEs whose tables apply, in this order; later ones win.
+        pretrain_dataset: the data set that is pretrained on, of whose table only the section
+            `pretrain_dataset` applies.
     """
     tree: Tree = {section: merged({}, recipe.get(section, {})) for section in SECTIONS}
     tables = recipe.get("for", {})
@@ -114,9 +130,13 @@ def settings(recipe: Tree, names: Sequence[str], pretrain_dataset: str) -> Tree:
 
 
 def scaled(tree: Tree, scale: float) -> None:
-    """Shrinks (or stretches) the budget of training, looks at it included, in place.
+    """Multiplies the budget of training and the number of checks during it, in place.
 
-    Probes keep a tenth at least.
+    Probes keep a tenth of their steps at least, and never get more than the recipe's.
+
+    Args:
+        tree: the settings of every section.
+        scale: what the budget is multiplied by; 1 is the recipe.
     """
     if scale == 1:
         return
@@ -134,9 +154,9 @@ def scaled(tree: Tree, scale: float) -> None:
 
 
 def _count(value: Any, scale: float) -> Any:
-    """A count times the scale, 1 at least.
+    """A count times the scale, at least 1.
 
-    What is no count stays as it is, for its section's spec to refuse.
+    A value that is no count stays as it is: the spec of its section will refuse it.
     """
     return max(1, round(scale * value)) if _is_number(value) and value > 0 else value
 
@@ -146,7 +166,11 @@ def _is_number(value: Any) -> bool:
 
 
 def merge_sections(tree: Tree, over: Tree) -> None:
-    """Lays settings over a tree of sections, in place.
+    """Lays settings over those of every section, in place.
+
+    Args:
+        tree: the settings of every section.
+        over: the settings that win, by section.
 
     Raises:
         InputError: an unknown section.
@@ -158,7 +182,7 @@ def merge_sections(tree: Tree, over: Tree) -> None:
 
 
 def merged(tree: Tree, over: Tree) -> Tree:
-    """A tree with another laid over it, table by table."""
+    """Nested settings with others laid over them, table by table; neither is changed."""
     result = dict(tree)
     for name, value in over.items():
         both = isinstance(value, dict) and isinstance(result.get(name), dict)
@@ -167,7 +191,15 @@ def merged(tree: Tree, over: Tree) -> Tree:
 
 
 def check_names(tree: Tree, where: object) -> None:
-    """Refuses names of plug-ins among their settings: names have flags, which are checked."""
+    """Refuses names of plug-ins among settings: a name has a flag of its own, which is checked.
+
+    Args:
+        tree: settings by section.
+        where: what holds them, for the message.
+
+    Raises:
+        InputError: a section of a plug-in holds a name.
+    """
     for section in PLUGINS:
         if "name" in tree.get(section, {}):
             raise InputError(
@@ -176,6 +208,7 @@ def check_names(tree: Tree, where: object) -> None:
 
 
 def _check_tables(tree: Tree, path: Path, known: Sequence[str]) -> None:
+    """Refuses unknown sections of a recipe, and sections that are no tables."""
     for section, table in tree.items():
         if section not in known:
             raise unknown(f"section of the recipe {path}", section, known)

@@ -1,15 +1,22 @@
-"""What plug-ins say of themselves by literal constants, read without importing them."""
+"""What plug-ins declare by literal constants in their files, read without importing them."""
 
 from dataclasses import dataclass
 
 from bench.core import registry
-from bench.settings import recipes as recipes
 from bench.settings.specs import PlugIn
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What a method's literal constants say of it (see `bench.method`)."""
+    """What a method declares of itself (see `bench.method`).
+
+    Attributes:
+        trains: whether the method is trained at all.
+        uses_labels: whether it learns from the labelled tracks.
+        views: number of views of each track in a batch.
+        restores: whether it starts from imported weights.
+        encoder: the one encoder that it works with; None where any encoder will do.
+    """
 
     trains: bool
     uses_labels: bool
@@ -19,7 +26,11 @@ class Traits:
 
 
 def traits(method: str) -> Traits:
-    """Reads a method's constants without importing it."""
+    """Reads a method's constants without importing it.
+
+    Args:
+        method: name of the method.
+    """
     about = registry.describe("methods", method)
     trains, labels, views = (
         about.get("TRAINS", True),
@@ -31,5 +42,5 @@ def traits(method: str) -> Traits:
 
 
 def sample_rate(encoder: PlugIn) -> int:
-    """The rate that an encoder learns from, in Hz, read from its file."""
+    """The sample rate of the audio that an encoder takes, in Hz, read from its file."""
     return int(registry.describe("encoders", encoder.name)["SAMPLE_RATE"])
