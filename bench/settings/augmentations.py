@@ -1,7 +1,7 @@
 """Specs of augmentation chains: each transform with its ranges, and the published chains by name.
 
-A chain is applied in the order of `AugmentSpec`'s fields, which is CLMR's; a probability of 0
-leaves a transform out. What is computed lies in `bench.data.augment`.
+A chain is applied in the order of `AugmentSpec`'s fields, which is CLMR's; a transform with a
+probability of 0 is left out. The transforms are implemented in `bench.data.augment`.
 
 Sources of CLMR's numbers: "v1" and "v2" are the branches of the authors' code (config.yaml and the
 library of augmentations), "thesis" is J. Spijkervet, "Contrastive learning of musical
@@ -23,7 +23,7 @@ class Transform(Spec):
     """Base of every transform's spec.
 
     Attributes:
-        probability: that an item gets it; 0 leaves it out.
+        probability: with which an item of a batch is transformed; 0 leaves the transform out.
     """
 
     probability: Probability = 0.0
@@ -40,17 +40,17 @@ class Transform(Spec):
 
 
 class PolaritySpec(Transform):
-    """Polarity inversion: the waveform times -1."""
+    """Polarity inversion: the waveform is multiplied by -1."""
 
 
 class NoiseSpec(Transform):
     """Additive white Gaussian noise.
 
     Attributes:
-        kind: "relative": its deviation is U(low_ratio, high_ratio) times the item's; "level": it
-            lies `level_db` below the item's power.
-        low_ratio: least ratio of the deviations.
-        high_ratio: greatest ratio of the deviations.
+        kind: "relative": its standard deviation is U(low_ratio, high_ratio) times that of the item;
+            "level": its power lies `level_db` below that of the item.
+        low_ratio: least ratio of the standard deviations.
+        high_ratio: greatest ratio of the standard deviations.
         level_db: signal-to-noise ratio of "level", in dB.
     """
 
@@ -61,11 +61,11 @@ class NoiseSpec(Transform):
 
 
 class GainSpec(Transform):
-    """Change of level, uniform in decibels.
+    """Change of level, drawn uniformly in decibels.
 
     Attributes:
-        low_db: least gain.
-        high_db: greatest gain.
+        low_db: least gain, in dB.
+        high_db: greatest gain, in dB.
     """
 
     low_db: float = -20.0
@@ -76,11 +76,11 @@ class FilterSpec(Transform):
     """A low-pass or a high-pass filter.
 
     Attributes:
-        lowpass_share: how often it is the low-pass one.
-        low_lowpass_hz: least cutoff of the low-pass filter.
-        high_lowpass_hz: greatest cutoff of the low-pass filter.
-        low_highpass_hz: least cutoff of the high-pass filter.
-        high_highpass_hz: greatest cutoff of the high-pass filter.
+        lowpass_share: probability that the filter is a low-pass rather than a high-pass one.
+        low_lowpass_hz: least cutoff of the low-pass filter, in Hz.
+        high_lowpass_hz: greatest cutoff of the low-pass filter, in Hz.
+        low_highpass_hz: least cutoff of the high-pass filter, in Hz.
+        high_highpass_hz: greatest cutoff of the high-pass filter, in Hz.
     """
 
     lowpass_share: Probability = 0.5
@@ -94,10 +94,10 @@ class DelaySpec(Transform):
     """One echo: (x + factor * delayed x) / 2.
 
     Attributes:
-        low_ms: shortest delay.
-        high_ms: longest delay.
-        step_ms: between the delays that are drawn.
-        factor: level of the echo.
+        low_ms: shortest delay, in milliseconds.
+        high_ms: longest delay, in milliseconds.
+        step_ms: distance between two delays that can be drawn, in milliseconds.
+        factor: amplitude of the echo, as a factor.
     """
 
     low_ms: float = Field(200.0, ge=0)
@@ -107,11 +107,11 @@ class DelaySpec(Transform):
 
 
 class PitchShiftSpec(Transform):
-    """Pitch shift at the same tempo, uniform in cents.
+    """Pitch shift at the same tempo, drawn uniformly in cents.
 
     Attributes:
-        low_cents: lowest shift.
-        high_cents: highest shift.
+        low_cents: lowest shift, in cents.
+        high_cents: highest shift, in cents.
     """
 
     low_cents: float = Field(-700.0, ge=-2400, le=2400)
@@ -119,7 +119,7 @@ class PitchShiftSpec(Transform):
 
 
 class ReverbSpec(Transform):
-    """Reverberation with SoX's parameters, each uniform over whole numbers.
+    """Reverberation with SoX's parameters, each drawn uniformly from whole numbers.
 
     Attributes:
         low_reverberance: least reverberance, in percent.
@@ -142,11 +142,11 @@ class LogMelChangeSpec(Transform):
     """Level, equaliser, noise, noise floor, a band mask and a frame mask of a log-mel spectrogram.
 
     Attributes:
-        gain_db: largest change of level, up or down.
-        equaliser_db: largest gain of the equaliser at each of its nodes, up or down.
-        equaliser_nodes: nodes, spread evenly over the bands.
-        noise_db: largest deviation of the noise on each bin.
-        floor_db: highest noise floor, above the item's quietest bin.
+        gain_db: largest change of level, up or down, in dB.
+        equaliser_db: largest gain of the equaliser at each of its nodes, up or down, in dB.
+        equaliser_nodes: number of nodes, spread evenly over the bands.
+        noise_db: largest standard deviation of the noise on each bin, in dB.
+        floor_db: highest noise floor, in dB above the item's quietest bin.
         band_mask: largest share of the bands that the band mask covers.
         frame_mask: largest share of the frames that the frame mask covers.
     """
@@ -166,10 +166,10 @@ class ResizeCropSpec(Transform):
     Source: Niizumi et al., BYOL-A, IJCNN 2021, section III.B.
 
     Attributes:
-        low_bands: least share of the bands.
-        high_bands: greatest share of the bands; above 1 the part may reach beyond the edge.
-        low_frames: least share of the frames.
-        high_frames: greatest share of the frames; above 1 the part may reach beyond the edge.
+        low_bands: least height of the part, as a share of the bands.
+        high_bands: greatest height; above 1 the part may reach beyond the edge.
+        low_frames: least length of the part, as a share of the frames.
+        high_frames: greatest length; above 1 the part may reach beyond the edge.
     """
 
     low_bands: float = Field(0.6, gt=0)
@@ -179,30 +179,30 @@ class ResizeCropSpec(Transform):
 
 
 class MixupSpec(Transform):
-    """Power spectra of another item of the batch mixed into an item's (BYOL-A, section III.B).
+    """Mixes power spectra of another item of the batch into an item's (BYOL-A, section III.B).
 
     Attributes:
-        high_share: greatest share of the other item.
+        high_share: greatest share that the other item gets.
     """
 
     high_share: float = Field(0.4, ge=0, lt=1)
 
 
 class AugmentSpec(Spec):
-    """A chain: first what changes waveforms, then what changes log-mel spectrograms, in this order.
+    """A chain: the transforms of waveforms, then those of log-mel spectrograms, in this order.
 
     Attributes:
-        name: the published chain that it started from.
-        polarity: inversion of the waveform.
-        noise: white noise.
-        gain: level.
-        filter: low-pass or high-pass.
+        name: the published chain from whose settings this one started.
+        polarity: polarity inversion of the waveform.
+        noise: white noise added to the waveform.
+        gain: change of the waveform's level.
+        filter: low-pass or high-pass filter.
         delay: one echo.
-        pitch_shift: pitch.
+        pitch_shift: pitch shift.
         reverb: reverberation.
-        log_mel: level, equaliser, noise, floor and masks of the spectrogram.
-        mixup: another item's spectrum.
-        resize_crop: a part of the spectrogram, resized.
+        log_mel: level, equaliser, noise, noise floor and masks of the spectrogram.
+        mixup: spectra of another item mixed in.
+        resize_crop: a part of the spectrogram, resized to the whole.
     """
 
     name: str = "none"
@@ -219,17 +219,19 @@ class AugmentSpec(Spec):
 
     @property
     def on_spectrogram(self) -> bool:
-        """Whether something changes log-mel spectrograms, which encoders of waveforms never see."""
+        """Whether a transform changes log-mel spectrograms, which encoders of waveforms lack."""
         return any(getattr(self, name).probability > 0 for name in SPECTROGRAM)
 
     @property
     def on_waveform(self) -> bool:
-        """Whether something changes waveforms."""
+        """Whether a transform changes waveforms."""
         return any(getattr(self, name).probability > 0 for name in WAVEFORM)
 
 
 WAVEFORM = ("polarity", "noise", "gain", "filter", "delay", "pitch_shift", "reverb")
+"""Transforms of waveforms, in the order in which they are applied."""
 SPECTROGRAM = ("log_mel", "mixup", "resize_crop")
+"""Transforms of log-mel spectrograms, in the order in which they are applied."""
 
 # v2: probabilities of config.yaml:36-44; ranges of the authors' library,
 # torchaudio_augmentations/augmentations/: noise.py, gain.py, filter.py, delay.py (arange leaves 500
@@ -269,15 +271,18 @@ _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def presets() -> list[str]:
-    """Names of the chains."""
+    """The names of the published chains."""
     return list(_PRESETS)
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The settings of a chain by name, with the name.
+    """The settings of a published chain, with its name.
+
+    Args:
+        name: of the chain.
 
     Raises:
-        InputError: no such chain.
+        InputError: there is no such chain.
     """
     if name not in _PRESETS:
         raise unknown("augmentation", name, presets())

@@ -8,15 +8,15 @@ class LogMelSpec(Spec):
 
     Attributes:
         sample_rate: of the waveform, in Hz.
-        n_fft: samples a Fourier window.
-        hop: samples between two windows.
-        mels: number of mel bands (Slaney scale).
+        n_fft: length of a Fourier window, in samples.
+        hop: distance between two windows, in samples.
+        mels: number of mel bands (Slaney's scale).
         f_min: lower edge of the lowest band, in Hz.
         f_max: upper edge of the highest band, in Hz.
         area_norm: whether each band is divided by its width in Hz (Slaney's normalisation).
-        top_db: dynamic range kept below an item's loudest bin, in dB.
-        offset_db: added to the decibels.
-        scale_db: decibels that become 1.
+        top_db: dynamic range that is kept below an item's loudest bin, in dB.
+        offset_db: added to the levels, in dB, before they are scaled.
+        scale_db: number of decibels that become 1.
     """
 
     sample_rate: int
@@ -31,7 +31,11 @@ class LogMelSpec(Spec):
     scale_db: float = 1.0
 
     def frames(self, seconds: float) -> int:
-        """Number of frames of a view of `seconds`."""
+        """The number of frames of a view.
+
+        Args:
+            seconds: length of the view.
+        """
         return round(seconds * self.sample_rate) // self.hop + 1
 
 
@@ -41,9 +45,9 @@ class MfccSpec(Spec):
     Attributes:
         sample_rate: of the waveform, in Hz.
         coefficients: how many are kept, the zeroth included.
-        mels: number of mel bands they are computed from.
-        n_fft: samples a Fourier window.
-        hop: samples between two windows.
+        mels: number of mel bands that they are computed from.
+        n_fft: length of a Fourier window, in samples.
+        hop: distance between two windows, in samples.
     """
 
     sample_rate: int

@@ -1,8 +1,8 @@
-"""The specs: frozen, typed, checked descriptions of each stage.
+"""The specs: frozen, typed and checked settings of each stage, and their canonical digest.
 
-Unknown keys are errors; the digest is canonical. A spec says everything that its stage's product
-depends on, so its digest names the product on disk. Nothing heavy is imported here: a finished cell
-is found again without torch.
+A spec holds every setting that the product of its stage depends on, so that its digest can be part
+of the product's key. Unknown settings are errors. torch is not imported, since a finished cell is
+found again without it.
 """
 
 import hashlib
@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from bench.settings.augmentations import AugmentSpec
 from bench.settings.base import Spec as Spec
 
-_LONGEST_NAME = 80  # bytes of a CSV's name that go into file names
+_LONGEST_NAME = 80
+"""Bytes of the name of a CSV that are used in file names."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -24,8 +25,11 @@ NotNegative = Annotated[float, Field(ge=0)]
 class PlugIn(Spec):
     """A method, encoder or data set by name, with the settings that were given for it.
 
-    Its own `Settings` checks them when its file is loaded; here they are only carried, so that
-    planning stays light.
+    They are checked by the plug-in's own `Settings` when its file is loaded, and only carried here,
+    so that planning loads no plug-in.
+
+    Attributes:
+        name: of the plug-in, or the path of a CSV that is a data set.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -42,15 +46,15 @@ class ViewsSpec(Spec):
     """How views are cut from a track.
 
     Attributes:
-        mode: "segments" cuts two different segments of one track; "independent" cuts two wherever
-            they fall, as CLMR does; "same" cuts one and gives it to every view, for tasks whose
-            views differ by augmentation alone.
-        min_gap_seconds: least silence between the end of one segment and the start of the other, in
-            seconds.
+        mode: "segments" cuts two segments of one track with a gap between them, where the track is
+            long enough; "independent" cuts two at independent places, as CLMR does; "same" cuts one
+            segment for all views, which then differ by augmentation alone.
+        min_gap_seconds: least time between the end of one segment and the start of the other, for
+            "segments".
         splits: which tracks are pretrained on: the training split alone, or every track of the data
             set.
-        exclude: hash of a list of tracks that are not pretrained on (`bench data leaks` writes
-            them); "" for none.
+        exclude: hash of a list of tracks that are not pretrained on (`bench data leaks` writes such
+            lists); "" for none.
     """
 
     mode: Literal["segments", "independent", "same"] = "segments"
@@ -63,26 +67,27 @@ class TrainSpec(Spec):
     """Optimisation and budget of pretraining.
 
     Attributes:
-        steps: optimiser steps, the budget.
+        steps: the budget as a number of optimiser steps.
         epochs: the budget as passes over the tracks; above 0 it takes the place of `steps`.
-        batch_size: tracks a step.
-        optimiser: "adamw", "adam" (weight decay as a part of the gradient), or "lars" with a
-            momentum of 0.9.
-        schedule: of the learning rate after the warm-up: half a "cosine" to the final one, or
-            "constant".
-        learning_rate: peak of the schedule.
-        final_learning_rate: where the cosine ends.
+        batch_size: number of tracks in a batch.
+        optimiser: "adamw", "adam" (with the weight decay as a part of the gradient), or "lars" with
+            a momentum of 0.9.
+        schedule: of the learning rate after the warm-up: "cosine" falls along half a cosine to the
+            final learning rate, "constant" stays.
+        learning_rate: the highest of the schedule.
+        final_learning_rate: at which the cosine ends.
         warmup: share of the steps that the linear warm-up takes.
-        weight_decay: biases and normalisation parameters are left out.
-        final_weight_decay: where half a cosine takes the weight decay by the end; None keeps it.
-        betas: of Adam and AdamW.
+        weight_decay: of all parameters but biases and those of normalisation layers.
+        final_weight_decay: at which the weight decay ends, along half a cosine; None keeps it
+            constant.
+        betas: the two betas of Adam and AdamW.
         clip_norm: largest norm of the gradient; 0 for no clipping.
         precision: "auto" is bfloat16 where the device has it and float32 elsewhere.
-        checkpoint_seconds: time between checkpoints, in seconds.
-        diagnose_times: how often in a run the signs of collapse are measured (and validation
-            scored, with labels).
-        patience: with labels, looks at the valid split without a better score after which training
-            stops; 0 for never.
+        checkpoint_seconds: time between two checkpoints.
+        diagnose_times: how often in a run the signs of collapse are measured; a method that learns
+            from labels is scored on the valid split as often.
+        patience: number of evaluations on the valid split without a better score after which a
+            method that learns from labels stops; 0 for never.
     """
 
     steps: int = Field(400, ge=1)
@@ -104,34 +109,35 @@ class TrainSpec(Spec):
 
 
 class EmbedSpec(Spec):
-    """How a track is embedded: non-overlapping segments of the encoder's length, one vector each.
+    """How a track is embedded: one vector for each non-overlapping segment of the encoder's length.
 
     Attributes:
-        max_seconds: audio read of each track from its start, in seconds; 0 for all of it.
+        max_seconds: length of audio that is read of each track, from its start; 0 for all of it.
     """
 
     max_seconds: float = Field(0.0, ge=0)
 
 
 def _once(grid: tuple[float, ...]) -> tuple[float, ...]:
+    """Refuses a grid that holds a value twice."""
     if len(set(grid)) < len(grid):
         raise ValueError("a value stands twice in the grid")
     return grid
 
 
 class LabelsSpec(Spec):
-    """Which training tracks are labelled at a fraction; the same for every method.
+    """Which training tracks are labelled at a label fraction; the same for every method.
 
     Attributes:
-        scheme: "balanced" gives every tag a positive as early as possible and then keeps the tags'
-            numbers of positives as even as can be; "uniform" draws tracks at random, as Deezer's
-            comparison does.
-        by: "track", or "group": all tracks of a group (artist or album) or none.
+        scheme: "balanced" gives every tag a positive track as early as possible and then keeps the
+            tags' numbers of positives as even as it can; "uniform" draws tracks at random, as
+            Deezer's comparison does.
+        by: what is drawn: a "track", or a "group" (artist or album) with all its tracks.
         of: what a fraction is a share of: the training split, or the whole data set, as in CLMR's
             259 songs for 1 % of 25 863. A fraction of 1 is the whole training split in both.
         seed: of the draws.
-        subset: hash of an imported subset, which then takes the place of scheme, fraction and draw;
-            "" for none.
+        subset: hash of an imported list of labelled tracks, which takes the place of scheme,
+            fraction and draw; "" for none.
     """
 
     scheme: Literal["balanced", "uniform"] = "balanced"
@@ -144,27 +150,29 @@ class LabelsSpec(Spec):
 class ProbeSpec(Spec):
     """The probe on frozen embeddings.
 
-    What is chosen (see below) is chosen by macro mAP on the valid split.
+    Of the grids, the point with the highest macro mAP on the valid split is chosen.
 
     Attributes:
-        kind: "linear"; "mlp" with one hidden layer; "knn", nearest neighbours by cosine;
+        kind: "linear"; "mlp" with one hidden layer; "knn", nearest neighbours by cosine similarity;
             "finetune", which trains the encoder further (see `FinetuneSpec`).
         hidden: width of the hidden layer of "mlp".
         batch_norm: whether the hidden layer is batch-normalised before its ReLU.
-        dropout: share of the hidden units that a step leaves out.
-        train_on: "tracks" trains on mean embeddings; "segments" on one random segment of each track
-            a step, as Deezer and CLMR do.
-        aggregation: how segments become the score of a track, and what probes are chosen by:
-            "mean_embedding" (Deezer) or "mean_probability" (CLMR). The scores under the other one
-            are reported beside it, from the same probes.
+        dropout: share of the hidden units that are set to 0 in each step.
+        train_on: "tracks" trains on the mean embeddings of tracks; "segments" on one random segment
+            of each track in each step, as Deezer and CLMR do.
+        aggregation: how the segments of a track become its score, in the choice of probes as well:
+            "mean_embedding" (Deezer) or "mean_probability" (CLMR). The scores under the other
+            convention are reported beside it, from the same probes.
         learning_rates: grid of AdamW's learning rate.
         weight_decays: grid of AdamW's weight decay.
         steps: optimiser steps of each probe.
-        batch_size: tracks a step.
-        evaluate_every: steps between two looks at the valid split.
-        patience: looks without a better score after which a grid point stops; 0 for never.
+        batch_size: number of tracks in a batch.
+        evaluate_every: number of steps between two evaluations on the valid split.
+        patience: number of evaluations without a better score after which the training of a grid
+            point stops; 0 for never.
         neighbours: grid of the number of neighbours of "knn".
-        memory_mb: how much the probes in training at once may take, in MiB; no score depends on it.
+        memory_mb: memory that the probes in training at once may take, in MiB; no score depends on
+            it.
     """
 
     kind: Literal["linear", "mlp", "knn", "finetune"] = "linear"
@@ -190,16 +198,17 @@ class ProbeSpec(Spec):
 class FinetuneSpec(Spec):
     """Fine-tuning of the encoder with a linear classifier on the labelled tracks.
 
-    Chosen on the valid split.
+    The learning rate and the step are those with the best score on the valid split.
 
     Attributes:
-        learning_rates: grid of the peak learning rate.
+        learning_rates: grid of the highest learning rate of the schedule.
         steps: optimiser steps.
-        batch_size: tracks a step.
+        batch_size: number of tracks in a batch.
         warmup: share of the steps that the linear warm-up takes.
         weight_decay: of AdamW.
-        diagnose_times: how often in a run the valid split is looked at.
-        patience: looks without a better score after which training stops; 0 for never.
+        diagnose_times: how often in a run the valid split is scored.
+        patience: number of evaluations without a better score after which training stops; 0 for
+            never.
     """
 
     learning_rates: tuple[Positive, ...] = Field((1e-4, 5e-4), min_length=1)
@@ -217,9 +226,9 @@ class ScoreSpec(Spec):
     """Metrics and intervals.
 
     Attributes:
-        resamples: bootstrap resamples of the test tracks.
-        confidence: coverage of the interval.
-        seed: of the resamples; the same for every method, so that scores can be compared pairwise.
+        resamples: number of bootstrap resamples of the test tracks.
+        confidence: nominal coverage of the intervals.
+        seed: of the resamples; the same for every method, so that scores can be compared in pairs.
         by: what is resampled: tracks, or groups (artists or albums) with all their tracks.
         untagged: whether test tracks without any tag are scored; the scores under the other
             convention are reported beside it, from the same logits.
@@ -238,8 +247,8 @@ class ExperimentSpec(Spec):
     Attributes:
         methods: names of methods.
         probes: kinds of probes.
-        fractions: shares of the labels, or numbers of tracks.
-        draws: draws of the labelled tracks at each fraction below 1.
+        fractions: shares of the labels, or numbers of labelled tracks.
+        draws: number of draws of the labelled tracks at each fraction below 1.
     """
 
     methods: tuple[str, ...] = ()
@@ -252,11 +261,22 @@ class RunSpec(Spec):
     """One cell: a method on an encoder, pretrained on one data set and probed on another.
 
     Attributes:
-        augment: what is done to the views.
+        recipe: name of the recipe whose settings it started from, or the path of its file.
+        method: the method and its settings.
+        encoder: the encoder and its settings.
+        dataset: the data set that is probed.
+        pretrain_dataset: the data set that is pretrained on.
+        views: how views are cut from tracks.
+        augment: the augmentations of the views.
         weights: hash of the imported weights that the encoder starts from; "" for freshly drawn
             ones.
-        scale: the share of the recipe's budget of pretraining that this cell was given; 1 is the
-            recipe.
+        train: optimisation and budget of pretraining.
+        embed: how tracks are embedded.
+        labels: which training tracks are labelled.
+        probe: the probe.
+        finetune: fine-tuning, for the probe of that kind.
+        score: metrics and intervals.
+        scale: what the recipe's budget of pretraining was multiplied by; 1 is the recipe.
         fraction: share of the labels, above 0 and at most 1; or, above 1, a whole number of tracks.
         draw: which draw of the labelled tracks.
         seed: of pretraining.
@@ -286,15 +306,21 @@ class RunSpec(Spec):
     @field_validator("fraction")
     @classmethod
     def _share_or_number(cls, fraction: float) -> float:
+        """Refuses numbers of tracks that are not whole."""
         if fraction > 1 and not fraction.is_integer():
             raise ValueError("above 1 it must be a whole number of tracks")
         return fraction
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: the same text for the same content.
+    """JSON with sorted keys and no spaces, so that equal content gives equal text.
 
-    Specs are written as their fields.
+    Args:
+        value: what JSON can hold, with specs, which are written as their fields.
+
+    Raises:
+        TypeError: a part of it is neither.
+        ValueError: it holds NaN or an infinity.
     """
 
     def plain(item: Any) -> Any:
@@ -306,12 +332,21 @@ def canonical(value: Any) -> str:
 
 
 def digest(value: Any, length: int = 16) -> str:
-    """Hexadecimal SHA-256 of the canonical JSON, cut to `length` characters."""
+    """SHA-256 of the canonical JSON, in hexadecimal digits.
+
+    Args:
+        value: as for `canonical`.
+        length: number of digits that are kept.
+    """
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
 
 
 def dataset_name(name: str) -> str:
-    """A short name of a data set: a CSV's file name without its ending, cut where it is long."""
+    """A short name of a data set, for titles and file names.
+
+    Args:
+        name: of the data set; of a CSV's path, the file name without its ending is taken.
+    """
     if not is_csv(name):
         return name
     return Path(name).stem.encode()[:_LONGEST_NAME].decode(errors="ignore")
