@@ -6,234 +6,34 @@ the file system has no locks, each builds the product in a folder of its own and
 is kept, which does no harm since the content is a function of the key.
 """
 
-import errno
 import fcntl
-import json
 import os
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bench.core.digests import damage, digests, note_of, trust
-from bench.core.errors import InputError
+from bench.core.digests import note_of, trust
+from bench.core.files import explain as explain
+from bench.core.files import load_array as load_array
+from bench.core.files import read_json as read_json
+from bench.core.files import require_writable as require_writable
+from bench.core.files import this_process as _this_process
+from bench.core.files import write_array as write_array
+from bench.core.files import write_atomically as write_atomically
+from bench.core.files import write_json as write_json
 from bench.core.progress import say
-from bench.core.versions import COMPUTING, DECODING, differing, library_versions, now
+from bench.core.stamp import STAMP as STAMP
+from bench.core.stamp import damage_of as damage_of
+from bench.core.stamp import other_versions as other_versions
+from bench.core.stamp import seal as _seal
+from bench.core.stamp import stamp as _stamp
 
 PRODUCTS = {"prepare": "prepared", "pretrain": "pretrained", "embed": "embedded", "probe": "probed"}
 """Where in home the product of each stage lies."""
-STAMP = "made.json"
-"""In every product: under which versions of the libraries it was made."""
-_NO_PART = (STAMP, "state.pt")  # of a product: a checkpoint is removed once it is published
 _LOOK_AGAIN_SECONDS = 0.5
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_REFUSED = {
-    errno.ENAMETOOLONG,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.EEXIST,
-    errno.EISDIR,
-}
-
-
-def explain(error: OSError) -> InputError | None:
-    """The message for an error of the file system that the user can mend.
-
-    Args:
-        error: what the operating system reported.
-
-    Returns:
-        The error to show; None where the user cannot mend it.
-    """
-    where = error.filename or "the home or results folder"
-    if error.errno in _FULL:
-        return InputError(
-            f"no space left while writing {where}: free some, "
-            "or choose another disk with --home and --results"
-        )
-    if error.errno in _REFUSED:
-        reason = os.strerror(error.errno or 0).lower()
-        return InputError(f"cannot write {where} ({reason}): choose others with --home, --results")
-    return None
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes the whole file or nothing.
-
-    The content goes to a temporary name in the same folder, is flushed to disk, and renamed.
-
-    Args:
-        path: of the file.
-        content: of the file.
-
-    Raises:
-        OSError: it cannot be written; its `filename` is the path.
-    """
-    temporary = path.with_name(f".{path.name}.{_this_process()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        # A failed write() carries no name; the user needs to know which disk is full.
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _this_process() -> str:
-    """A name that no other running process has, also on other machines with the same disk."""
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a value as JSON, atomically.
-
-    Args:
-        path: of the file.
-        value: what `json` can write.
-
-    Raises:
-        ValueError: it holds NaN or an infinity, which are no JSON and stop other readers.
-    """
-    write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
-
-
-def write_array(path: Path, array: NDArray[Any]) -> None:
-    """Writes an array as .npy, atomically."""
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_atomically(path, buffer.getvalue())
-
-
-def load_array(path: Path, mmap: bool = False) -> NDArray[Any]:
-    """Reads an array that `write_array` wrote.
-
-    Args:
-        path: of the file.
-        mmap: whether to map it into memory, read-only, instead of reading it.
-
-    Raises:
-        InputError: the file is not there or damaged.
-    """
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"{path} is damaged: remove the folder {path.parent}, `bench run` makes it again"
-        ) from error
-    return array
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def require_writable(*folders: Path) -> None:
-    """Creates missing folders and tries to write in each, before hours of work depend on it.
-
-    Args:
-        folders: where products and results will be written.
-
-    Raises:
-        InputError: a folder cannot be created or written to.
-    """
-    for folder in folders:
-        trial = folder / f".writable.{os.getpid()}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            trial.write_bytes(b"?")
-            trial.unlink()
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(
-                f"cannot write to {folder} ({reason}): "
-                "choose another folder with --home or --results"
-            ) from error
-
-
-def _stamp(folder: Path, stage: str, sources: Sequence[Path]) -> None:
-    """Records the versions of the libraries under which a product and its sources are made.
-
-    An attempt that goes on from what an earlier one left records the versions of both.
-
-    Args:
-        folder: of the product under way.
-        stage: folder of home, such as "pretrained".
-        sources: folders of the products that it is made from.
-    """
-    lineage: dict[str, dict[str, str]] = {}
-    for source in sources:
-        lineage = {**_lineage(source), **lineage}  # the nearer source says what it was made under
-    versions = library_versions()
-    begun = _lineage(folder).get(stage, versions)
-    if differing(begun, versions, _counted(stage)):
-        lineage[f"{stage}, begun"] = begun
-    write_json(folder / STAMP, {"lineage": {**lineage, stage: versions}, "created": now()})
-
-
-def _lineage(folder: Path) -> dict[str, dict[str, str]]:
-    """The versions of a product and of all that it was made from: stage -> library -> version."""
-    try:
-        lineage: dict[str, dict[str, str]] = read_json(folder / STAMP)["lineage"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}  # nothing is there yet, or the product is damaged, which `damage_of` says
-    return lineage
-
-
-def _counted(stage: str) -> tuple[str, ...]:
-    """The libraries whose version can change the numbers of a stage's products."""
-    return DECODING if stage.startswith(("prepared", "datasets")) else COMPUTING
-
-
-def other_versions(folder: Path) -> dict[str, list[str]]:
-    """The libraries whose version has changed since a product, or what it is made from, was made.
-
-    Only major and minor versions count.
-
-    Args:
-        folder: of the product.
-
-    Returns:
-        Stage -> libraries, such as ["torch 2.11.0 (here 2.14.1)"]; stages without any are left out.
-    """
-    here = library_versions()
-    changed = {
-        stage: differing(then, here, _counted(stage)) for stage, then in _lineage(folder).items()
-    }
-    return {stage: libraries for stage, libraries in changed.items() if libraries}
-
-
-def _seal(folder: Path) -> None:
-    """Writes down the digests of a product's files, the last thing before it is published."""
-    stamp = read_json(folder / STAMP)
-    write_json(folder / STAMP, {**stamp, "files": digests(folder, _NO_PART)})
-
-
-def damage_of(folder: Path, *, in_full: bool = False) -> str:
-    """What is wrong with a finished product, in words; "" where its files are as they were made.
-
-    Args:
-        folder: of the product.
-        in_full: reads every byte again, in place of files that have changed since the last look.
-    """
-    try:
-        expected = read_json(folder / STAMP)["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{STAMP} is missing or damaged"
-    return damage(folder, expected, in_full=in_full)
 
 
 def _set_aside(folder: Path, wrong: str) -> None:
