@@ -14,6 +14,11 @@ from tests.cli.commands import RUN
 from tests.conftest import TINY, make_tones
 
 
+def products(stage: str) -> list[Path]:
+    """The folders of a stage's products in home, unfinished ones included; digests lie beside."""
+    return [path for path in Path(".bench", stage).iterdir() if path.is_dir()]
+
+
 def test_a_cell_is_computed_once_and_found_again(main, tones, monkeypatch):
     status, out, err = main(
         *RUN, "--dataset", tones, "--fraction", "0.2,1.0", "--draws", "2", "--json"
@@ -101,9 +106,9 @@ def test_half_precision_trains(main, tones):
 
 def test_one_pretraining_serves_all_fractions(main, tones):
     main(*RUN, "--dataset", tones, "--fraction", "0.2,1.0", "--draws", "2")
-    assert len(list(Path(".bench/pretrained").glob("*"))) == 1
-    assert len(list(Path(".bench/embedded").glob("*"))) == 1
-    assert len(list(Path(".bench/probed").glob("*"))) == 3
+    assert len(products("pretrained")) == 1
+    assert len(products("embedded")) == 1
+    assert len(products("probed")) == 3
 
 
 def test_a_pretraining_set_of_its_own(main, tones, tmp_path):
@@ -111,7 +116,7 @@ def test_a_pretraining_set_of_its_own(main, tones, tmp_path):
     status, out, err = main(*RUN, "--dataset", tones, "--pretrain-dataset", other, "--json")
     assert status == 0, err
     assert json.loads(out)["rows"][0]["pretrain_dataset"] == "tracks"
-    assert len(list(Path(".bench/prepared").glob("*"))) == 2
+    assert len(products("prepared")) == 2
 
 
 def test_dry_run_says_what_is_there_and_does_nothing(main, tones):
@@ -139,7 +144,7 @@ def test_probe_settings_do_not_redo_pretraining(main, tones):
     )
     assert status == 0, err
     assert {row["probe"] for row in json.loads(out)["rows"]} == {"mlp"}
-    assert len(list(Path(".bench/pretrained").glob("*"))) == 1
+    assert len(products("pretrained")) == 1
 
 
 def test_one_labelled_track_is_enough_for_supervised(main, tones):
