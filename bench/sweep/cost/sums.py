@@ -29,7 +29,7 @@ _CHECKPOINT = 4
 """Size of a checkpoint over that of the weights: the method with its heads, and Adam's moments."""
 _TRACK_BYTES = 120  # a prepared track's index, labels and row of the manifest
 _DISK = "disk of"  # begins what is unknown where the time is known
-_RUN_BYTES = 2_000  # a product's run.json
+_RUN_BYTES = 3_000  # a product's run.json, its stamp (made.json) and the note of its digests
 
 
 class Sums:
@@ -208,11 +208,11 @@ class Sums:
             self._sources[rate.source] = None
             seconds = rate.fixed + segments * rate.each
             if rate.bytes is not None:
-                # Vectors of segments and tracks, the first segment of each track, and the nearest
-                # neighbours of test tracks; the last two are 8-byte integers.
+                # Vectors of segments and tracks, the first segment of each track, the nearest
+                # neighbours of test tracks (8-byte integers, as the segments), and run.json.
                 tracks, tests = data.tracks["all"], data.tracks["test"]
                 vectors = rate.bytes * (segments + tracks)
-                size = vectors + 8 * tracks + 8 * max(RECALL_AT) * tests
+                size = vectors + 8 * tracks + 8 * max(RECALL_AT) * tests + _RUN_BYTES
         self._use("embedded", size, name)
         if seconds is None and whole is None:
             self._unknown.add(name if rate is None else f"{name}: it is not prepared")
