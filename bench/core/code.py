@@ -38,6 +38,7 @@ CANNOT_MATTER = {
     "bench.core.store": "where files lie, how they are locked and renamed",
     "bench.core.table": "how tables are printed",
     "bench.settings.base": "checks the values of settings, which are in the keys",
+    "bench.settings.canonical": "digests settings for the keys",
     "bench.settings.plug_ins": "checks the values of settings, which are in the keys",
     "bench.settings.specs": "names and defaults of settings, whose values are in the keys",
     "bench.stages.keys": "names products; takes no part in making them",

@@ -30,6 +30,7 @@ class Transform(Spec):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
+        """Refuses a range whose lower end lies above its upper end."""
         for name in type(self).model_fields:
             if name.startswith("low_"):
                 other = "high_" + name.removeprefix("low_")

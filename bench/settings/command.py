@@ -117,6 +117,7 @@ def _settings(spec: RunSpec, given: dict[str, str]) -> Settings | None:
 
 
 def _resolved(spec: RunSpec, given: dict[str, str], settings: Settings) -> RunSpec:
+    """The spec that a command with these names and settings would resolve to."""
     overrides: dict[str, Any] = {}
     for name, value in settings.items():
         *tables, last = name.split(".")
@@ -159,6 +160,7 @@ def _differences(spec: RunSpec, base: RunSpec | None) -> Settings:
 
 
 def _words(spec: RunSpec, given: dict[str, str], settings: Settings) -> tuple[str, ...]:
+    """The words of the command line."""
     words = ["bench", "run"]
     for name in _NAMED:
         words += [f"--{name.replace('_', '-')}", given[name]] if name in given else []
@@ -192,6 +194,7 @@ def _as_text(value: Any) -> str:
 
 
 def _notes(spec: RunSpec) -> Iterator[str]:
+    """What a reader must know beside the command."""
     if spec.labels.subset:
         subset = spec.labels.subset
         yield f"first take the labelled tracks up: bench subsets import FILE (hash {subset})"

@@ -162,6 +162,7 @@ def _count(value: Any, scale: float) -> Any:
 
 
 def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number; True and False are none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -1,19 +1,19 @@
-"""The specs: frozen, typed and checked settings of each stage, and their canonical digest.
+"""The specs: frozen, typed and checked settings of each stage.
 
-A spec holds every setting that the product of its stage depends on, so that its digest can be part
-of the product's key. Unknown settings are errors. torch is not imported, since a finished cell is
+A spec holds every setting that the product of its stage depends on, so that its digest is part of
+the product's key. Unknown settings are errors. torch is not imported, since a finished cell is
 found again without it.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from bench.settings.augmentations import AugmentSpec
 from bench.settings.base import Spec as Spec
+from bench.settings.canonical import canonical as canonical
+from bench.settings.canonical import digest as digest
 
 _LONGEST_NAME = 80
 """Bytes of the name of a CSV that are used in file names."""
@@ -310,35 +310,6 @@ class RunSpec(Spec):
         if fraction > 1 and not fraction.is_integer():
             raise ValueError("above 1 it must be a whole number of tracks")
         return fraction
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces, so that equal content gives equal text.
-
-    Args:
-        value: what JSON can hold, with specs, which are written as their fields.
-
-    Raises:
-        TypeError: a part of it is neither.
-        ValueError: it holds NaN or an infinity.
-    """
-
-    def plain(item: Any) -> Any:
-        if isinstance(item, BaseModel):
-            return item.model_dump(mode="json")
-        raise TypeError(f"cannot hash {type(item).__name__}")
-
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=plain, allow_nan=False)
-
-
-def digest(value: Any, length: int = 16) -> str:
-    """SHA-256 of the canonical JSON, in hexadecimal digits.
-
-    Args:
-        value: as for `canonical`.
-        length: number of digits that are kept.
-    """
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
 
 
 def dataset_name(name: str) -> str:
