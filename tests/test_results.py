@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import bench
 from bench import results
 from bench.core.errors import InputError
+from tests.synthetic_results import write_cells
 
 RUNS = Path(bench.__file__).resolve().parent.parent / "results/quick/runs"
 
@@ -74,7 +76,7 @@ def test_what_python_alone_writes_is_read(stored):
     """A lone surrogate, as of a file name that is no UTF-8, and a number that is none."""
     content = json.loads(stored.read_text())
     content["data"]["notes"] = ["caf\udce9.csv", float("nan")]
-    stored.write_text(json.dumps(content))
+    stored.write_text(json.dumps({**content, "digest": ""}))
     assert results.read(stored).data["notes"][0] == "caf\udce9.csv"
 
 
@@ -99,3 +101,54 @@ def test_damaged_values_are_an_error_or_whole(stored):
             if name in after.resampled:
                 np.testing.assert_array_equal(after.resampled[name], column)
     assert refused > 250
+
+
+def test_a_result_is_one_unit(tmp_path: Path) -> None:
+    """Another cell's arrays, another cell's JSON and changed texts are named and left out."""
+    first, second = write_cells(tmp_path, methods=("simclr", "vicreg"), fractions=(1.0,))[:2]
+    assert len(results.read_all(tmp_path)[0]) == 2
+    content, arrays = first.read_bytes(), first.with_suffix(".npz").read_bytes()
+
+    first.with_suffix(".npz").write_bytes(second.with_suffix(".npz").read_bytes())
+    with pytest.raises(InputError, match=f"another cell, {second.stem.rpartition('-')[2]}"):
+        results.read_values(first)
+    first.with_suffix(".npz").write_bytes(arrays)
+    for before, after in ((b"0.", b"1."), (b'"test_tracks": ', b'"test_tracks": 1'), (b"\n", b"")):
+        first.write_bytes(content.replace(before, after))
+        with pytest.raises(InputError, match="is not as it was written"):
+            results.read(first)
+    first.write_bytes(second.read_bytes())
+    kept, left_out = results.read_all(tmp_path)
+    assert [results.file_stem(result.spec, result.cell) for result in kept] == [second.stem]
+    assert len(left_out) == 1
+    assert "is a copy" in left_out[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"value": 7.5}, "metrics.map_macro.value"),
+        ({"value": -0.1}, "metrics.map_macro.value"),
+        ({"low": 0.9, "high": 0.1}, "the interval begins at 0.9, above its end 0.1"),
+        ({"low": "many"}, "metrics.map_macro.low"),
+    ],
+)
+def test_numbers_that_cannot_be_are_named(
+    tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    (path,) = write_cells(tmp_path, methods=("simclr",), fractions=(1.0,))[:1]
+    content = json.loads(path.read_text())
+    content["metrics"]["map_macro"] |= change
+    path.write_text(json.dumps({**content, "digest": ""}))
+    with pytest.raises(InputError, match=re.escape(said)):
+        results.read(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[]", "3", "", "\x00", "{}"])
+def test_foreign_json_takes_nothing_else_down(tmp_path: Path, text: str) -> None:
+    paths = write_cells(tmp_path, methods=("simclr", "vicreg"), fractions=(1.0,))
+    (tmp_path / "runs/foreign.json").write_text(text)
+    kept, left_out = results.read_all(tmp_path)
+    assert len(kept) == len(paths)
+    assert len(left_out) == 1
+    assert "foreign.json" in left_out[0]

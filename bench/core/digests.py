@@ -1,9 +1,9 @@
 """Digests of the files of a product: taken when it is made, checked whenever it is opened.
 
-A file is read once for each state of it: what was found whole is remembered in a note beside the
-product, with the size, times and number of each file, so that opening a product again costs a look
-at the file system. A write changes those; rot of a disk that does not is found by
-`bench doctor --home` and `bench data verify`, which read everything.
+A file is read once for each state of it: what was found whole is remembered in a note in the
+product's folder, with the size, times and number of each file, so that opening a product again
+costs a look at the file system. A write changes those; rot of a disk that does not is found by
+`bench data verify` and `bench doctor --products`, which read everything.
 """
 
 import hashlib
@@ -17,6 +17,8 @@ _READ_IN_FULL = 4 * 2**30
 """Files of more bytes are looked at in _SAMPLES places, unless a full check is wanted."""
 _SAMPLES = 256
 
+NOTE = ".whole.json"
+"""The note of a product, which says in which state its files were found whole."""
 Digests = dict[str, dict[str, Any]]
 """Path in a product -> "bytes", "sha256" and, for large files, "sample": SHA-256 of some blocks."""
 
@@ -30,7 +32,7 @@ def digests(folder: Path, without: Collection[str] = ()) -> Digests:
     """
     found: Digests = {}
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.name in without:
+        if not path.is_file() or path.name in (NOTE, *without):
             continue
         size = path.stat().st_size
         entry: dict[str, Any] = {"bytes": size, "sha256": _sha256(path)}
@@ -48,7 +50,7 @@ def damage(folder: Path, expected: Digests, *, in_full: bool = False) -> str:
         expected: their digests.
         in_full: reads every byte, whatever is remembered of an earlier check.
     """
-    note = note_of(folder)
+    note = folder / NOTE
     known = {} if in_full else _known(note)
     states: dict[str, list[int]] = {}
     for name, entry in expected.items():
@@ -69,15 +71,9 @@ def damage(folder: Path, expected: Digests, *, in_full: bool = False) -> str:
 
 def trust(folder: Path) -> None:
     """Remembers that the files of a product are whole, whose digests have just been taken."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    _remember(
-        note_of(folder), {path.relative_to(folder).as_posix(): _state(path) for path in files}
-    )
-
-
-def note_of(folder: Path) -> Path:
-    """The note beside a product that says in which state its files were found whole."""
-    return folder.with_name(f"{folder.name}.whole.json")
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != NOTE)
+    states = {path.relative_to(folder).as_posix(): _state(path) for path in files}
+    _remember(folder / NOTE, states)
 
 
 def _wrong(path: Path, entry: dict[str, Any], in_full: bool) -> str:

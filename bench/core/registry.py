@@ -11,6 +11,7 @@ import ast
 import importlib
 import importlib.util
 import os
+import sys
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -61,6 +62,10 @@ def add_plugins(folder: Path) -> None:
         bench.__path__.append(resolved)
         known = os.environ.get("BENCH_PLUGINS", "")
         os.environ["BENCH_PLUGINS"] = os.pathsep.join(filter(None, [known, resolved]))
+        for kind in KINDS:  # a package that is imported already has looked for its folders before
+            package = sys.modules.get(f"bench.{kind}")
+            if package is not None and (folder / kind).is_dir():
+                package.__path__.append(f"{resolved}/{kind}")
     _all.cache_clear()
 
 

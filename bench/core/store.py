@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.core.digests import note_of, trust
+from bench.core.digests import trust
 from bench.core.files import explain as explain
 from bench.core.files import load_array as load_array
 from bench.core.files import read_json as read_json
@@ -44,7 +44,6 @@ def _set_aside(folder: Path, wrong: str) -> None:
         number += 1
         aside = folder.with_name(f"{folder.name}.damaged-{number}")
     folder.rename(aside)
-    note_of(folder).unlink(missing_ok=True)
     where = f"{folder.parent.name}/{folder.name}"
     say(f"{where} is damaged ({wrong}): set aside as {aside.name}, and made again")
 

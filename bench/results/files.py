@@ -1,7 +1,9 @@
 """Results are read and written here: one JSON a cell, and its arrays beside it."""
 
 import gc
+import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
@@ -18,15 +20,14 @@ from pydantic_core import from_json
 
 from bench.core.errors import InputError
 from bench.core.progress import say
-from bench.core.store import write_atomically, write_json
+from bench.core.store import write_atomically
 from bench.results.schema import SCHEMA, Part, Result, Values, cell_path, file_stem, path_of
 from bench.settings.specs import RunSpec
 
-_NPY_START = (
-    10  # bytes of a .npy file before its header: the magic word, the version, the header's length
-)
-
-
+_NPY_START = 10
+"""Bytes of a .npy file before its header: the magic word, the version, the header's length."""
+_DIGEST = re.compile(rb'(\n "digest": ")([0-9a-f]*)"')
+"""Where a result states the digest of its text, at the first level of the JSON."""
 _MANY = 2_000  # results
 
 
@@ -40,7 +41,10 @@ def find(folder: Path, spec: RunSpec, cell: str, part: Part = "runs") -> Result 
         return None
     try:
         read_values(path)
-        return read(path)
+        result = read(path)
+        if result.cell != cell:
+            raise InputError(f"{path} is of another cell, {result.cell}")
+        return result
     except InputError as error:
         say(f"{error}; it is made again")
         return None
@@ -60,8 +64,12 @@ def read(path: Path) -> Result:
         ) from error
     try:
         content = _parsed(text)
+    except RecursionError as error:
+        raise InputError(f"{path} is no result: its JSON is nested without end") from error
     except ValueError as error:
         raise InputError(f"{path} is no whole JSON ({str(error).splitlines()[0]})") from error
+    if isinstance(content, dict) and content.get("digest") not in ("", None, _digest(text)):
+        raise InputError(f"{path} is not as it was written: its digest is that of another text")
     found = content.get("schema_version") if isinstance(content, dict) else None
     if found != SCHEMA:
         what = (
@@ -74,6 +82,11 @@ def read(path: Path) -> Result:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path} is no whole result ({where}: {first['msg'].lower()})") from error
+
+
+def _digest(text: bytes) -> str:
+    """SHA-256 of a result's text with an empty digest in it."""
+    return hashlib.sha256(_DIGEST.sub(rb'\1"', text, count=1)).hexdigest()
 
 
 def _parsed(text: bytes) -> Any:
@@ -163,6 +176,9 @@ def read_values(path: Path) -> Values:
             part, _, metric = name.partition(".")
             if part in parts:
                 parts[part][metric] = array.astype(np.float64)
+        cell = bytes(arrays.get("cell", np.zeros(0, np.uint8))).decode()
+        if cell and cell != path.stem.rpartition("-")[2]:
+            raise InputError(f"{path} belongs to another cell, {cell}: run the cell again")
         return Values(**parts, groups=arrays["groups"])
     except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -210,7 +226,11 @@ def write(folder: Path, result: Result, values: Values) -> Path:
             f"{part}.{name}": column.astype(np.float32)
             for name, column in getattr(values, part).items()
         }
-    np.savez_compressed(buffer, **arrays, groups=values.groups.astype(np.int32))
+    arrays["groups"] = values.groups.astype(np.int32)
+    arrays["cell"] = np.frombuffer(result.cell.encode(), np.uint8)  # ties the two files
+    np.savez_compressed(buffer, **arrays)
     write_atomically(path.with_suffix(".npz"), buffer.getvalue())
-    write_json(path, result.model_dump(mode="json"))
+    content = {**result.model_dump(mode="json"), "digest": ""}
+    text = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+    write_atomically(path, _DIGEST.sub(rb"\g<1>" + _digest(text).encode() + b'"', text, count=1))
     return path

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.settings.base import Spec
 from bench.settings.specs import RunSpec, dataset_name
@@ -37,12 +37,18 @@ class Metric(Spec):
             takes it off.
     """
 
-    value: float
+    value: float = Field(ge=0, le=1)
     low: float | None
     high: float | None
     percentile: tuple[float | None, float | None] = (None, None)
     bca: tuple[float | None, float | None] = (None, None)
     bias: float = 0.0
+
+    @model_validator(mode="after")
+    def _ends_in_order(self) -> "Metric":
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"the interval begins at {self.low:g}, above its end {self.high:g}")
+        return self
 
 
 class Result(Spec):
@@ -76,6 +82,8 @@ class Result(Spec):
             was made, such as "torch 2.11.0 (here 2.14.1)"; empty where all were the same.
         device: what trained.
         created: UTC time.
+        digest: SHA-256 of the file's text without it; "" before it is written, and in results of
+            earlier versions.
     """
 
     schema_version: int = Field(SCHEMA, ge=SCHEMA, le=SCHEMA)
@@ -98,6 +106,7 @@ class Result(Spec):
     other_versions: dict[str, list[str]] = Field(default_factory=dict)
     device: str
     created: str
+    digest: str = ""
 
     @property
     def dataset(self) -> str:

@@ -1,4 +1,4 @@
-"""What `bench data` does with whole data sets: list, fetch, verify, find leaks, take a sample."""
+"""Work on whole data sets for `bench data`: list, fetch, verify, find leaks, take a sample."""
 
 import csv
 from dataclasses import dataclass, replace
@@ -26,13 +26,13 @@ from bench.stages.probe.subsets import labelled_order
 
 @dataclass(frozen=True)
 class Shelved:
-    """A prepared data set on the disk.
+    """A prepared data set in home.
 
     Attributes:
-        name: of the data set, or of its CSV.
-        facts: what `data.json` holds.
-        folder: where it lies.
-        size: of the folder, in bytes.
+        name: of the folder that the data set was read from.
+        facts: the content of its `data.json`.
+        folder: of the product.
+        size: of the folder's files, in bytes.
     """
 
     name: str
@@ -42,18 +42,26 @@ class Shelved:
 
 
 def shelved(store: Store) -> list[Shelved]:
-    """Every prepared data set in home."""
-    found = []
+    """Every prepared data set in home.
+
+    Args:
+        store: home.
+    """
+    data_sets = []
     for path in sorted((store.home / "prepared").glob("*/data.json")):
         run = path.with_name("run.json")
         name = read_json(run).get("root", "") if run.is_file() else ""
         size = sum(entry.stat().st_size for entry in path.parent.iterdir() if entry.is_file())
-        found.append(Shelved(Path(name).name, read_json(path), path.parent, size))
-    return found
+        data_sets.append(Shelved(Path(name).name, read_json(path), path.parent, size))
+    return data_sets
 
 
 def files_of(dataset: PlugIn) -> tuple[File, ...]:
-    """What can be downloaded of a data set with its settings."""
+    """The files of a data set that can be downloaded, under its settings.
+
+    Args:
+        dataset: name and settings.
+    """
     settings = dataset_settings(dataset, "dataset")
     module = registry.load("datasets", dataset.name)
     chosen = getattr(module, "files", None)
@@ -61,11 +69,20 @@ def files_of(dataset: PlugIn) -> tuple[File, ...]:
 
 
 def fetch(dataset: PlugIn, root: Path, workers: int, keep_archives: bool) -> list[str]:
-    """Downloads what is openly downloadable of a data set into `root`; returns notes.
+    """Downloads the files of a data set that are openly available.
+
+    Args:
+        dataset: name and settings.
+        root: folder that they go to.
+        workers: number of downloads at once.
+        keep_archives: whether archives are kept once they are unpacked.
+
+    Returns:
+        Notes for the user.
 
     Raises:
-        InputError: nothing can be downloaded (says what to do instead), or a file cannot be had
-            whole.
+        InputError: nothing can be downloaded (the message says what to do instead), or a file did
+            not arrive complete.
     """
     files = files_of(dataset)
     if not files:
@@ -92,19 +109,19 @@ def verify(dataset: PlugIn, data: Prepared, store: Store) -> list[tuple[str, str
         store: home.
 
     Returns:
-        (what, found, expected, whether that is right) a row.
+        Rows of (what is compared, what was found, what was expected, whether that is right).
     """
     about = {} if is_csv(dataset.name) else vars(registry.load("datasets", dataset.name))
     published = about.get("PUBLISHED", {}).get(data.facts["split_name"], {})
     left_out = data.facts["left_out"]
     rows = []
     for split in SPLITS:
-        found = int((data.tracks["split"] == split).sum())
+        count = int((data.tracks["split"] == split).sum())
         expected = published.get(split)
-        # Files that cannot be read are named apart; a complete data set with three broken files is
-        # still complete.
-        right = expected is None or found <= expected <= found + len(left_out)
-        rows.append((f"{split} tracks", str(found), _expected(expected), right))
+        # Unreadable files have a row of their own: a complete data set with three broken files
+        # still counts as complete.
+        right = expected is None or count <= expected <= count + len(left_out)
+        rows.append((f"{split} tracks", str(count), _expected(expected), right))
     tags = published.get("tags")
     rows.append(
         (data.facts["kind"], str(len(data.tags)), _expected(tags), tags in (None, len(data.tags)))
@@ -119,11 +136,16 @@ def verify(dataset: PlugIn, data: Prepared, store: Store) -> list[tuple[str, str
 
 
 def _expected(number: int | None) -> str:
+    """A published number as text; "-" where none is published."""
     return "-" if number is None else str(number)
 
 
 def _whole(data: Prepared) -> tuple[str, str, bool]:
-    """Reads every track and compares its hash, so that a changed store or a broken disk shows."""
+    """Reads every track and compares its hash, which shows a changed store or a broken disk.
+
+    Returns:
+        How many tracks are as they were, how many there should be, and whether these are equal.
+    """
     hashes = data.tracks["audio_hash"].tolist()
     wrong = 0
     with progress("read", "tracks") as report:
@@ -141,33 +163,43 @@ def _whole(data: Prepared) -> tuple[str, str, bool]:
 
 
 def leaks(first: Prepared, second: Prepared) -> Leaks:
-    """What of the first set, pretrained on, stands in the second, whatever its split."""
+    """The tracks of one data set that are also in another, whatever their split.
+
+    Args:
+        first: the data set that is pretrained on.
+        second: the data set that is probed.
+    """
     with progress("look for leaks", "steps") as report:
         rows = first.rows("all"), second.rows("all")
         return find_leaks(first, second, *rows, report)
 
 
 def held_out(found: Leaks) -> Leaks:
-    """The leaks into the valid and test splits of the second set, which make scores too high."""
+    """The leaks into the valid and test splits of the second set, which make scores too high.
+
+    Args:
+        found: all leaks.
+    """
     return replace(
         found, rows=tuple(row for row in found.rows if row.second_split in ("valid", "test"))
     )
 
 
 def sample(data: Prepared, tracks: int, seconds: float, seed: int, out: Path) -> int:
-    """Writes some tracks as FLAC with a CSV, balanced over tags, in each split the same share.
-
-    Returns their number.
+    """Writes some tracks as FLAC with a CSV, balanced over tags, the same share of each split.
 
     Args:
         data: the prepared data set.
-        tracks: how many.
-        seconds: of each, from its middle; 0 for all of it.
+        tracks: how many tracks to write, to the nearest of equal shares.
+        seconds: length that is taken from the middle of each track; 0 for all of it.
         seed: of the draw.
         out: folder for `tracks.csv` and `audio/`.
 
+    Returns:
+        The number of tracks written.
+
     Raises:
-        InputError: more tracks than there are, or a folder that holds a sample already.
+        InputError: more tracks are asked for than there are, or the folder holds a sample already.
     """
     labelled = np.flatnonzero(data.tracks["split"].isin(SPLITS).to_numpy())
     if not 0 < tracks <= len(labelled):
@@ -206,7 +238,11 @@ def sample(data: Prepared, tracks: int, seconds: float, seed: int, out: Path) ->
 
 
 def _drawn(data: Prepared, split: str, share: float, seed: int) -> NDArray[np.int64]:
-    """Rows of a share of a split's tracks, balanced over tags; at least one where there are any."""
+    """Draws a share of a split's tracks, balanced over tags, but at least one where there are any.
+
+    Returns:
+        Their rows in the data set, sorted.
+    """
     rows = data.rows(split)
     if not len(rows):
         return rows

@@ -29,23 +29,24 @@ from bench.stages.probe.logits import read_logits
 from bench.stages.probe.probes import Subset, fit_all
 
 _DIFFERENCE = 0.05
-"""Of logits: on a GPU, products of other shapes may round otherwise (see
-`bench.stages.probe.probes`).
+"""Largest difference between the logits of the stored probe and those of the probe fitted again.
+
+On a GPU, matrix products of other shapes may round otherwise (see `bench.stages.probe.probes`).
 """
 
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A stored cell, with what its score on other audio is computed from.
+    """A stored cell, with everything opened that its score on other audio is computed from.
 
     Attributes:
-        spec: of the cell.
+        spec: the cell.
         parts: its plug-ins.
-        data: the probed data set.
+        data: the data set that is probed.
         labels: its labelled tracks.
-        folders: of its products, stage by stage.
-        rows: places of the test tracks.
-        device: where to embed.
+        folders: the folder of its product at each stage.
+        rows: (test tracks,) rows of the test tracks in the data set.
+        device: on which tracks are embedded.
     """
 
     spec: RunSpec
@@ -64,7 +65,7 @@ class OpenedRun:
 
 
 def folder_name(degradation: Degradation) -> str:
-    """The folder of a degradation's logits, such as "noise_20"."""
+    """The name of the folder that holds a degradation's logits, such as "noise_20"."""
     return f"{degradation.kind}_{degradation.level:g}"
 
 
@@ -74,21 +75,21 @@ def embed_degraded(run: OpenedRun, degradation: Degradation, folder: Path) -> No
     Args:
         run: the cell.
         degradation: what is done to the tracks.
-        folder: of the product; as that of the embed stage.
+        folder: of the product, which has the form of a product of the embed stage.
     """
     hashes = run.data.tracks["audio_hash"].to_numpy(str)[run.rows]
     # The noise of a track is a function of its samples: the same for every encoder and data set.
-    keys = [int(digest([one, "noise of robustness"]), 16) % 2**32 for one in hashes]
+    keys = [int(digest([name, "noise of robustness"]), 16) % 2**32 for name in hashes]
     audio = DegradedAudio(run.data.audio, run.rows, keys, degradation)
     frontend = frontend_of(run.method).to(run.device)
     rows, seconds = np.arange(len(run.rows)), run.parts.encoder_settings.seconds
     with progress(f"embed {run.spec.method.name}, {degradation.words}", "tracks") as report:
-        made = embed(
+        embedded = embed(
             run.method.encoder, frontend, audio, rows, seconds, run.spec.embed, run.device, report
         )
     for name in ("segments", "first", "tracks"):
-        write_array(folder / f"{name}.npy", getattr(made, name))
-    write_array(folder / "nearest.npy", nearest(made.tracks, max(RECALL_AT)))
+        write_array(folder / f"{name}.npy", getattr(embedded, name))
+    write_array(folder / "nearest.npy", nearest(embedded.tracks, max(RECALL_AT)))
     write_json(folder / "run.json", {"kind": degradation.kind, "level": degradation.level})
 
 
@@ -96,12 +97,12 @@ def probe_degraded(
     run: OpenedRun, degradations: Sequence[Degradation], versions: Sequence[Embeddings],
     folder: Path,
 ) -> None:  # fmt: skip
-    """Writes the logits of degraded test tracks, a folder for each degradation.
+    """Scores degraded test tracks with the cell's probe, and writes a folder for each degradation.
 
     Args:
         run: the cell.
         degradations: what was done to the tracks.
-        versions: their embeddings, one for each degradation.
+        versions: the embeddings of the test tracks under each degradation.
         folder: of the product.
 
     Raises:
@@ -126,26 +127,35 @@ def _refitted(
 ) -> list[dict[str, NDArray[np.float32]]]:
     """The logits of the cell's probe on other versions of the test tracks.
 
-    The versions stand behind all clean tracks, so that one training scores them all.
+    The degraded tracks are appended to the clean ones as further test tracks, so that one training
+    scores them all.
+
+    Args:
+        run: the cell.
+        versions: the embeddings of the test tracks under each degradation.
+        folder: of the product; holds a large file while this runs.
+
+    Returns:
+        For each version, the logits (test tracks, tags) by aggregation.
 
     Raises:
-        InputError: the probe is not the stored one.
+        InputError: the probe, fitted again, is not the stored one.
     """
     spec, data, labels, tests = run.spec, run.data, run.labels, len(run.rows)
     path = folder / "segments.npy"
-    everything = _behind(open_embeddings(run.folders["embed"]), versions, path)
-    behind = len(everything.tracks) - len(data.tracks)
-    nothing = np.zeros((behind, *labels.targets.shape[1:]), labels.targets.dtype)
-    targets = np.concatenate([labels.targets, nothing])
-    test = np.concatenate([run.rows, np.arange(behind) + len(data.tracks)])
+    everything = _appended(open_embeddings(run.folders["embed"]), versions, path)
+    further = len(everything.tracks) - len(data.tracks)
+    no_labels = np.zeros((further, *labels.targets.shape[1:]), labels.targets.dtype)
+    targets = np.concatenate([labels.targets, no_labels])
+    test = np.concatenate([run.rows, np.arange(further) + len(data.tracks)])
     with progress(f"{spec.probe.kind} probe of {spec.method.name}", "steps") as report:
-        ((_, made),) = fit_all(
+        ((_, probed),) = fit_all(
             everything, targets, data.kind, len(data.tags), data.rows("valid"), test,
             [Subset(labels.rows, spec.probe_seed)], spec.probe, str(run.device), report,
         )  # fmt: skip
     path.unlink()
     for aggregation, stored_logits in read_logits(run.folders["probe"]).items():
-        difference = float(np.abs(made.logits[aggregation][:tests] - stored_logits).max())
+        difference = float(np.abs(probed.logits[aggregation][:tests] - stored_logits).max())
         if not difference <= _DIFFERENCE:
             raise InputError(
                 "the probe, fitted again, gives other logits than the stored ones (by "
@@ -154,15 +164,18 @@ def _refitted(
             )
     starts = range(tests, tests * (1 + len(versions)), tests)
     return [
-        {name: made.logits[name][start : start + tests] for name in AGGREGATIONS}
+        {name: probed.logits[name][start : start + tests] for name in AGGREGATIONS}
         for start in starts
     ]
 
 
-def _behind(clean: Embeddings, versions: Sequence[Embeddings], path: Path) -> Embeddings:
-    """The tracks of all versions behind the clean ones.
+def _appended(clean: Embeddings, versions: Sequence[Embeddings], path: Path) -> Embeddings:
+    """The embeddings of all clean tracks, followed by those of each version of the test tracks.
 
-    The segments of a large data set do not fit into memory: they go into a file at `path`.
+    Args:
+        clean: of all tracks of the data set.
+        versions: of the test tracks under each degradation.
+        path: of a file for the segments, which do not fit into memory for a large data set.
     """
     parts = [clean, *versions]
     sizes = [len(part.segments) for part in parts]

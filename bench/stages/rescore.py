@@ -22,15 +22,16 @@ from bench.stages.session import Place, Session
 def rescore(
     folder: Path, store: Store, settings: dict[str, Any]
 ) -> Iterator[tuple[results.Result | None, str]]:
-    """Scores every stored cell with other settings, and writes the results beside the old ones.
+    """Scores the logits of every stored cell with other settings, and stores these results too.
 
     Args:
         folder: results folder.
         store: home, which holds the logits.
-        settings: of `ScoreSpec`, in place of those that each cell has.
+        settings: of `ScoreSpec`, in place of those of the cell.
 
     Yields:
-        (result, "") for each cell, (None, why) for each that is left out.
+        (result, "") for each cell, (None, reason) for each that is left out. Cells that were scored
+        so already are passed over.
 
     Raises:
         InputError: an unknown setting or a value out of range.
@@ -61,9 +62,18 @@ def _scored_anew(
     opened: dict[str, Prepared],
     known: set[str],
 ) -> tuple[results.Result | None, str]:
-    """The cell scored anew.
+    """Scores the logits of one cell anew and stores the result.
 
-    None with the reason where that cannot be, or without where it is there already.
+    Args:
+        old: the stored result.
+        settings: of `ScoreSpec`, in place of those of the cell.
+        session: shares resamples between cells.
+        opened: data sets that are open, by the key of their product; changed in place.
+        known: keys of the cells that are stored; the new one is added.
+
+    Returns:
+        (result, ""); (None, reason) where the cell cannot be scored; (None, "") where it is stored
+        already.
     """
     score = ScoreSpec.model_validate({**old.spec.score.model_dump(), **settings})
     spec = old.spec.model_copy(update={"score": score})
@@ -76,13 +86,13 @@ def _scored_anew(
         return None, f"{results.file_stem(old.spec, old.cell)}: {error}"
     key = old.products["prepare"]
     if key not in opened:
-        opened.clear()  # one data set at a time
+        opened.clear()  # large ones do not fit into memory together
         opened[key] = open_prepared(folders["prepare"])
     data = opened[key]
     counts = session.counts(data, spec.score)
     try:
         scored = score_cell(spec, data, counts, folders["embed"], folders["probe"])
-    except InputError as error:  # logits that are damaged, or that cannot be scored so
+    except InputError as error:  # the logits are damaged, or cannot be scored with these settings
         return None, f"{results.file_stem(old.spec, old.cell)}: {error}"
     update = {
         "cell": cell,

@@ -1,4 +1,4 @@
-"""Labelled subsets to and from files, for `bench subsets`."""
+"""Writes labelled subsets to files and imports them, for `bench subsets`."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,14 +21,14 @@ def export(
     dataset: str, recipe: str, sets: Sequence[tuple[float, int, dict[str, Any]]], settings: Tree,
     home: Path, out: Path,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Writes labelled subsets of a data set, one file each; equal subsets are one file.
+    """Writes labelled subsets of a data set, one file each; equal subsets share a file.
 
     Args:
-        dataset: name or CSV.
-        recipe: names the encoder, whose sample rate the data set is prepared at.
-        sets: (fraction, draw, settings of `labels`).
-        settings: dotted settings of the command line.
-        home: of the prepared data set.
+        dataset: name of the data set, or the path of a CSV.
+        recipe: names the encoder, at whose sample rate the data set is prepared.
+        sets: the subsets, as (fraction, draw, settings of the section `labels`).
+        settings: dotted settings of the command line, nested by section.
+        home: folder of the prepared data set.
         out: folder for the files.
 
     Returns:
@@ -38,7 +38,7 @@ def export(
         InputError: an unknown name or setting, a fraction that cannot be drawn, or a folder that
             cannot be written.
     """
-    specs = [_spec(dataset, recipe, settings, *one) for one in sets]
+    specs = [_spec(dataset, recipe, settings, *labelled) for labelled in sets]
     require_writable(home, out)
     data = _prepared(specs[0], home)
     candidates = pool(data)
@@ -65,17 +65,17 @@ def export(
 def import_files(
     files: Sequence[Path], dataset: str, recipe: str, settings: Tree, home: Path
 ) -> Iterator[tuple[Path, str, int]]:
-    """Takes files of labelled tracks up into home, after all of them have been checked.
+    """Copies files of labelled tracks into home, once all of them have been checked.
 
     Args:
-        files: that `export` wrote.
-        dataset: name or CSV.
-        recipe: names the encoder, whose sample rate the data set is prepared at.
-        settings: dotted settings of the command line.
-        home: where they go.
+        files: files that `export` wrote.
+        dataset: name of the data set, or the path of a CSV.
+        recipe: names the encoder, at whose sample rate the data set is prepared.
+        settings: dotted settings of the command line, nested by section.
+        home: folder that the subsets go to.
 
     Yields:
-        (file, hash, tracks).
+        (file, hash of the subset, number of tracks).
 
     Raises:
         InputError: a file is no subset, was changed, or names tracks that are not in the training
@@ -89,15 +89,15 @@ def import_files(
             raise InputError(
                 f"cannot read {path}: give files that `bench subsets export` wrote"
             ) from error
-    found = [subsets.parse(text, str(path)) for text, path in zip(texts, files, strict=True)]
+    parsed = [subsets.parse(text, str(path)) for text, path in zip(texts, files, strict=True)]
     spec = _spec(dataset, recipe, settings, 1.0, 0, {})
     require_writable(home)
     candidates = pool(_prepared(spec, home))
-    for ids, path in zip(found, files, strict=True):
+    for ids, path in zip(parsed, files, strict=True):
         subsets.places(candidates, ids, str(path))
     folder = home / "subsets"
     folder.mkdir(exist_ok=True)
-    for ids, text, path in zip(found, texts, files, strict=True):
+    for ids, text, path in zip(parsed, texts, files, strict=True):
         name = subsets.subset_hash(ids)
         write_atomically(folder / f"{name}.json", text.encode())
         yield path, name, len(ids)
@@ -106,7 +106,7 @@ def import_files(
 def _spec(
     dataset: str, recipe: str, settings: Tree, fraction: float, draw: int, labels: dict[str, Any]
 ) -> RunSpec:
-    """A cell of the data set; of its method nothing is used."""
+    """The spec of a cell of the data set, of which only the data and the labels are used."""
     joined = {**settings, "labels": {**settings.get("labels", {}), **labels}}
     spec = resolve(
         Request("random_init", fraction, draw, recipe=recipe, dataset=dataset, overrides=joined)
@@ -117,4 +117,5 @@ def _spec(
 
 
 def _prepared(spec: RunSpec, home: Path) -> Prepared:
+    """The data set of a cell, prepared where it is not."""
     return prepared(spec.dataset, sample_rate(spec.encoder), Store(home))

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.digests import NOTE
 from bench.core.progress import interruptible, progress
+from bench.core.stamp import STAMP
 from tests.conftest import TINY
 
 CHECKPOINTS = ["--train.checkpoint_seconds", "0.001"]
@@ -162,6 +164,8 @@ def test_kill_9_in_the_middle_of_fine_tuning_takes_up_its_checkpoints(tones, tmp
     )
     assert one.read_bytes() == other.read_bytes()
     assert sorted(path.name for path in other.parent.iterdir()) == [
+        NOTE,
+        STAMP,
         "mean_embedding.npy",
         "mean_probability.npy",
         "run.json",

@@ -16,11 +16,17 @@ from bench.core.store import write_array, write_atomically, write_json
 from bench.data.manifest import SPLITS, InputError, Manifest
 from bench.stages.prepare.journal import Journal
 
-_ROUND = 10_000  # rows that are described at once
+_ROUND = 10_000  # rows that become JSON at once
 
 
 def write_description(manifest: Manifest, sample_rate: int, folder: Path, journal: Journal) -> None:
-    """Writes everything but the samples and their index.
+    """Writes all files of the product but the samples and their index.
+
+    Args:
+        manifest: of the data set.
+        sample_rate: of the store, in Hz.
+        folder: of the product.
+        journal: what became of each file of the manifest.
 
     Raises:
         InputError: no file of the train or of the test split could be read, or a track has an
@@ -45,7 +51,11 @@ def write_description(manifest: Manifest, sample_rate: int, folder: Path, journa
 
 
 def _labels(tracks: pd.DataFrame, tags: tuple[str, ...]) -> NDArray[np.bool_]:
-    """(tracks, tags) bool."""
+    """Which tracks have which tags, (tracks, tags) bool.
+
+    Raises:
+        InputError: a track has a tag that is none of the manifest's.
+    """
     labels = np.zeros((len(tracks), len(tags)), bool)
     names = list(chain.from_iterable(tracks["tags"]))
     columns = pd.Index(tags, dtype=object).get_indexer(pd.Index(names, dtype=object))
@@ -54,9 +64,9 @@ def _labels(tracks: pd.DataFrame, tags: tuple[str, ...]) -> NDArray[np.bool_]:
         raise InputError(
             f"a track of the manifest has the tag '{unknown}', which is none of the manifest's tags"
         )
-    labels[
-        np.repeat(np.arange(len(tracks)), [len(several) for several in tracks["tags"]]), columns
-    ] = True
+    labels[np.repeat(np.arange(len(tracks)), [len(names) for names in tracks["tags"]]), columns] = (
+        True
+    )
     return labels
 
 
@@ -77,6 +87,11 @@ def _report(tracks: pd.DataFrame, journal: Journal) -> pd.DataFrame:
 
 
 def _require_tracks(manifest: Manifest, tracks: pd.DataFrame, report: pd.DataFrame) -> None:
+    """Refuses a data set of which a whole split was left out.
+
+    Raises:
+        InputError: a split of the manifest has no track that could be read.
+    """
     for split in SPLITS if (manifest.tracks["split"] != "").any() else ("",):
         had = int((manifest.tracks["split"] == split).sum())
         if had and not (tracks["split"] == split).any():
@@ -91,18 +106,19 @@ def _require_tracks(manifest: Manifest, tracks: pd.DataFrame, report: pd.DataFra
 def _facts(
     manifest: Manifest, tracks: pd.DataFrame, sample_rate: int, report: pd.DataFrame
 ) -> dict[str, Any]:
+    """The content of `data.json`: hashes, tags, counts and notes, which planning reads."""
     described, content = hashlib.sha256(), hashlib.sha256()
     for piece in _described(manifest, tracks):
         described.update(piece.encode())
         content.update(piece.encode())
-    # Of the tracks' hashes and not of all samples: those need not be read again, which would take
-    # hours.
+    # The hashes of the tracks stand for the samples, so that these need not be read again, which
+    # would take hours.
     content.update(f"{sample_rate}{''.join(tracks['audio_hash'])}".encode())
     left_out = report[report["what"] == "left out"]
     return {
         "data_hash": content.hexdigest()[:16],
-        # Of the tracks alone: labelled subsets and resamples are the same for encoders of different
-        # sample rates.
+        # This hash does not depend on the sample rate, so that labelled subsets and resamples are
+        # the same for encoders of different sample rates.
         "tracks_hash": described.hexdigest()[:16],
         "sample_rate": sample_rate,
         "kind": manifest.kind,
@@ -120,7 +136,7 @@ def _facts(
 
 
 def _described(manifest: Manifest, tracks: pd.DataFrame) -> Iterator[str]:
-    """The JSON of [rows, tags, kind], in pieces: that of a million tracks is large."""
+    """The JSON of [rows, tags, kind], in pieces, since that of a million tracks is large."""
     columns = tracks[["track_id", "split", "tags", "group"]]
     yield "[["
     for start in range(0, len(tracks), _ROUND):

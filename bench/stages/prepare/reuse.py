@@ -1,4 +1,4 @@
-"""Taking tracks from an earlier store: only files that are new or have changed are decoded."""
+"""Copies samples from an earlier store, so that only new and changed files are decoded."""
 
 from functools import cache
 from pathlib import Path
@@ -19,21 +19,25 @@ _COLUMNS = ["path", "file_bytes", "file_mtime_ns", "audio_hash", "file_remark"]
 
 @cache
 def decoding() -> str:
-    """Digest of what turns files into samples: the code that decodes, and its libraries.
+    """Digest of what turns audio files into samples: the code that decodes, and its libraries.
 
-    Samples that were made by another code or other libraries are never copied.
+    Samples that were made by other code or under other libraries are never copied.
     """
     return digest([code_digest("bench.data.decoders"), LIBRARIES])
 
 
 class Finished:
-    """A finished product of the same files at the same sample rate."""
+    """A finished store of samples from which unchanged tracks are copied."""
 
     def __init__(self, folder: Path, sample_rate: int) -> None:
-        """Reads which files it was made from.
+        """Reads which files the store was made from.
+
+        Args:
+            folder: of the finished product.
+            sample_rate: of the store that tracks are copied to, in Hz.
 
         Raises:
-            InputError: it is of another sample rate, or no product.
+            InputError: the folder holds no finished product, or one at another sample rate.
         """
         if not (folder / "index.npy").is_file():
             raise InputError(f"{folder}: no finished store to take tracks from")
@@ -57,7 +61,15 @@ class Finished:
         )
 
     def find(self, root: Path, path: str) -> int | None:
-        """Row of a file that has neither changed in size nor in time since; None for any other."""
+        """The row of a file whose size and time are as they were when it was decoded.
+
+        Args:
+            root: folder that the paths of the data set are relative to.
+            path: of the file.
+
+        Returns:
+            The row in this store; None where the file is new or has changed.
+        """
         row = self._rows.get(path)
         if row is None:
             return None
@@ -65,7 +77,11 @@ class Finished:
         return row if status and (status.st_size, status.st_mtime_ns) == self._seen[row] else None
 
     def copy(self, row: int) -> Answer:
-        """What decoding the file again would give."""
+        """The samples of a track and what was noted of them, as decoding the file would give.
+
+        Args:
+            row: of the track in this store.
+        """
         track, frames = self._tracks.iloc[row], int(self._store.frames[row])
         outcome = Outcome(
             frames, track["audio_hash"], *self._seen[row], reason="", remark=track["file_remark"]
@@ -77,14 +93,17 @@ def find_previous(products: Path, root: Path, sample_rate: int) -> Path | None:
     """The largest finished product that was made from the files under `root` at this rate, if any.
 
     Args:
-        products: a folder of products of `prepare`, one a subfolder.
-        root: of the data set.
-        sample_rate: in Hz.
+        products: folder that holds the products of `prepare`, one subfolder each.
+        root: folder that the paths of the data set are relative to.
+        sample_rate: of the store, in Hz.
+
+    Returns:
+        The folder of the product with the most tracks; None where there is none.
     """
-    found: list[tuple[int, Path]] = []
+    usable: list[tuple[int, Path]] = []
     for index in products.glob("*/index.npy"):
         folder = index.parent
-        if folder.suffix or not (folder / "run.json").is_file():  # one that is under way
+        if folder.suffix or not (folder / "run.json").is_file():  # it is under way
             continue
         run, facts = read_json(folder / "run.json"), read_json(folder / "data.json")
         if (run.get("root"), run.get("decoding"), facts["sample_rate"]) == (
@@ -92,5 +111,5 @@ def find_previous(products: Path, root: Path, sample_rate: int) -> Path | None:
             decoding(),
             sample_rate,
         ):
-            found.append((sum(facts["tracks"].values()), folder))
-    return max(found)[1] if found else None
+            usable.append((sum(facts["tracks"].values()), folder))
+    return max(usable)[1] if usable else None

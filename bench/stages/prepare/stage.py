@@ -1,6 +1,6 @@
-"""The prepare stage: a data set by name becomes a store of samples with its manifest.
+"""The prepare stage: makes a store of samples, with a manifest, from a data set by its name.
 
-Its settings are checked, its manifest is read or made, and its audio is decoded.
+The settings of the data set are checked, its manifest is read or made, and its audio is decoded.
 """
 
 from io import BytesIO
@@ -36,13 +36,12 @@ def prepared(
 
     Args:
         dataset: name and settings.
-        rate: in Hz.
+        rate: sample rate of the store, in Hz.
         store: home.
-        section: of the spec, for messages.
-        key: of the store, where it is known already.
-        workers: decoding at once; all cores where not given.
-        on_bad: "report" leaves files that cannot be used out and says so; "fail" stops at the
-            first.
+        section: section of the spec that names the data set, for messages.
+        key: of the product, where it is known already.
+        workers: number of processes that decode; None for as many as there are cores.
+        on_bad: "report" leaves unusable files out and lists them; "fail" stops at the first.
 
     Raises:
         InputError: an unknown setting, nobody has said where the data set lies, or its files cannot
@@ -58,26 +57,26 @@ def prepared(
 
     new = not store.ready("prepared", key)
     folder = store.produce("prepared", key, make)
-    found = open_prepared(folder)
+    opened = open_prepared(folder)
     if new:
-        tell(found, dataset, folder)
-    if on_bad == "fail" and found.facts["left_out"]:
-        left_out = found.facts["left_out"]
+        tell(opened, dataset, folder)
+    if on_bad == "fail" and opened.facts["left_out"]:
+        left_out = opened.facts["left_out"]
         raise InputError(f"{dataset.name}: {len(left_out)} files left out: {left_out[0]}")
-    return found
+    return opened
 
 
 def register(dataset: PlugIn, root: Path, store: Store) -> None:
     """Records where a data set lies, and stores its manifest.
 
     Args:
-        dataset: name and settings; one that is neither made by the harness nor a CSV.
+        dataset: name and settings of a data set that is neither generated nor a CSV.
         root: folder with the data set's own files.
         store: home.
 
     Raises:
-        InputError: the folder does not hold the data set; says what was looked for and what is
-            there.
+        InputError: the folder does not hold the data set; the message says what was expected and
+            what is there.
     """
     if is_csv(dataset.name) or locations.is_made(dataset):
         raise InputError(f"{dataset.name} needs no --root: leave it out")
@@ -86,19 +85,24 @@ def register(dataset: PlugIn, root: Path, store: Store) -> None:
     if not root.is_dir():
         raise InputError(f"--root {root}: there is no such folder")
     with progress(f"read {dataset.name}", "tracks") as report:
-        found: Manifest = registry.load("datasets", dataset.name).manifest(root, settings, report)
-    rows = [str(row) for row in found.tracks.drop(columns="path").itertuples(index=False)]
+        module = registry.load("datasets", dataset.name)
+        manifest: Manifest = module.manifest(root, settings, report)
+    rows = [str(row) for row in manifest.tracks.drop(columns="path").itertuples(index=False)]
     mark = locations.fingerprint(
-        [*rows, *found.tags, found.split_name], root, list(found.tracks["path"])
+        [*rows, *manifest.tags, manifest.split_name], root, list(manifest.tracks["path"])
     )
     locations.record(dataset, store, Source(root, mark))
     store.produce(
-        "datasets", locations.identity(dataset, store), lambda folder: _write(found, folder)
+        "datasets", locations.identity(dataset, store), lambda folder: _write(manifest, folder)
     )
 
 
 def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Path]:
-    """The data set's manifest, and what its paths are relative to."""
+    """The data set's manifest, read or made where it is not stored.
+
+    Returns:
+        The manifest, and the folder that its paths are relative to.
+    """
     settings = dataset_settings(dataset, section)
     if is_csv(dataset.name):
         assert isinstance(settings, tracks_csv.CsvSettings)
@@ -110,30 +114,37 @@ def _manifest(dataset: PlugIn, store: Store, section: str) -> tuple[Manifest, Pa
     def make(folder: Path) -> None:
         root = folder if made else locations.source_of(dataset, store).root
         with progress(f"{'make' if made else 'read'} {dataset.name}", "tracks") as report:
-            found: Manifest = module.manifest(root, settings, report)
-        _write(found, folder)
+            manifest: Manifest = module.manifest(root, settings, report)
+        _write(manifest, folder)
 
     folder = store.produce("datasets", locations.identity(dataset, store), make)
     return _stored(folder), folder if made else locations.source_of(dataset, store).root
 
 
 def known_manifest(dataset: PlugIn, store: Store) -> tuple[Manifest, Path] | None:
-    """A data set's manifest and the folder of its paths, where nothing needs to be made for it.
+    """A data set's manifest, where it can be read without making anything.
+
+    Args:
+        dataset: name and settings.
+        store: home.
+
+    Returns:
+        The manifest and the folder that its paths are relative to; None where it is not stored.
 
     Raises:
-        InputError: it cannot be used.
+        InputError: the data set cannot be used.
     """
     if is_csv(dataset.name):
         return _manifest(dataset, store, "dataset")
     folder = store.folder("datasets", locations.identity(dataset, store))
     if not folder.is_dir():
         return None
-    return _stored(folder), folder if locations.is_made(dataset) else locations.source_of(
-        dataset, store
-    ).root
+    made = locations.is_made(dataset)
+    return _stored(folder), folder if made else locations.source_of(dataset, store).root
 
 
 def _stored(folder: Path) -> Manifest:
+    """Reads a manifest that `_write` wrote."""
     facts = read_json(folder / "manifest.json")
     tracks = pd.read_parquet(folder / "tracks.parquet")
     tracks["tags"] = [list(tags) for tags in tracks["tags"]]
@@ -143,6 +154,7 @@ def _stored(folder: Path) -> Manifest:
 
 
 def _write(manifest: Manifest, folder: Path) -> None:
+    """Writes a manifest into the folder of its product."""
     buffer = BytesIO()
     manifest.tracks.to_parquet(buffer, index=False)
     write_atomically(folder / "tracks.parquet", buffer.getvalue())
@@ -158,7 +170,15 @@ def _write(manifest: Manifest, folder: Path) -> None:
 
 
 def dataset_settings(dataset: PlugIn, section: str) -> Spec:
-    """A data set's settings, checked."""
+    """The settings of a data set, checked, with defaults filled in.
+
+    Args:
+        dataset: name and settings.
+        section: section of the spec that names it, for messages.
+
+    Raises:
+        InputError: an unknown setting or a value out of range.
+    """
     if is_csv(dataset.name):
         return validated(tracks_csv.CsvSettings, dataset, section)
     checked: Spec = validated(registry.load("datasets", dataset.name).Settings, dataset, section)

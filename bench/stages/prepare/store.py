@@ -1,11 +1,15 @@
-"""Prepare: a manifest and its audio files become a PCM store, once a sample rate.
+"""Decodes the audio files of a manifest into a store of PCM samples, one for each sample rate.
 
-A killed attempt is taken up again. Product (a folder): `audio-00000.i16` and so on,
-`manifest.parquet` (with each file's size and time when it was read, and a hash of its samples,
-`audio_hash`), `labels.npy` ((tracks, tags) bool), `report.csv` (every file that was left out or is
-not as it was, with the reason), `data.json` (all that planning needs), `run.json` (the time that it
-took, and what it was made from) and, written last, `index.npy` (file, offset and length of each
-track in samples).
+A killed attempt is continued. The product is a folder of these files:
+
+    audio-00000.i16 and so on: the samples, as 16-bit integers.
+    manifest.parquet: the tracks, with the size and time of each file when it was read, and a hash
+        of its samples (`audio_hash`).
+    labels.npy: which tracks have which tags, (tracks, tags) bool.
+    report.csv: every file that was left out or changed, with the reason.
+    data.json: the facts that planning needs.
+    run.json: the time that it took, and what it was made from.
+    index.npy: file, offset and length of each track in samples. It is written last.
 """
 
 import hashlib
@@ -32,7 +36,17 @@ _SYNC_SECONDS = 5.0  # between two times that the samples are forced to the disk
 
 @dataclass(frozen=True)
 class _Order:
-    """What is asked for."""
+    """What is asked for.
+
+    Attributes:
+        paths: of the audio files, in the order of the manifest.
+        root: folder that the paths are relative to.
+        sample_rate: of the store, in Hz.
+        folder: of the product.
+        on_bad: "report" leaves out files that cannot be used, "fail" stops at the first.
+        shortest_seconds: shorter tracks are left out.
+        shard_bytes: largest size of a file of the store, in bytes.
+    """
 
     paths: list[str]
     root: Path
@@ -44,7 +58,10 @@ class _Order:
 
     @property
     def identity(self) -> str:
-        """Digest of all that the samples depend on: only such an attempt is gone on with."""
+        """Digest of everything that the samples depend on; an attempt of another is not continued.
+
+        What the files hold is not part of it.
+        """
         what = [
             *self.paths,
             str(self.sample_rate),
@@ -67,21 +84,22 @@ def prepare(
     shortest_seconds: float = 0.0,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Decodes every track of a manifest into `folder`.
+    """Decodes every track of a manifest into a folder, and describes the product there.
 
     Args:
-        manifest: the data set.
-        root: what the manifest's paths are relative to.
+        manifest: of the data set.
+        root: folder that the manifest's paths are relative to.
         sample_rate: of the store, in Hz.
-        folder: where the product is built; holds what an earlier attempt left.
-        progress: called with (done, total) tracks and, where it takes three, with how fast it goes.
-        workers: processes that decode; None for as many as there are cores.
+        folder: of the product; may hold what an earlier attempt left.
+        progress: called with (done, total) tracks and, if it takes a third argument, with a text
+            that states the speed.
+        workers: number of processes that decode; None for as many as there are cores.
         on_bad: "report" leaves out a file that cannot be used and lists it; "fail" stops at the
             first.
-        previous: a finished product of the same root at the same sample rate: files that have not
-            changed in size and time since are copied from it.
+        previous: folder of a finished product of the same root at the same sample rate; files that
+            have not changed in size and time since are copied from it.
         shortest_seconds: tracks shorter than this are left out.
-        shard_bytes: most bytes a file of the store.
+        shard_bytes: largest size of a file of the store, in bytes.
 
     Raises:
         InputError: no file of a split could be read; the disk cannot hold the store; with
@@ -117,7 +135,17 @@ def prepare(
 def _answers(
     order: _Order, start: int, finished: Finished | None, pool: Decoders
 ) -> Generator[Answer, None, None]:
-    """The tracks from `start` on, in order: copied where that is possible, decoded otherwise."""
+    """The samples of the tracks from `start` on, in order: copied where possible, else decoded.
+
+    Args:
+        order: what is asked for.
+        start: number of tracks that an earlier attempt has stored.
+        finished: an earlier product to copy from, if there is one.
+        pool: processes that decode.
+
+    Yields:
+        Of each track, what became of it and its samples.
+    """
     paths = order.paths[start:]
     known = [finished.find(order.root, path) for path in paths] if finished else [None] * len(paths)
     new = (order.root / path for path, row in zip(paths, known, strict=True) if row is None)
@@ -155,6 +183,7 @@ def _store_all(order: _Order, journal: Journal, answers: Iterator[Answer], tell:
 
 
 def _long_enough(outcome: Outcome, order: _Order) -> Outcome:
+    """The outcome of a track; where the track is too short, that it is left out for that."""
     if not outcome.frames or outcome.frames >= round(order.shortest_seconds * order.sample_rate):
         return outcome
     seconds = outcome.frames / order.sample_rate

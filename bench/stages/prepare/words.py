@@ -1,6 +1,6 @@
-"""What preparing says of itself: how far it is, and what was left out or changed.
+"""Messages of the prepare stage: its progress, and what was left out or changed.
 
-No sample depends on this file, so that no key looks at it (see `bench.core.code`).
+No sample depends on this file, so no key takes it into account (see `bench.core.code`).
 """
 
 import inspect
@@ -16,7 +16,13 @@ from bench.settings.specs import PlugIn
 
 
 def tell(prepared: Prepared, dataset: PlugIn, folder: Path) -> None:
-    """Says what was left out or changed, by number and by name."""
+    """Prints how many files were left out or changed, and the first names.
+
+    Args:
+        prepared: the prepared data set.
+        dataset: its name and settings.
+        folder: of the product, where the full report lies.
+    """
     facts = prepared.facts
     counts = ", ".join(f"{number} {split}" for split, number in facts["tracks"].items())
     about = f"{len(facts['tags'])} {facts['kind']}, split {facts['split_name']}"
@@ -42,14 +48,14 @@ def tell(prepared: Prepared, dataset: PlugIn, folder: Path) -> None:
 
 
 class Teller:
-    """Says how far the work is and, to a callback that takes it, how fast it goes."""
+    """Reports the progress of preparing and, to a callback that takes a text, its speed."""
 
     def __init__(self, progress: Progress, files: int, sample_rate: int) -> None:
         """Starts the clock.
 
         Args:
-            progress: called with (done, total) files and, where it takes three, with a text.
-            files: how many there are in all.
+            progress: called with (done, total) files and, if it takes a third argument, a text.
+            files: number of files in all.
             sample_rate: of the store, in Hz.
         """
         self._progress: Any = progress
@@ -60,7 +66,12 @@ class Teller:
         self._files = self._frames = self._left_out = 0
 
     def __call__(self, done: int, outcome: Outcome) -> None:
-        """One more file."""
+        """Reports one more file.
+
+        Args:
+            done: number of files that are done, those of earlier attempts included.
+            outcome: of the file.
+        """
         self._files += 1
         self._frames += outcome.frames
         self._left_out += not outcome.frames

@@ -7,23 +7,28 @@ from bench.stages.probe import subsets
 
 
 def pool(data: Prepared) -> subsets.Pool:
-    """The tracks of the training split, which may be labelled."""
+    """The tracks of the training split, from which the labelled ones are drawn.
+
+    Args:
+        data: the data set.
+    """
     rows = data.rows("train")
-    # The same for encoders of different sample rates, and whatever the seed of pretraining is.
+    # The draws are the same for encoders of different sample rates and for all pretraining seeds.
     purpose = f"labelled {data.facts['tracks_hash']}"
     ids, groups = (data.tracks[name].to_numpy(str)[rows] for name in ("track_id", "group"))
     return subsets.Pool(ids, data.labels[rows], groups, len(data.tracks), purpose)
 
 
 def labelled(data: Prepared, spec: RunSpec, imported: list[str]) -> Labelled:
-    """Draws the labelled tracks.
+    """Draws the labelled tracks of a cell.
 
-    They are a function of data set, split, fraction, draw and seed: the same for every method.
+    They depend on the data set, the split, the fraction, the draw and the seed of the draws, and so
+    are the same for every method.
 
     Args:
         data: the data set.
         spec: the cell.
-        imported: ids of an imported subset; empty for one that is drawn.
+        imported: ids of the tracks of an imported subset; empty where the subset is drawn.
     """
     candidates = pool(data)
     if imported:

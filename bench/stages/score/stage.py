@@ -1,4 +1,4 @@
-"""The score stage: from stored logits to the part of a result that follows from them alone."""
+"""The score stage: computes from stored logits the part of a result that follows from them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,9 @@ class Scored:
     """The part of a result that follows from logits and a `ScoreSpec`.
 
     Attributes:
-        fields: of `bench.results.Result`: metrics, convention, conventions, per_tag.
+        fields: these fields of `bench.results.Result`: metrics, convention, conventions, per_tag.
         counts: "test_tracks" and "scored_tags".
-        interval: kind of the intervals, in words.
+        interval: the kind of the intervals, in words.
         values: the arrays that are stored beside the JSON.
     """
 
@@ -43,25 +43,26 @@ def score_cell(
 
     Args:
         spec: the cell.
-        data: the probed data set.
-        counts: of `bench.stages.score.scores.HeldOut.resamples`.
-        embedded: folder of the embed stage.
-        probed: folder of the probe stage.
+        data: the data set that is probed.
+        counts: (resamples, test tracks) how often each resample holds each track, of
+            `bench.stages.score.scores.HeldOut.resamples`.
+        embedded: folder of the product of the embed stage.
+        probed: folder of the product of the probe stage.
     """
     test = test_split(data)
-    found = conventions(read_logits(probed), test, spec.score, spec.probe.aggregation, counts)
+    scored = conventions(read_logits(probed), test, spec.score, spec.probe.aggregation, counts)
     neighbours = retrieval(
         load_array(embedded / "nearest.npy"), len(data.tags), test, spec.score, counts
     )
-    (name, scores), *others = found.items()
+    (name, scores), *others = scored.items()
     metrics = {**scores.metrics, **neighbours}
     resampled = {metric: value.resampled for metric, value in metrics.items()}
-    for other, its in others:
-        resampled |= {f"{metric}, {other}": its.metrics[metric].resampled for metric in _COMPARED}
+    for other, their in others:
+        resampled |= {f"{metric}, {other}": their.metrics[metric].resampled for metric in _COMPARED}
     fields = {
         "metrics": _plain(metrics),
         "convention": name,
-        "conventions": {other: _plain(its.metrics) for other, its in others},
+        "conventions": {other: _plain(their.metrics) for other, their in others},
         "per_tag": {
             **_per_tag(scores),
             "test_positives": test.positives(len(data.tags)).sum(0).tolist(),
@@ -78,6 +79,7 @@ def score_cell(
 
 
 def _plain(metrics: dict[str, Metric]) -> dict[str, results.Metric]:
+    """Metrics as results store them."""
     return {
         name: results.Metric(
             value=metric.value,
@@ -92,15 +94,21 @@ def _plain(metrics: dict[str, Metric]) -> dict[str, results.Metric]:
 
 
 def _per_tag(scores: Scores) -> dict[str, list[float | None]]:
+    """The scores of every tag as results store them."""
     return {name: [_number(value) for value in values] for name, values in scores.per_tag.items()}
 
 
 def _number(value: float) -> float | None:
+    """A number as JSON holds it: None for one that is not defined."""
     return None if np.isnan(value) else float(value)
 
 
 def require_scorable(data: Prepared, score: ScoreSpec) -> None:
     """Refuses a data set that could not be scored, before anything is trained for it.
+
+    Args:
+        data: the data set.
+        score: how it is scored.
 
     Raises:
         InputError: no labelled valid track, or no tag that some test tracks have and others have
