@@ -64,9 +64,9 @@ def _labels(tracks: pd.DataFrame, tags: tuple[str, ...]) -> NDArray[np.bool_]:
         raise InputError(
             f"a track of the manifest has the tag '{unknown}', which is none of the manifest's tags"
         )
-    labels[np.repeat(np.arange(len(tracks)), [len(names) for names in tracks["tags"]]), columns] = (
-        True
-    )
+    labels[
+        np.repeat(np.arange(len(tracks)), [len(of_track) for of_track in tracks["tags"]]), columns
+    ] = True
     return labels
 
 

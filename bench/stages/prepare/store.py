@@ -58,10 +58,7 @@ class _Order:
 
     @property
     def identity(self) -> str:
-        """Digest of everything that the samples depend on; an attempt of another is not continued.
-
-        What the files hold is not part of it.
-        """
+        """Digest of what was asked for; an attempt of another identity is not continued."""
         what = [
             *self.paths,
             str(self.sample_rate),

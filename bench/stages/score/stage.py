@@ -44,7 +44,7 @@ def score_cell(
     Args:
         spec: the cell.
         data: the data set that is probed.
-        counts: (resamples, test tracks) how often each resample holds each track, of
+        counts: (test tracks, 1 + resamples) how often each resample holds each track, of
             `bench.stages.score.scores.HeldOut.resamples`.
         embedded: folder of the product of the embed stage.
         probed: folder of the product of the probe stage.
