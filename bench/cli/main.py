@@ -1,4 +1,7 @@
-"""The command `bench`: flags in, one call out. Nothing heavy is imported before a command runs."""
+"""The command `bench`: its subcommands, and how errors end it.
+
+Nothing heavy is imported before a subcommand runs.
+"""
 
 import os
 import sys
@@ -62,6 +65,7 @@ for _command in (sweep.sweep, sweep.status, sweep.logs, sweep.cancel):
     app.command(_command)
 
 _TAKE_SETTINGS = (["run"], ["rescore"], ["subsets"], ["data"], ["import"], ["listen"])
+"""Subcommands that take dotted settings, such as `--train.steps 100`."""
 
 
 @app.command(name="list")
@@ -104,7 +108,11 @@ def doctor(*, home: Home = Path(".bench"), results: Results = Path("results")) -
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
-    """Runs the command line; anything that a user can mend is one line and exit status 2."""
+    """Runs the command line; an error that the user can mend is one line and exit status 2.
+
+    Args:
+        tokens: words of the command line after `bench`; None for those of this process.
+    """
     if os.environ.get("WORLD_SIZE", "1") == "1":
         _main(tokens)
         return
@@ -120,23 +128,16 @@ def main(tokens: Sequence[str] | None = None) -> None:
 
 
 def _main(tokens: Sequence[str] | None) -> None:
-    # OpenMP's threads wait for each other by spinning, which beside other work starves the thread
-    # that is waited for. A short spin costs up to a fifth alone and gains half or much more beside
-    # another training, depending on the moment (tests/benchmarks/threads.py: 6.0 -> 4.9 and 1.5 ->
-    # 2.1 steps/s on 2 cores).
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # Large pages: training on waveforms spends half its time on page faults otherwise (sample_cnn:
-    # 5.0 -> 3.6 s for 24 crops on one core).
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    """Runs the command line in this process, and turns errors into lines and exit statuses."""
+    _set_up_threads()
     try:
-        rest, found = split_overrides(sys.argv[1:] if tokens is None else tokens)
-        if found and rest[:1] not in _TAKE_SETTINGS:
+        rest, dotted = split_overrides(sys.argv[1:] if tokens is None else tokens)
+        if dotted and rest[:1] not in _TAKE_SETTINGS:
             raise InputError(
                 f"dotted settings belong to `bench run`, not to `bench {' '.join(rest[:1])}`"
             )
         overrides.clear()
-        overrides.update(found)
+        overrides.update(dotted)
         with interruptible():
             app(rest, exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -144,8 +145,8 @@ def _main(tokens: Sequence[str] | None) -> None:
     except InputError as error:
         _fail(str(error))
     except BrokenPipeError:
-        # The reader has seen enough (`bench list methods | head`); what is left to flush would
-        # raise again.
+        # The reader of a pipe has closed it (`bench list methods | head`); flushing the rest at the
+        # exit would raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except LostProcessError as error:
@@ -163,6 +164,20 @@ def _main(tokens: Sequence[str] | None) -> None:
         sys.exit(130)
 
 
+def _set_up_threads() -> None:
+    """Sets environment variables that OpenMP and torch read when they are loaded."""
+    # OpenMP's threads wait for each other by spinning, which beside other work starves the thread
+    # that is waited for. A short spin costs up to a fifth alone and gains half or much more beside
+    # another training, depending on the moment (tests/benchmarks/threads.py: 6.0 -> 4.9 and 1.5 ->
+    # 2.1 steps/s on 2 cores).
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Large pages: training on waveforms spends half its time on page faults otherwise (sample_cnn:
+    # 5.0 -> 3.6 s for 24 crops on one core).
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
 def _fail(text: str) -> None:
+    """Ends the process with one line on standard error and status 2."""
     print(f"bench: {text}", file=sys.stderr)
     sys.exit(2)

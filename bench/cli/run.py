@@ -1,4 +1,4 @@
-"""`bench run`: flags become cells; those that are not stored are computed, and all are printed."""
+"""`bench run`: computes the cells that the flags ask for, unless stored, and prints them all."""
 
 import sys
 from pathlib import Path
@@ -66,10 +66,10 @@ def run(
 
 
 def _requests(cells: Cells, budget: Budget, home: Path) -> "list[Request]":
-    """Every cell asked for: methods by seeds by probes by labelled sets by probe seeds.
+    """Every cell asked for: methods x seeds x probes x labelled sets x probe seeds.
 
     Raises:
-        InputError: a flag that cannot be, or two that contradict each other.
+        InputError: a flag has a value that it cannot have, or two contradict each other.
     """
     from bench.settings.recipes import experiment
     from bench.settings.resolve import Request
@@ -118,7 +118,7 @@ def _flags(cells: Cells, budget: Budget, home: Path) -> dict[tuple[str, str], An
 
 
 def _check(missing: "list[RunSpec]", store: "Store", results: Path) -> None:
-    """Finds what is wrong with any of the cells to be computed before the first of them is."""
+    """Checks all cells that are to be computed, before the first of them is."""
     if not missing:
         return
     from bench.core.progress import say
@@ -137,7 +137,8 @@ def _compute(
     specs: "dict[int, RunSpec]", store: "Store", results: Path, device: str, world: World
 ) -> "dict[int, Result]":
     """The results of cells that are not stored yet, by their index."""
-    if not specs and world.size == 1:  # other processes wait to be told that there is nothing to do
+    # Where other processes take part, they wait to be told that there is nothing to do.
+    if not specs and world.size == 1:
         return {}
     from bench.core.progress import say
     from bench.stages.pretrain.processes import joined
@@ -156,7 +157,7 @@ def _compute(
 
 
 def _assist(world: World, store: "Store", results: Path, device: str) -> None:
-    """Takes part in what process 0 pretrains; it does, prints and writes all else."""
+    """Takes part in the pretraining of process 0, which does, prints and writes all else."""
     from bench.stages.assist import assist
     from bench.stages.pretrain.processes import joined
     from bench.stages.session import Place

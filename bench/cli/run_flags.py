@@ -1,4 +1,4 @@
-"""The flags of `bench run`: which cells, at what cost, and where everything goes."""
+"""The flags of `bench run`: the cells, their budget, and where products and results go."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 def print_results(
     requests: "list[Request]", results: "list[Result]", store: "Store", output: Output
 ) -> None:
-    """Prints the rows or the table, names the files, and mirrors the cells where that is wanted.
+    """Prints the table or the rows of cells, names their files, and mirrors them into MLflow.
 
     Args:
         requests: what was asked for.
         results: the result of each request.
-        store: home, in which baselines are looked up.
-        output: what is wanted, and the results folder.
+        store: home, which finds the results of the untrained encoder to compare with.
+        output: what to print, the results folder, and whether to mirror.
     """
     from bench.core.progress import say
     from bench.core.table import show
@@ -68,7 +68,7 @@ def _other_versions(results: "list[Result]") -> list[str]:
 def _summary(
     requests: "list[Request]", results: "list[Result]", store: "Store", output: Output
 ) -> "Table":
-    """One row for all cells of a method, probe and fraction, beside `random_init` on the same."""
+    """One row for all cells of a method, probe and fraction, compared with `random_init`."""
     from bench.report.summary import read_cell, summarise
     from bench.settings.resolve import resolve, untrained
     from bench.stages.keys import Keys, stored_result
@@ -91,12 +91,12 @@ def _summary(
 
 
 def print_plan(specs: "list[RunSpec]", store: "Store", output: Output) -> None:
-    """Prints what is there of each cell, stage by stage, and does nothing.
+    """Prints which stages of each cell are done, and computes nothing.
 
     Args:
         specs: the cells.
         store: home.
-        output: names the results folder, and whether JSON is wanted.
+        output: the results folder, and whether to print JSON.
     """
     from bench.core.table import Table, show
     from bench.stages.keys import states
