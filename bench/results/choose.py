@@ -1,4 +1,4 @@
-"""Which stored result stands for a cell that was scored several times, and its products."""
+"""Chooses one stored result for each cell that was scored several times, and finds its products."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,12 +10,14 @@ from bench.settings.specs import ScoreSpec, digest
 
 
 def preferred(found: Sequence[Result]) -> list[Result]:
-    """One result for each cell, where some were scored several times.
+    """One result for each cell, where some cells were scored several times.
 
-    It is the one that was scored with the usual settings or, of several, with most resamples.
+    The results with the most default settings of scoring come first, of these the one with the most
+    resamples, and of these the newest. Settings count before resamples, so that a comparison does
+    not change when a cell is scored by group as well.
 
-    Settings count before resamples, so that what is compared does not change when a cell is scored
-    by group as well.
+    Args:
+        found: the results.
     """
     usual = ScoreSpec()
     best: dict[str, tuple[tuple[int, int, str], Result]] = {}
@@ -35,10 +37,15 @@ def preferred(found: Sequence[Result]) -> list[Result]:
 def product_folders(
     result: Result, store: Store, stages: Iterable[str] = PRODUCTS
 ) -> dict[str, Path]:
-    """Where the products of some stages lie that a cell was made from.
+    """The folders of the products that a cell was made from.
+
+    Args:
+        result: the cell's result.
+        store: home.
+        stages: the stages whose products are wanted.
 
     Raises:
-        InputError: one is no longer in home, or damaged.
+        InputError: a product is no longer in home, or is damaged.
     """
     folders = {stage: store.folder(PRODUCTS[stage], result.products[stage]) for stage in stages}
     for folder in folders.values():

@@ -1,4 +1,4 @@
-"""Results are read and written here: one JSON a cell, and its arrays beside it."""
+"""Reads and writes the files of results: one JSON for each cell, and a .npz of arrays beside it."""
 
 import gc
 import hashlib
@@ -28,13 +28,22 @@ _NPY_START = 10
 """Bytes of a .npy file before its header: the magic word, the version, the header's length."""
 _DIGEST = re.compile(rb'(\n "digest": ")([0-9a-f]*)"')
 """Where a result states the digest of its text, at the first level of the JSON."""
-_MANY = 2_000  # results
+_MANY = 2_000
+"""Number of results above which Python's garbage collector is told not to look at them."""
 
 
 def find(folder: Path, spec: RunSpec, cell: str, part: Part = "runs") -> Result | None:
     """The stored result of a cell.
 
-    None when it is not there, cannot be read or was written in another form.
+    Args:
+        folder: results folder.
+        spec: the cell.
+        cell: key of the cell.
+        part: of the results folder.
+
+    Returns:
+        The result; None where it is not there, or where a file of it is damaged or of another
+        schema, which is printed.
     """
     path = cell_path(folder, spec, cell, part)
     if not path.is_file() or not path.with_suffix(".npz").is_file():
@@ -51,10 +60,13 @@ def find(folder: Path, spec: RunSpec, cell: str, part: Part = "runs") -> Result 
 
 
 def read(path: Path) -> Result:
-    """Reads one result.
+    """Reads the JSON of one result.
+
+    Args:
+        path: of the JSON.
 
     Raises:
-        InputError: the file is not a result of this schema.
+        InputError: the file is damaged, or is no result of this schema.
     """
     try:
         text = path.read_bytes()
@@ -70,11 +82,10 @@ def read(path: Path) -> Result:
         raise InputError(f"{path} is no whole JSON ({str(error).splitlines()[0]})") from error
     if isinstance(content, dict) and content.get("digest") not in ("", None, _digest(text)):
         raise InputError(f"{path} is not as it was written: its digest is that of another text")
-    found = content.get("schema_version") if isinstance(content, dict) else None
-    if found != SCHEMA:
-        what = (
-            f"a result of schema {found}" if isinstance(found, int) else "no result of this harness"
-        )
+    schema = content.get("schema_version") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        known = isinstance(schema, int)
+        what = f"a result of schema {schema}" if known else "no result of this harness"
         raise InputError(f"{path} is {what}; this version reads schema {SCHEMA}")
     try:
         return Result.model_validate(content)
@@ -90,26 +101,32 @@ def _digest(text: bytes) -> str:
 
 
 def _parsed(text: bytes) -> Any:
-    """JSON as Python's own reader understands it; that one takes more than twice the time."""
+    """Parses JSON as Python's own `json` does, which takes more than twice the time.
+
+    Raises:
+        ValueError: the text is no JSON.
+    """
     try:
         return from_json(text)
     except ValueError:
-        return json.loads(
-            text.decode("utf-8")
-        )  # says what is wrong, or reads what Python alone writes
+        # `json` reads some texts that pydantic refuses, and says better what is wrong with others.
+        return json.loads(text.decode("utf-8"))
 
 
 def read_all(
     folder: Path, part: Part = "runs", but: Set[str] = frozenset()
 ) -> tuple[list[Result], list[str]]:
-    """All results of a part of a results folder by name, and a line for each file left out.
+    """Reads all results of a part of a results folder.
 
     Args:
         folder: results folder.
-        part: of it.
-        but: file names, without their endings, that are not wanted.
+        part: of the results folder.
+        but: names of files, without their endings, that are passed over.
+
+    Returns:
+        The results, sorted by the names of their files, and a line for each file left out.
     """
-    found, left_out = [], []
+    results, left_out = [], []
     with _no_collector():
         for path in sorted((folder / part).glob("*.json")):
             if path.stem in but:
@@ -119,32 +136,31 @@ def read_all(
             except InputError as error:
                 left_out.append(str(error))
                 continue
-            if not is_zipfile(path.with_suffix(".npz")):
-                left_out.append(
-                    f"{path} has lost its resampled values "
-                    f"({path.with_suffix('.npz').name} is gone or damaged)"
-                )
-            elif path != path_of(folder, result) and path.stem == file_stem(
-                result.spec, result.cell
-            ):
-                left_out.append(f"{path} belongs into {path_of(folder, result).parent}")
-            elif path.stem != file_stem(result.spec, result.cell):
-                left_out.append(
-                    f"{path} is a copy: its cell's file is "
-                    f"{file_stem(result.spec, result.cell)}.json"
-                )
+            if wrong := _misplaced(path, folder, result):
+                left_out.append(wrong)
             else:
-                found.append(result)
-        if len(found) > _MANY:
-            # else the first look for garbage, at all of them, takes as long as a quarter of the
-            # reading
+                results.append(result)
+        if len(results) > _MANY:
+            # Otherwise the first garbage collection, which looks at all of them, takes as long as a
+            # quarter of the reading.
             gc.freeze()
-    return found, left_out
+    return results, left_out
+
+
+def _misplaced(path: Path, folder: Path, result: Result) -> str:
+    """What is wrong with the place of a result, or with its arrays; "" for nothing."""
+    arrays, right = path.with_suffix(".npz"), path_of(folder, result)
+    stem = file_stem(result.spec, result.cell)
+    if not is_zipfile(arrays):
+        return f"{path} has lost its resampled values ({arrays.name} is gone or damaged)"
+    if path.stem != stem:
+        return f"{path} is a copy: its cell's file is {stem}.json"
+    return f"{path} belongs into {right.parent}" if path != right else ""
 
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """Keeps Python from looking for garbage: with 10 000 results half the time went there."""
+    """Suspends garbage collection, which took half of the time of reading 10 000 results."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -155,7 +171,10 @@ def _no_collector() -> Iterator[None]:
 
 
 def read_values(path: Path) -> Values:
-    """The stored arrays of a cell, from beside its JSON.
+    """Reads the arrays of a cell, which lie beside its JSON.
+
+    Args:
+        path: of the JSON.
 
     Raises:
         InputError: the file cannot be read.
@@ -186,12 +205,12 @@ def read_values(path: Path) -> Values:
 
 
 def _array(stored: bytes) -> NDArray[Any]:
-    """An array from the text of a .npy file.
+    """An array from the content of a .npy file.
 
-    `np.load` takes three times as long, for it parses each header anew.
+    `np.load` takes three times as long, since it parses each header anew.
 
     Raises:
-        ValueError: it is none, of objects, or not whole.
+        ValueError: the content is no .npy file, holds objects, or is not complete.
     """
     length = _NPY_START + int.from_bytes(stored[_NPY_START - 2 : _NPY_START], "little")
     shape, by_column, kind = _header(stored[:length])
@@ -202,7 +221,7 @@ def _array(stored: bytes) -> NDArray[Any]:
 
 @cache
 def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns lie together, and type, from a .npy file's header (NEP 1, 1.0)."""
+    """Shape, whether the order is Fortran's, and type, from the header of a .npy file (NEP 1)."""
     text = BytesIO(start)
     version = np.lib.format.read_magic(text)
     if version != (1, 0):
@@ -212,9 +231,15 @@ def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def write(folder: Path, result: Result, values: Values) -> Path:
-    """Writes a cell's files; the JSON last, since its presence says that the cell is done.
+    """Writes the files of a cell, the JSON last, since its presence says that the cell is done.
 
-    Returns the JSON's path.
+    Args:
+        folder: results folder.
+        result: the result.
+        values: its arrays.
+
+    Returns:
+        The path of the JSON.
     """
     path = path_of(folder, result)
     path.parent.mkdir(parents=True, exist_ok=True)
