@@ -1,8 +1,8 @@
-"""Reading many results: the numbers of Python's and numpy's own readers; damaged files named."""
+"""Results are read as Python's and numpy's own readers do; damaged files are named."""
 
 import json
 import random
-import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,14 @@ from bench import results
 from bench.core.errors import InputError
 from tests.synthetic_results import write_cells
 
-RUNS = Path(bench.__file__).resolve().parent.parent / "results/quick/runs"
+RUNS = Path(str(bench.__file__)).resolve().parent.parent / "results/quick/runs"
+
+
+Change = Callable[[bytes], bytes]
 
 
 @pytest.fixture
-def stored(tmp_path):
+def stored(tmp_path: Path) -> Path:
     """A results folder with one cell; its JSON."""
     path = sorted(RUNS.glob("vicreg-*.json"))[0]
     (tmp_path / "runs").mkdir()
@@ -26,14 +29,14 @@ def stored(tmp_path):
     return tmp_path / "runs" / path.name
 
 
-def test_results_are_what_slower_readers_find(stored):
+def test_results_are_what_slower_readers_find(stored: Path) -> None:
     content = json.loads(stored.read_text())
-    ((found,), left_out) = results.read_all(stored.parent.parent)
+    ((result,), left_out) = results.read_all(stored.parent.parent)
     assert not left_out
-    assert json.dumps(found.model_dump(mode="json")) == json.dumps(
+    assert json.dumps(result.model_dump(mode="json")) == json.dumps(
         results.Result.model_validate(content).model_dump()
     )
-    assert found.training == content["training"]
+    assert result.training == content["training"]
     values = results.read_values(stored)
     with np.load(stored.with_suffix(".npz")) as arrays:
         assert len(arrays.files) == 1 + sum(
@@ -62,7 +65,7 @@ def test_results_are_what_slower_readers_find(stored):
         (lambda text: text.replace(b'"probe_seed": 0', b'"probe_seed": 1'), "is a copy"),
     ],
 )
-def test_a_damaged_result_is_named(stored, change, reason):
+def test_a_damaged_result_is_named(stored: Path, change: Change, reason: str) -> None:
     text = stored.read_bytes()
     stored.write_bytes(change(text))
     assert stored.read_bytes() != text
@@ -72,7 +75,7 @@ def test_a_damaged_result_is_named(stored, change, reason):
     assert reason in line
 
 
-def test_what_python_alone_writes_is_read(stored):
+def test_what_python_alone_writes_is_read(stored: Path) -> None:
     """A lone surrogate, as of a file name that is no UTF-8, and a number that is none."""
     content = json.loads(stored.read_text())
     content["data"]["notes"] = ["caf\udce9.csv", float("nan")]
@@ -80,7 +83,7 @@ def test_what_python_alone_writes_is_read(stored):
     assert results.read(stored).data["notes"][0] == "caf\udce9.csv"
 
 
-def test_damaged_values_are_an_error_or_whole(stored):
+def test_damaged_values_are_an_error_or_whole(stored: Path) -> None:
     path = stored.with_suffix(".npz")
     whole, chance = path.read_bytes(), random.Random(0)
     before = results.read_values(stored)
@@ -97,7 +100,10 @@ def test_damaged_values_are_an_error_or_whole(stored):
         except InputError as error:
             refused += path.name in str(error)
             continue
-        for name, column in before.resampled.items():  # what no check covers holds no number
+        for (
+            name,
+            column,
+        ) in before.resampled.items():  # the bytes that no check covers hold no number
             if name in after.resampled:
                 np.testing.assert_array_equal(after.resampled[name], column)
     assert refused > 250
@@ -122,26 +128,6 @@ def test_a_result_is_one_unit(tmp_path: Path) -> None:
     assert [results.file_stem(result.spec, result.cell) for result in kept] == [second.stem]
     assert len(left_out) == 1
     assert "is a copy" in left_out[0]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"value": 7.5}, "metrics.map_macro.value"),
-        ({"value": -0.1}, "metrics.map_macro.value"),
-        ({"low": 0.9, "high": 0.1}, "the interval begins at 0.9, above its end 0.1"),
-        ({"low": "many"}, "metrics.map_macro.low"),
-    ],
-)
-def test_numbers_that_cannot_be_are_named(
-    tmp_path: Path, change: dict[str, object], said: str
-) -> None:
-    (path,) = write_cells(tmp_path, methods=("simclr",), fractions=(1.0,))[:1]
-    content = json.loads(path.read_text())
-    content["metrics"]["map_macro"] |= change
-    path.write_text(json.dumps({**content, "digest": ""}))
-    with pytest.raises(InputError, match=re.escape(said)):
-        results.read(path)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[]", "3", "", "\x00", "{}"])
