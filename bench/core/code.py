@@ -190,8 +190,12 @@ class _Walk:
 
     def _run(self, module: str, source: Source) -> Iterator[str]:
         """The modules that are run when a file is, whether it reads a name of theirs or not."""
-        names = {self._resolved(name.module, [name.attribute])[0] for name in source.imports}
-        own = [name for name in {*names, *source.modules} if is_own(name, module)]
+        own = {
+            self._resolved(imported.module, [imported.attribute])[0]
+            for imported in source.imports
+            if is_own(imported.module, module)  # no file of a library is read
+        }
+        own |= {name for name in source.modules if is_own(name, module)}
         yield from filter(self._counts, own)
         for package in {above for name in (module, *own) for above in _packages_of(name)}:
             file = self._file(package)
