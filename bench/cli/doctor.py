@@ -63,6 +63,29 @@ def examine(home: Path, results: Path) -> list[Finding]:
     return [*findings, _slurm(), _folder("home", home), _folder("results", results)]
 
 
+def products(home: Path) -> list[Finding]:
+    """Reads every file of every product in home, and names each product that is damaged.
+
+    Args:
+        home: the home folder.
+    """
+    from bench.core.progress import progress
+    from bench.core.stamp import STAMP, damage_of
+
+    folders = sorted(path.parent for path in home.glob(f"*/*/{STAMP}"))
+    whole = [folder for folder in folders if not folder.suffix]  # not under way, nor set aside
+    findings = []
+    with progress("read", "products") as report:
+        for number, folder in enumerate(whole):
+            if wrong := damage_of(folder, in_full=True):
+                name = f"{folder.parent.name}/{folder.name}"
+                mend = "the command that needs it sets it aside and makes it again"
+                findings.append(Finding("product", "warn", f"{name}: {wrong}", mend))
+            report(number + 1, len(whole))
+    sound = f"{len(whole) - len(findings)} of {len(whole)} in {home} are as they were made"
+    return [*findings, Finding("products", "warn" if findings else "ok", sound)]
+
+
 def installed(name: str) -> str | None:
     """The version of an installed distribution; None where it is not installed."""
     try:

@@ -27,6 +27,7 @@ from bench.cli import (
     weights,
 )
 from bench.cli.flags import (
+    Flag,
     Home,
     Plugins,
     Results,
@@ -92,14 +93,22 @@ def list_(
 
 
 @app.command
-def doctor(*, home: Home = Path(".bench"), results: Results = Path("results")) -> None:
+def doctor(
+    *, home: Home = Path(".bench"), results: Results = Path("results"), products: Flag = False
+) -> None:
     """Look at versions, known broken mixes, GPU, Slurm, disk and folders.
 
     Say what mends what is wrong. Exit status 1 when something would keep `bench run` from working.
-    """
-    from bench.cli.doctor import examine
 
-    findings = examine(home, results)
+    Parameters
+    ----------
+    products
+        Read every file of every product in home as well, and name those that are damaged.
+    """
+    from bench.cli import doctor as doctors
+
+    findings = doctors.examine(home, results)
+    findings += doctors.products(home) if products else []
     for finding in findings:
         print(f"{finding.state:<5} {finding.what}: {finding.text}")
         if finding.mend:

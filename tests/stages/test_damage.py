@@ -146,6 +146,20 @@ def test_what_only_reads_products_refuses_a_damaged_one(
         assert "Traceback" not in err
 
 
+def test_the_doctor_reads_every_file(main: Any, computed: Path, tmp_path: Path) -> None:
+    shutil.copytree(computed, tmp_path, dirs_exist_ok=True)
+    folders = ["--home", tmp_path / ".bench", "--results", tmp_path / "results"]
+    assert (
+        f"4 of 4 in {tmp_path / '.bench'} are as they were made"
+        in main("doctor", *folders, "--products")[1]
+    )
+    (product,) = (path for path in (tmp_path / ".bench/embedded").iterdir() if path.is_dir())
+    flipped(product / "tracks.npy")
+    _, out, _ = main("doctor", *folders, "--products")
+    assert f"embedded/{product.name}: tracks.npy is not as it was made" in out
+    assert "3 of 4 in" in out
+
+
 def test_a_note_of_another_state_is_not_believed(tmp_path: Path) -> None:
     def make(work: Path) -> None:
         (work / "a.npy").write_bytes(b"1234")
