@@ -25,17 +25,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 TESTS = (
     "tests/data",
-    "tests/encoders",
     "tests/methods",
-    "tests/report",
+    "tests/report/html",
     "tests/settings",
-    "tests/stages/embed",
-    "tests/stages/pretrain",
     "tests/stages/probe",
     "tests/statistics",
-    "tests/tracking",
 )
-"""Folders of tests that between them call every dependency."""
+"""Folders of tests that, with the commands, call every dependency."""
 
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "scikit-learn")
 """What the tests need beyond the dependencies; the newest version that agrees with these."""
@@ -51,7 +47,7 @@ COMMANDS = (
     ("run", "--method", "random_init,vicreg", "--dataset", "tones/tracks.csv", *SMALL, "--track"),
     ("table",),
     ("table", "--format", "latex"),
-    ("figures", "--kind", "scores", "--format", "png,pdf"),
+    ("figures", "--all"),
     ("report",),
     ("track", "sync"),
     ("doctor",),
@@ -87,9 +83,7 @@ def main() -> None:
     borrowed = make_environment(options.environment, options.torch_of)
     lowest.update({name: version for name, version in borrowed.items() if name in lowest})
     pins = [f"{name}=={version}" for name, version in lowest.items()]
-    run(
-        python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins, *TEST_TOOLS
-    )
+    install(python, [*pins, *TEST_TOOLS])
     print("   " + ", ".join(pins))
     if borrowed:
         print(f"   borrowed, not the lowest: {', '.join(sorted(set(borrowed) & set(lowest)))}")
@@ -186,6 +180,21 @@ def make_environment(folder: Path, torch_of: Path | None) -> dict[str, str]:
         if "torch" not in versions:
             sys.exit(f"--torch-of {torch_of}: no torch is installed there")
     return versions
+
+
+def install(python: Path, requirements: list[str]) -> None:
+    """Installs requirements together, of which none may be a release that was withdrawn.
+
+    Raises:
+        SystemExit: if they cannot be installed together, or one of them was yanked.
+    """
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, *requirements], capture_output=True, text=True, check=False)
+    said = f"{done.stdout}{done.stderr}"
+    if done.returncode:
+        sys.exit(f"the lowest versions cannot be installed together:\n{said}")
+    if "yanked" in said:
+        sys.exit(f"a lowest version was yanked by its authors: raise its bound:\n{said}")
 
 
 def run_tests(python: Path) -> None:
