@@ -8,6 +8,7 @@ from bench.core.errors import InputError
 
 if TYPE_CHECKING:
     from bench.pretrained import Pretrained
+    from bench.weights.embed_files import Embedded
 
 _SHOWN = 5  # the most files that a line names
 
@@ -109,6 +110,18 @@ def embed(
         embedded = embed_to(model, paths, out, segments, report, workers, on_bad)
     for what, passed_over in sorted(passed.items()):
         say(f"{passed_over} {what} passed over")
+    _tell_unusual(embedded)
+    number = f", {embedded.first[-1]} segments" if segments else ""
+    print(
+        f"{out}: {len(embedded.paths)} files{number}, {model.width} numbers each, "
+        f"{len(embedded.left_out)} left out"
+    )
+
+
+def _tell_unusual(embedded: "Embedded") -> None:
+    """Says which files were left out, and which were read otherwise than they are."""
+    from bench.core.progress import say
+
     for lines, what in (
         (embedded.left_out, "left out"),
         (embedded.remarks, "read otherwise than they are"),
@@ -116,11 +129,6 @@ def embed(
         if lines:
             more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
             say(f"{len(lines)} files {what}: {'; '.join(lines[:_SHOWN])}{more}")
-    number = f", {embedded.first[-1]} segments" if segments else ""
-    print(
-        f"{out}: {len(embedded.paths)} files{number}, {model.width} numbers each, "
-        f"{len(embedded.left_out)} left out"
-    )
 
 
 def _model(run: str, home: Path, results: Path, device: str) -> "Pretrained":

@@ -11,6 +11,7 @@ from bench.core.errors import InputError
 
 if TYPE_CHECKING:
     from bench.core.table import Table
+    from bench.report.figures.kinds import Drawn
     from bench.report.tables import ScoreTable
 
 EmbeddingsHome = Annotated[
@@ -55,7 +56,6 @@ def figures(
     format
         pdf, svg, png; several with commas.
     """
-    from bench.core.progress import say
     from bench.report.figures.kinds import KINDS, MODES, PAPERS, draw
 
     if all and (paper or kind):
@@ -70,6 +70,17 @@ def figures(
     done = draw(
         results, out, kinds=kinds, papers=papers, modes=modes, formats=_names(format), home=home
     )
+    _print_drawn(done, out, results)
+
+
+def _print_drawn(done: "Drawn", out: Path, results: Path) -> None:
+    """Prints the files that were drawn, and says what was not and why.
+
+    Raises:
+        InputError: nothing was drawn.
+    """
+    from bench.core.progress import say
+
     for line in done.notes:
         say(f"left out: {line}")
     if not done.files:
@@ -83,10 +94,8 @@ def figures(
     pictures = sum(path.name.endswith(".caption.md") for path in done.files)
     for path in done.files:
         print(path)
-    say(
-        f"{pictures} figures in {out}"
-        + (f", {len(done.skipped)} not drawn" if done.skipped else "")
-    )
+    skipped = f", {len(done.skipped)} not drawn" if done.skipped else ""
+    say(f"{pictures} figures in {out}{skipped}")
 
 
 def table(

@@ -52,7 +52,7 @@ def leaks(
         Print one JSON document on standard output.
     """
     from bench.core.progress import say
-    from bench.core.store import Store, require_writable
+    from bench.core.store import Store
     from bench.core.table import show
     from bench.data.leaks import AUDIO_KINDS, KINDS, exclusions, write_exclusions
     from bench.results import dataset_name
@@ -61,12 +61,7 @@ def leaks(
 
     begin(plugins)
     store = Store(home)
-    if out is not None:
-        require_writable(out.parent)
-    if out is not None and out.suffix.lower() == ".csv":
-        raise InputError(
-            f"--out {out}: give a name such as leaks.json; the CSV of all leaks goes beside it"
-        )
+    _check_out(out)
     sides = named_dataset(first, "pretrain_dataset"), named_dataset(second)
     found = find(*(prepared_dataset(side, store, sample_rate, recipe) for side in sides))
     kinds, harmful = KINDS if artists else AUDIO_KINDS, held_out(found)
@@ -80,6 +75,19 @@ def leaks(
         show(_table(found, harmful, dataset_name(first), dataset_name(second)))
     if out is not None:
         say(f"{len(excluded)} tracks to leave out in {out}: bench run ... --exclude {out}")
+
+
+def _check_out(out: Path | None) -> None:
+    """Refuses a file that cannot be written, before hours of looking for leaks."""
+    from bench.core.store import require_writable
+
+    if out is None:
+        return
+    require_writable(out.parent)
+    if out.suffix.lower() == ".csv":
+        raise InputError(
+            f"--out {out}: give a name such as leaks.json; the CSV of all leaks goes beside it"
+        )
 
 
 def _print_json(found: "Leaks", excluded: list[str]) -> None:

@@ -12,6 +12,8 @@ from bench.cli.flags import Flag, Home, Plugins, Results, begin
 from bench.core.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bench.core.table import Table
     from bench.results import Result
 
@@ -56,11 +58,9 @@ def robustness(
     json
         Print one JSON document on standard output.
     """
-    from bench.core.progress import say
     from bench.core.store import Store, require_writable
     from bench.data.degrade import KINDS
-    from bench.report.degraded import METRIC, changes
-    from bench.results import file_stem
+    from bench.report.degraded import METRIC
     from bench.stages.robustness import robustness as score
     from bench.stages.session import Place
 
@@ -69,24 +69,39 @@ def robustness(
     given = {kind: _levels(kind, text) for kind, text in flags.items() if text is not None}
     wanted = _runs(runs, results)
     require_writable(results)
+    place = Place(Store(home), results, device)
+    rows = _printed(score(wanted, given or dict.fromkeys(KINDS), place), results, quiet=json)
+    if json:
+        print(json_module.dumps({"metric": METRIC, "rows": rows}, indent=1, allow_nan=False))
+    if not rows:
+        raise InputError(f"nothing was scored: {len(wanted)} of {len(wanted)} runs were left out")
+
+
+def _printed(
+    scores: "Iterator[tuple[list[Result], str]]", results: Path, *, quiet: bool
+) -> list[dict[str, Any]]:
+    """Prints the scores of each run as they come, and returns all rows.
+
+    Args:
+        scores: of `bench.stages.robustness.robustness`.
+        results: folder of the results.
+        quiet: prints no tables.
+    """
+    from bench.core.progress import say
+    from bench.report.degraded import METRIC, changes
+    from bench.results import file_stem
+
     rows: list[dict[str, Any]] = []
-    left_out = 0
-    for scored, why in score(
-        wanted, given or dict.fromkeys(KINDS), Place(Store(home), results, device)
-    ):
+    for scored, why in scores:
         if why:
-            left_out += 1
             say(f"left out: {why}")
             continue
         title = file_stem(scored[0].spec, scored[0].protocol["audio"]["of"])
         changed = changes(results, scored, METRIC)
-        if not json:
+        if not quiet:
             _print_run(title, changed, scored[0], first=not rows)
         rows += [{"run": title, **row} for row in changed]
-    if json:
-        print(json_module.dumps({"metric": METRIC, "rows": rows}, indent=1, allow_nan=False))
-    if not rows:
-        raise InputError(f"nothing was scored: {left_out} of {len(wanted)} runs were left out")
+    return rows
 
 
 def _runs(names: Sequence[str], folder: Path) -> "list[Result]":

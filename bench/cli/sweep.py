@@ -14,6 +14,7 @@ from bench.core.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from bench.sweep.cost.costs import Estimate
+    from bench.sweep.launch import Launched
     from bench.sweep.plan import Plan
     from bench.sweep.read import Sweep
     from bench.sweep.state import SweepFolder
@@ -71,8 +72,7 @@ def sweep(
     from bench.core.progress import say
 
     begin(plugins)
-    read = _read(file, site)
-    states = _states(only)
+    read, states = _read(file, site), _states(only)
     if jobs < 0:
         raise InputError(f"--jobs {jobs}: give 1 or more")
     if measure and not dry_run:
@@ -85,9 +85,19 @@ def sweep(
 
     say("checking every cell")
     done = launch(read, home, results, cluster, only=states, at_once=jobs, device=device)
+    _print_launched(read.name, done, cluster, file)
+
+
+def _print_launched(name: str, done: "Launched", cluster: str, file: str) -> None:
+    """Prints how many cells a sweep has, and how many jobs were started for them.
+
+    Exit status 1 where jobs that ran in this process have failed.
+    """
+    from bench.core.progress import say
+
     ready = sum(planned.done for planned in done.plan.cells)
     print(
-        f"{read.name}: {len(done.plan.cells)} cells, {ready} were done; "
+        f"{name}: {len(done.plan.cells)} cells, {ready} were done; "
         f"{len(done.jobs)} jobs started on {cluster}"
         + f", {done.active} under way" * bool(done.active)
         + f", {done.left} left out by --only" * bool(done.left)

@@ -5,7 +5,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench.cli.flags import Plugins, begin, overrides
 from bench.core.errors import InputError
@@ -61,15 +61,8 @@ def import_(
     given = _encoder_settings()
     _check_out(out, [file, *([head] if head else [])])
     checkpoint, converted = _converted(file, format, mapping)
-    sources = [checkpoint]
-    if head is not None:
-        sources.append(_add_head(converted, file, head))
-    name = encoder or converted.encoder
-    if not name:
-        raise InputError(
-            f"{file} does not say which encoder it is for: "
-            "give --encoder NAME of `bench list encoders`"
-        )
+    sources = [checkpoint, *([_add_head(converted, file, head)] if head else [])]
+    name = encoder or converted.encoder or _unnamed(file)
     of_the_file = converted.settings if name == converted.encoder else {}
     built, settings = _build(name, {**of_the_file, **given})
     with _naming(file):
@@ -77,12 +70,19 @@ def import_(
     about = _about(name, settings, converted, sources, tensors)
     write_imported(out, tensors, about)
     print(f"{file.name}: {converted.format} format, {len(checkpoint.tensors)} tensors")
-    in_encoder = len(tensors) - 2 * len(_classifier_weights(tensors))  # a weight and a bias each
     parameters = sum(parameter.numel() for parameter in built.parameters())
+    # Each layer of a classifier has a weight and a bias.
+    in_encoder = len(tensors) - 2 * len(_classifier_weights(tensors))
     print(f"encoder: {name}, {in_encoder} tensors, {parameters:,} parameters")
     _print_imported(converted, about, checkpoint.others)
     print(
         f"written: {out}\nnext: bench run --weights {out} --encoder {name} --dataset magnatagatune"
+    )
+
+
+def _unnamed(file: Path) -> NoReturn:
+    raise InputError(
+        f"{file} does not say which encoder it is for: give --encoder NAME of `bench list encoders`"
     )
 
 
