@@ -1,6 +1,7 @@
 # make demo   first score: installs into .venv, makes music, pretrains, probes, prints the table (under 6 minutes)
 # make test   installs what tests need and runs them all, but those on a real Slurm
 # make test-slurm  runs sweeps on a throw-away Slurm on this machine (root; in under 10 minutes)
+# make test-lowest  a light part of the tests with the lowest versions of the dependencies that pyproject.toml allows
 # make lint   style, types, import directions
 # make figures     draws the figures and tables of results/figures from the committed results, in a minute
 # make comparison  computes the committed results of results/quick anew (2 hours on 2 cores), then the figures
@@ -14,7 +15,7 @@ QUICK := OMP_NUM_THREADS=1 $(BIN)/bench run --fraction 0.01,0.05,0.1,0.2,1.0 --s
 
 TRAINED := simclr vicreg barlow_twins byol clustering supervised
 
-.PHONY: demo test test-slurm lint wheel figures comparison clean help
+.PHONY: demo test test-slurm test-lowest lint wheel figures comparison clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -44,6 +45,11 @@ test: .venv/.dev
 test-slurm: .venv/.dev
 	@echo "== tests on a real Slurm"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm
+
+# A light part of the tests with every dependency at its lowest allowed version; torch is that of .venv.
+test-lowest: .venv/.base
+	@echo "== tests with the lowest versions of the dependencies"
+	$(PYTHON) tests/lowest.py --torch-of $(BIN)/python
 
 lint: .venv/.dev
 	@echo "== style, types, import directions"
