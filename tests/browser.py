@@ -40,6 +40,8 @@ def started() -> Iterator[Any]:
             options.add_argument(flag)
         driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
         try:
+            # Chromium begins with its new tab page, whose requests would be counted as the tests'.
+            driver.get("about:blank")
             yield driver
         finally:
             driver.quit()
