@@ -33,6 +33,13 @@ TESTS = (
 )
 """Folders of tests that, with the commands, call every dependency."""
 
+EXTRA_TESTS = {
+    "m4a": ("tests/weights/test_embed_files.py",),
+    "onnx": ("tests/weights/test_onnx.py",),
+    "mert": ("tests/encoders/test_mert.py",),
+}
+"""Further tests that call the dependencies of an optional extra."""
+
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "scikit-learn")
 """What the tests need beyond the dependencies; the newest version that agrees with these."""
 
@@ -71,7 +78,7 @@ print(json.dumps(found))
 def main() -> None:
     """Makes the environment, shows its versions, runs the tests and the commands in it."""
     options = parse_arguments()
-    lowest = read_bounds(ROOT / "pyproject.toml")
+    lowest = read_bounds(ROOT / "pyproject.toml", options.extras)
     if options.bounds:
         lines = options.bounds.read_text(encoding="utf-8").splitlines()
         lowest.update(parse_requirement(line) for line in lines if line.strip())
@@ -91,7 +98,7 @@ def main() -> None:
     if options.install_only:
         return
     started = time.monotonic()
-    run_tests(python)
+    run_tests(python, [*TESTS, *(path for name in options.extras for path in EXTRA_TESTS[name])])
     run_commands(python)
     print(f"== tests and commands passed in {time.monotonic() - started:.0f} s")
 
@@ -118,6 +125,13 @@ def parse_arguments() -> argparse.Namespace:
         "the lower bounds of torch and torchaudio are then NOT tested",
     )
     parser.add_argument(
+        "--extras",
+        nargs="*",
+        default=[],
+        choices=list(EXTRA_TESTS),
+        help="optional extras whose lower bounds are tested, too",
+    )
+    parser.add_argument(
         "--bounds",
         type=Path,
         metavar="FILE",
@@ -132,10 +146,12 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def read_bounds(path: Path) -> dict[str, str]:
-    """Lower bounds of a project's dependencies, by name."""
+def read_bounds(path: Path, extras: list[str]) -> dict[str, str]:
+    """Lower bounds of a project's dependencies and of some of its extras, by name."""
     project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-    return dict(parse_requirement(text) for text in project["dependencies"])
+    optional = project["optional-dependencies"]
+    texts = [*project["dependencies"], *(text for name in extras for text in optional[name])]
+    return dict(parse_requirement(text) for text in texts)
 
 
 def parse_requirement(text: str) -> tuple[str, str]:
@@ -197,11 +213,11 @@ def install(python: Path, requirements: list[str]) -> None:
         sys.exit(f"a lowest version was yanked by its authors: raise its bound:\n{said}")
 
 
-def run_tests(python: Path) -> None:
-    """Runs the tests of TESTS in two processes; a folder that is gone is an error, too."""
+def run_tests(python: Path, paths: list[str]) -> None:
+    """Runs tests in two processes; a path that is gone is an error, too."""
     command = ("-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider")
     print("== tests", flush=True)
-    run(python, *command, *TESTS, cwd=ROOT, shown=True)
+    run(python, *command, *paths, cwd=ROOT, shown=True)
 
 
 def run_commands(python: Path) -> None:
