@@ -1,7 +1,6 @@
-"""Stored results that are altered, as an editor would alter their JSON."""
+"""Stored results that are altered."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,11 @@ from bench.core.store import write_json
 
 
 def altered(path: Path, change: Callable[[dict[str, Any]], None], to: Path) -> Path:
-    """Copies a result into another results folder after a change of its JSON; returns its path."""
+    """Writes a result into another results folder after a change of its JSON; returns its path."""
     content = json.loads(path.read_text())
     change(content)
-    result = results.Result.model_validate(content)
-    (to / "runs").mkdir(parents=True, exist_ok=True)
-    target = to / "runs" / f"{results.file_stem(result.spec, result.cell)}.json"
-    target.write_text(json.dumps({**content, "digest": ""}))
-    shutil.copy(path.with_suffix(".npz"), target.with_suffix(".npz"))
+    result = results.Result.model_validate({**content, "digest": ""})
+    target = results.write(to, result, results.read_values(path))
     return target
 
 
