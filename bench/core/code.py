@@ -14,6 +14,7 @@ and data files whose names are computed.
 """
 
 import hashlib
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -129,7 +130,7 @@ class _Walk:
                 self._files[module] = None
             else:
                 package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-                self._files[module] = path, _parsed(path, package, path.stat().st_mtime_ns)
+                self._files[module] = path, _parsed(path, package, _state(module, path))
         return self._files[module]
 
     def _names(self, source: Source, above: tuple[str, ...]) -> Iterator[str]:
@@ -234,6 +235,20 @@ def _folder_of(module: str) -> Iterator[str]:
         name = ".".join([package, *(part for part in inside if part != "__init__")])
         if name != module and find(name) == path:
             yield name
+
+
+_first_seen: dict[Path, int] = {}
+
+
+def _state(module: str, path: Path) -> int:
+    """The state of a file, by its time; of a module that runs in this process, the first one.
+
+    Who edits a file while a process runs does not change the code that the process has loaded.
+    """
+    now = path.stat().st_mtime_ns
+    first = _first_seen.setdefault(path, now)
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    return first if loaded == str(path) else now
 
 
 @cache
