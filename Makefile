@@ -77,4 +77,4 @@ figures: .venv/.base
 
 clean:
 	@echo "== removing .venv, .bench, caches and the demo's database; results/runs stays"
-	rm -rf .venv .bench build dist *.egg-info mlflow.db mlflow.db.lock mlruns mlartifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-lowest .bench build dist *.egg-info mlflow.db mlflow.db.lock mlruns mlartifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
